@@ -1,0 +1,75 @@
+"""The 36 characters of codes and the 47 glyph classes that draw them."""
+
+import secrets
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+SHAPES = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"
+"""EMNIST ByMerge's classes in the order of its labels; the lower-case shapes not here look like their capitals."""
+
+
+@dataclass(frozen=True)
+class GlyphClass:
+    """One ByMerge class: a handwritten shape of a character."""
+
+    index: int
+    """EMNIST ByMerge label, 0-46."""
+    shape: str
+
+    @property
+    def name(self) -> str:
+        """Name without case, since `A` and `a` are one file on some file systems: `10-upper-a`, `36-lower-a`."""
+        kind = "digit" if self.shape.isdigit() else "upper" if self.shape.isupper() else "lower"
+        return f"{self.index:02d}-{kind}-{self.shape.lower()}"
+
+    @property
+    def character(self) -> str:
+        """The character of a code that this shape stands for."""
+        return self.shape.lower()
+
+
+GLYPH_CLASSES = tuple(GlyphClass(index, shape) for index, shape in enumerate(SHAPES))
+CLASSES_BY_NAME = {glyph_class.name: glyph_class for glyph_class in GLYPH_CLASSES}
+CLASSES_BY_CHARACTER = {
+    character: tuple(c.index for c in GLYPH_CLASSES if c.character == character) for character in SHAPES.lower()
+}
+
+
+def draw_codes(count: int, alphabet: str, length: int) -> list[str]:
+    """Draw codes nobody can guess: a third to two thirds digits, like 2-4 of 6, where the alphabet has both kinds."""
+    random = secrets.SystemRandom()
+    digits = [character for character in alphabet if character.isdigit()]
+    letters = [character for character in alphabet if not character.isdigit()]
+    fewest, most = -(-length // 3), 2 * length // 3
+
+    def draw_code() -> str:
+        if not digits or not letters:
+            return "".join(random.choices(alphabet, k=length))
+        digit_count = random.randint(fewest, most)
+        characters = random.choices(digits, k=digit_count) + random.choices(letters, k=length - digit_count)
+        random.shuffle(characters)
+        return "".join(characters)
+
+    return [draw_code() for _ in range(count)]
+
+
+def choose_classes(codes: list[str], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Choose a glyph class for each character of N codes of one length L: `[N, L]` ByMerge indices.
+
+    A character with two shapes gets either with equal chance.
+
+    Raises:
+        ValueError: a code has a character outside 0-9 and a-z, or the codes differ in length.
+    """
+    if len({len(code) for code in codes}) > 1:
+        raise ValueError("the codes of a batch must have one length")
+    first, second = np.zeros(128, np.uint8), np.zeros(128, np.uint8)
+    for character, indices in CLASSES_BY_CHARACTER.items():
+        first[ord(character)], second[ord(character)] = indices[0], indices[-1]
+    text = "".join(codes).lower()
+    if unknown := set(text) - set(CLASSES_BY_CHARACTER):
+        raise ValueError(f"codes are made of 0-9 and a-z; {''.join(sorted(unknown))!r} can't be drawn")
+    characters = np.frombuffer(text.encode(), np.uint8).reshape(len(codes), -1)
+    return np.where(rng.random(characters.shape) < 0.5, first[characters], second[characters])

@@ -1,0 +1,72 @@
+"""The engine: the one place that knows how SQLite and PostgreSQL differ."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
+
+from pool.errors import DatabaseError, StorageError
+
+READ_ONLY = {"read_only": True}
+
+
+def connect(url: str) -> Engine:
+    """Make an engine for `url`; nothing is opened before the first transaction.
+
+    On SQLite every transaction begins IMMEDIATE, so that two processes never read the same row before one of
+    them writes it; the journal is a WAL with full syncs, so that no commit is lost with the power.
+
+    Raises:
+        StorageError: the folder of a SQLite file can't be made.
+    """
+    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    if engine.dialect.name == "sqlite":
+        _make_folder(engine.url.database)
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _make_folder(database: str | None) -> None:
+    if database and database != ":memory:":
+        folder = Path(database).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"can't make the database folder {folder}: {error.strerror}") from error
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # the driver's own implicit BEGIN would be a deferred one
+    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    read_only = connection.get_execution_options().get("read_only")
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def transaction(engine: Engine, **options: Any) -> Iterator[Connection]:
+    """Begin, commit, or roll back on an exception: the only owner of transactions.
+
+    Raises:
+        DatabaseError: the database can't be reached, is locked or full, or was never migrated.
+    """
+    try:
+        with engine.connect().execution_options(**options) as connection, connection.begin():
+            yield connection
+    except (OperationalError, ProgrammingError) as error:
+        raise DatabaseError(_explain(engine, error)) from error
+
+
+def _explain(engine: Engine, error: DBAPIError) -> str:
+    where = engine.url.render_as_string(hide_password=True)
+    cause = str(error.orig).strip().splitlines()[0]
+    if "no such table" in cause or "does not exist" in cause:
+        return f"the database {where} has no schema ({cause}): run `alembic upgrade head`"
+    return f"the database {where} does not answer: {cause}"

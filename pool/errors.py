@@ -1,0 +1,35 @@
+"""Everything the product refuses or fails at, each error one sentence that names the cause and the cure."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class GantchaError(Exception):
+    """Base of all errors a user may see; its text is one line."""
+
+
+class SettingsError(GantchaError):
+    """A CAPTCHA_ variable is unknown or has a bad value."""
+
+
+class DatabaseError(GantchaError):
+    """The database can't be reached, or has no schema yet."""
+
+
+class StorageError(GantchaError):
+    """A file or folder can't be read or written."""
+
+
+class UnknownCaptchaError(GantchaError):
+    """There is no captcha with this id."""
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the program with a single line on stderr and exit code 1 when a `GantchaError` gets this far."""
+    try:
+        yield
+    except GantchaError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from error

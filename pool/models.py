@@ -1,0 +1,47 @@
+"""The schema as SQLAlchemy sees it; `migrations/` is what makes it in a database."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from sqlalchemy import Column, DateTime, Dialect, Index, MetaData, String, Table, TypeDecorator, text
+
+
+class State(StrEnum):
+    """Where a captcha is in its life."""
+
+    READY = "ready"  #: drawn, waiting to be popped
+    ISSUED = "issued"  #: handed out, waiting for its answer
+    SOLVED = "solved"  #: answered right
+    FAILED = "failed"  #: answered wrong
+    EXPIRED = "expired"  #: not answered in time
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime on both databases; SQLite alone would drop the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value and value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
+
+
+metadata = MetaData()
+
+captcha = Table(
+    "captcha",
+    metadata,
+    Column("id", String(32), primary_key=True),  # also the name of its PNG
+    Column("code", String(16)),  # NULL: an upload without a code, which can be shown but never popped
+    Column("state", String(8), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("issued_at", UtcDateTime),
+    Column("expires_at", UtcDateTime),
+)
+
+_READY = text(f"state = '{State.READY}'")
+# Only ready rows are indexed, so a pop costs the same however many were issued before.
+Index("captcha_ready", captcha.c.created_at, postgresql_where=_READY, sqlite_where=_READY)

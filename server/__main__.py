@@ -1,0 +1,28 @@
+"""Start the server: `python -m server`."""
+
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from pool.errors import one_line_errors
+from pool.settings import load_settings
+
+
+def main(
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every network.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
+) -> None:
+    """Serve captchas from the pool and keep the pool filled.
+
+    \b
+    Example:
+        python -m server --host 0.0.0.0 --port 8080
+    """
+    with one_line_errors():
+        load_settings()
+    uvicorn.run("server.app:application", host=host, port=port)
+
+
+if __name__ == "__main__":
+    typer.run(main)
