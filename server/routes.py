@@ -46,9 +46,7 @@ def generate(request: Request) -> Generated:
     )
 
 
-@router.post(
-    "/load", dependencies=[Depends(require_trusted_caller)], responses=refusals(401, 403, 413, 415, 422, 503)
-)
+@router.post("/load", dependencies=[Depends(require_trusted_caller)], responses=refusals(401, 403, 413, 415, 422, 503))
 def load(
     request: Request,
     file: Annotated[UploadFile, File(description="A PNG of at most 1 MiB")],

@@ -1,0 +1,209 @@
+"""GAN training: losses, one step, and the state that lets a killed training go on."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from batch.networks import Architecture, FoldedGenerator, fold, make_discriminator_model, make_generator_model
+from batch.shapes import cluster_shapes
+from pool.errors import GantchaError, StorageError
+
+_STANDING_BATCH = 4096
+
+
+class RecipeError(GantchaError):
+    """A saved state belongs to another training."""
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """The recipe; saved in the manifest."""
+
+    pretraining_steps: int = 12_000
+    """Steps of one conditional GAN over all classes, whose weights start each class."""
+    pretraining_rate: float = 6e-4
+    pretraining_runs: int = 4
+    """Classes in a batch of the pretraining, each with an equal share."""
+    steps: int = 2_000
+    """Steps of each class alone."""
+    rate: float = 3e-4
+    """Adam's learning rate for both networks; falls by cosine to `last_rate_ratio` of it."""
+    last_rate_ratio: float = 0.1
+    batch_size: int = 64
+    r1_gamma: float = 0.2
+    r1_every: int = 4
+    """The gradient penalty is applied at every so manieth step, so many times as strong (Karras et al. 2020)."""
+    ema_decay: float = 0.998
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Images of one glyph class and the shape each was written in."""
+
+    images: npt.NDArray[np.uint8]
+    """`[N, 28, 28]`"""
+    shapes: npt.NDArray[np.int32]
+    """`[N]`"""
+    shape_count: int
+
+    @classmethod
+    def of(cls, images: npt.NDArray[np.uint8], shape_count: int, seed: int) -> "TrainingSet":
+        """Cluster the images into shapes."""
+        return cls(images, cluster_shapes(images, shape_count, np.random.default_rng(seed)), shape_count)
+
+    @property
+    def shape_frequencies(self) -> npt.NDArray[np.float64]:
+        """Share of each shape among the images, as sampling draws them."""
+        return np.bincount(self.shapes, minlength=self.shape_count) / len(self.shapes)
+
+
+def generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
+    """Non-saturating loss of Goodfellow et al. 2014: small when the fakes pass for real."""
+    return tf.reduce_mean(tf.nn.softplus(-fake_logits))
+
+
+def discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
+    """Small when reals score high and fakes low."""
+    return tf.reduce_mean(tf.nn.softplus(-real_logits)) + tf.reduce_mean(tf.nn.softplus(fake_logits))
+
+
+class Gan:
+    """A generator and a discriminator trained against each other on one glyph class, or on many by turns."""
+
+    def __init__(
+        self,
+        sets: Sequence[TrainingSet],
+        architecture: Architecture,
+        settings: TrainingSettings,
+        *,
+        steps: int,
+        rate: float,
+        runs: int = 1,
+    ) -> None:
+        self._sets, self._settings, self._runs = sets, settings, runs
+        self.architecture = architecture
+        self.generator = make_generator_model(architecture, len(sets), runs)
+        self.ema_generator = make_generator_model(architecture, len(sets), runs)
+        self.ema_generator.set_weights(self.generator.get_weights())
+        self.discriminator = make_discriminator_model(len(sets) * architecture.shape_count)
+        schedule = keras.optimizers.schedules.CosineDecay(rate, steps, alpha=settings.last_rate_ratio)
+        # No momentum: it makes the two networks chase each other's past.
+        self._generator_optimizer = keras.optimizers.Adam(schedule, beta_1=0.0, beta_2=0.99)
+        self._discriminator_optimizer = keras.optimizers.Adam(schedule, beta_1=0.0, beta_2=0.99)
+        self._generator_optimizer.build(self.generator.trainable_variables)
+        self._discriminator_optimizer.build(self.discriminator.trainable_variables)
+        self.steps, self.step = steps, 0
+        self._train_step = tf.function(self._train_step_eagerly)
+
+    def train_step(self) -> None:
+        """Go one step; the batch and the latents depend on seed and step alone, so a resumed run repeats them."""
+        settings, rng = self._settings, np.random.default_rng([self._settings.seed, self.step])
+        run_length = settings.batch_size // self._runs
+        images, conditions = [], []
+        for index in rng.choice(len(self._sets), self._runs, replace=False):
+            chosen = rng.choice(len(self._sets[index].images), run_length)
+            images.append(self._sets[index].images[chosen])
+            conditions.append(index * self.architecture.shape_count + self._sets[index].shapes[chosen])
+        self._train_step(
+            tf.constant(np.concatenate(images)),
+            tf.constant(np.concatenate(conditions), tf.int32),
+            tf.constant([settings.seed, self.step], tf.int32),
+            penalise=self.step % settings.r1_every == 0,
+        )
+        self.step += 1
+
+    def _train_step_eagerly(self, images: tf.Tensor, conditions: tf.Tensor, seed: tf.Tensor, penalise: bool) -> None:
+        real = tf.cast(images[..., None], tf.float32) / 127.5 - 1
+        latents = tf.random.stateless_normal((2, len(conditions), self.architecture.latent_size), seed)
+        fake = self.generator([latents[0], conditions])
+        with tf.GradientTape() as tape:
+            real_logits, penalty = self._penalised_logits(real, conditions, penalise)
+            loss = discriminator_loss(real_logits, self.discriminator([fake, conditions])) + penalty
+        variables = self.discriminator.trainable_variables
+        self._discriminator_optimizer.apply(tape.gradient(loss, variables), variables)
+        with tf.GradientTape() as tape:
+            fake = self.generator([latents[1], conditions])
+            loss = generator_loss(self.discriminator([fake, conditions]))
+        variables = self.generator.trainable_variables
+        self._generator_optimizer.apply(tape.gradient(loss, variables), variables)
+        for average, variable in zip(self.ema_generator.variables, self.generator.variables, strict=True):
+            average.assign_add((variable - average) * (1 - self._settings.ema_decay))
+
+    def _penalised_logits(
+        self, real: tf.Tensor, conditions: tf.Tensor, penalise: bool
+    ) -> tuple[tf.Tensor, tf.Tensor | float]:
+        """Score real images; with the R1 penalty on the slope there (Mescheder et al. 2018) where asked."""
+        if not penalise:
+            return self.discriminator([real, conditions]), 0.0
+        with tf.GradientTape() as tape:
+            tape.watch(real)
+            logits = self.discriminator([real, conditions])
+            total = tf.reduce_sum(logits)
+        slope = tf.reduce_mean(tf.reduce_sum(tape.gradient(total, real) ** 2, (1, 2, 3)))
+        return logits, self._settings.r1_gamma / 2 * self._settings.r1_every * slope
+
+    def start_from(self, pretrained: "Gan", class_index: int) -> None:
+        """Copy the weights of a GAN over many classes; of tables by class, the rows of one class."""
+        for own, other in (
+            (self.generator, pretrained.ema_generator),
+            (self.ema_generator, pretrained.ema_generator),
+            (self.discriminator, pretrained.discriminator),
+        ):
+            for variable, source in zip(own.variables, other.variables, strict=True):
+                rows = variable.shape[0] if variable.shape else 0
+                is_table = variable.shape != source.shape
+                variable.assign(source[class_index * rows :][:rows] if is_table else source)
+
+    def fold(self) -> FoldedGenerator:
+        """Fold the EMA generator of a GAN over one class into what a checkpoint stores."""
+        rng = np.random.default_rng(self._settings.seed)
+        (training_set,) = self._sets
+        latent = rng.standard_normal((_STANDING_BATCH, self.architecture.latent_size), np.float32)
+        frequencies = training_set.shape_frequencies
+        return fold(
+            self.ema_generator, tf.constant(latent), tf.constant(rng.choice(len(frequencies), len(latent), p=frequencies))
+        )
+
+    def _state(self) -> list[tf.Variable]:
+        networks = (self.generator, self.ema_generator, self.discriminator)
+        optimizers = (self._generator_optimizer, self._discriminator_optimizer)
+        return [variable for part in (*networks, *optimizers) for variable in part.variables]
+
+    def save(self, path: Path, recipe: str) -> None:
+        """Save everything a training needs to go on; beside, then renamed, so a kill leaves the last state.
+
+        `recipe` tells this training from others that the file might be mistaken for.
+
+        Raises:
+            StorageError: the folder is not writable or full.
+        """
+        unfinished = path.with_suffix(".part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(unfinished, "wb") as file:
+                np.savez(file, *(variable.numpy() for variable in self._state()), step=self.step, recipe=recipe)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.rename(path)
+        except OSError as error:
+            raise StorageError(f"can't save the training's state to {path}: {error.strerror}") from error
+
+    def restore(self, path: Path, recipe: str) -> None:
+        """Go back to what `save` wrote.
+
+        Raises:
+            RecipeError: the file is of a training with another recipe.
+        """
+        with np.load(path) as state:
+            if str(state["recipe"]) != recipe:
+                raise RecipeError(f"{path} was saved by a training with other settings or data: go on without --resume")
+            for number, variable in enumerate(self._state()):
+                variable.assign(state[f"arr_{number}"])
+            self.step = int(state["step"])

@@ -1,0 +1,91 @@
+"""Draw glyphs with the trained generators: `python -m batch.sample`."""
+
+import secrets
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+import typer
+from PIL import Image
+
+from batch.alphabet import GLYPH_CLASSES
+from batch.checkpoints import DEFAULT_FOLDER, Checkpoints
+from batch.emnist import SIDE
+from batch.networks import FoldedGenerator, draw_glyphs
+from pool.errors import StorageError, one_line_errors
+
+
+class Sampler:
+    """All 47 generators, loaded once and called once a batch each."""
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        """Raises CheckpointError for a missing or damaged checkpoint."""
+        loaded = checkpoints.load()
+        self._generators = {
+            index: FoldedGenerator(*map(tf.constant, entry.generator)) for index, entry in loaded.items()
+        }
+        self._shape_thresholds = np.stack([np.cumsum(loaded[c.index].shape_frequencies) for c in GLYPH_CLASSES])
+        inputs = loaded[0].generator.dense.shape[0]
+        self._shape_count = self._shape_thresholds.shape[1]
+        self._latent_size = inputs - self._shape_count
+
+    def draw(self, classes: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+        """Draw a glyph for each ByMerge index of `classes` `[...]`: uint8 `[..., 28, 28]`, bright stroke on black.
+
+        Glyphs of one class are drawn in one call of its generator, whatever their places in the batch.
+        """
+        labels = classes.ravel()
+        shapes = (rng.random((len(labels), 1)) > self._shape_thresholds[labels, :-1]).sum(1)
+        latent = rng.standard_normal((len(labels), self._latent_size), np.float32)
+        inputs = np.concatenate([latent, np.eye(self._shape_count, dtype=np.float32)[shapes]], 1)
+        glyphs = np.empty((len(labels), SIDE, SIDE), np.uint8)
+        order = np.argsort(labels, kind="stable")
+        for places in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
+            if len(places):
+                glyphs[places] = draw_glyphs(tf.constant(inputs[places]), self._generators[int(labels[places[0]])])
+        return glyphs.reshape(*classes.shape, SIDE, SIDE)
+
+
+def contact_sheet(glyphs: npt.NDArray[np.uint8], enlarge: int = 2) -> Image.Image:
+    """Lay `[rows, columns, 28, 28]` out as dark ink on white paper."""
+    rows, columns = glyphs.shape[:2]
+    page = glyphs.transpose(0, 2, 1, 3).reshape(rows * SIDE, columns * SIDE)
+    return Image.fromarray(255 - page).resize((columns * SIDE * enlarge, rows * SIDE * enlarge), Image.Resampling.BICUBIC)
+
+
+def main(
+    per_class: Annotated[int, typer.Option(min=1, help="Glyphs of each of the 47 classes.")] = 200,
+    seed: Annotated[int | None, typer.Option(min=0, help="Draw the same glyphs again; at random if left out.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write `images` [N,28,28] and `labels` [N] to this .npz.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Draw a contact sheet, a row for each class, to this PNG.")] = None,
+    checkpoints: Annotated[Path, typer.Option(help="Folder of the trained generators.")] = DEFAULT_FOLDER,
+) -> None:
+    """Draw glyphs of every class, to look at or to measure.
+
+    \b
+    Examples:
+        python -m batch.sample --per-class 200 --seed 1 --out glyphs.npz
+        python -m batch.sample --per-class 30 --sheet sheet.png
+    """
+    if out is None and sheet is None:
+        raise typer.BadParameter("give --out, --sheet or both")
+    with one_line_errors():
+        rng = np.random.default_rng(secrets.randbits(128) if seed is None else seed)
+        labels = np.repeat(np.arange(len(GLYPH_CLASSES), dtype=np.uint8), per_class)
+        images = Sampler(Checkpoints(checkpoints)).draw(labels, rng)
+        try:
+            if out:
+                with open(out, "wb") as file:  # given a name, savez would add an .npz of its own
+                    np.savez_compressed(file, images=images, labels=labels)
+            if sheet:
+                contact_sheet(images.reshape(-1, per_class, SIDE, SIDE)).save(sheet, "PNG")
+        except OSError as error:
+            raise StorageError(f"can't write {error.filename}: {error.strerror}") from error
+    for written in filter(None, (out, sheet)):
+        print(f"{written}: {len(images)} glyphs, {per_class} of each of {len(GLYPH_CLASSES)} classes")
+
+
+if __name__ == "__main__":
+    typer.run(main)
