@@ -1,6 +1,7 @@
 """The 36 characters of codes and the 47 glyph classes that draw them."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +56,7 @@ def draw_codes(count: int, alphabet: str, length: int) -> list[str]:
     return [draw_code() for _ in range(count)]
 
 
-def choose_classes(codes: list[str], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+def choose_classes(codes: Sequence[str], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Choose a glyph class for each character of N codes of one length L: `[N, L]` ByMerge indices.
 
     A character with two shapes gets either with equal chance.
@@ -72,4 +73,4 @@ def choose_classes(codes: list[str], rng: np.random.Generator) -> npt.NDArray[np
     if unknown := set(text) - set(CLASSES_BY_CHARACTER):
         raise ValueError(f"codes are made of 0-9 and a-z; {''.join(sorted(unknown))!r} can't be drawn")
     characters = np.frombuffer(text.encode(), np.uint8).reshape(len(codes), -1)
-    return np.where(rng.random(characters.shape) < 0.5, first[characters], second[characters])
+    return np.where(rng.integers(2, size=characters.shape), second[characters], first[characters])

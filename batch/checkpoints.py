@@ -56,7 +56,9 @@ class Checkpoints:
         try:
             manifest = json.loads(path.read_bytes())
         except OSError as error:
-            raise CheckpointError(f"{path} can't be read ({error.strerror}): `python -m batch.train` makes it") from error
+            raise CheckpointError(
+                f"{path} can't be read ({error.strerror}): `python -m batch.train` makes it"
+            ) from error
         except ValueError as error:
             raise CheckpointError(f"{path} is not JSON: {error}") from error
         found = manifest.get("format") if isinstance(manifest, dict) else None
@@ -102,7 +104,9 @@ class Checkpoints:
         except OSError as error:
             raise CheckpointError(f"checkpoint {path} can't be read: {error.strerror}") from error
         if (found := _sha256(packed)) != entry["sha256"]:
-            raise CheckpointError(f"checkpoint {path} is damaged: sha256 is {found}, the manifest says {entry['sha256']}")
+            raise CheckpointError(
+                f"checkpoint {path} is damaged: sha256 is {found}, the manifest says {entry['sha256']}"
+            )
         with np.load(io.BytesIO(packed)) as arrays:
             generator = FoldedGenerator(**{name: arrays[name].astype(np.float32) for name in arrays.files})
         if (found_shapes := FoldedGenerator(*(array.shape for array in generator))) != shapes:  # type: ignore[arg-type] # shapes in place of arrays

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from batch.networks import Architecture, FoldedGenerator, fold, make_discriminator_model, make_generator_model
+from batch.quiet_tensorflow import keras, tf
 from batch.shapes import cluster_shapes
 from pool.errors import GantchaError, StorageError
 
@@ -168,7 +167,9 @@ class Gan:
         latent = rng.standard_normal((_STANDING_BATCH, self.architecture.latent_size), np.float32)
         frequencies = training_set.shape_frequencies
         return fold(
-            self.ema_generator, tf.constant(latent), tf.constant(rng.choice(len(frequencies), len(latent), p=frequencies))
+            self.ema_generator,
+            tf.constant(latent),
+            tf.constant(rng.choice(len(frequencies), len(latent), p=frequencies)),
         )
 
     def _state(self) -> list[tf.Variable]:

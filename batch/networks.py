@@ -4,13 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
-from keras import layers, ops
 
 from batch.emnist import SIDE
+from batch.quiet_tensorflow import keras, tf
+
+layers, ops = keras.layers, keras.ops
 
 _SLOPE = 0.2  # of the leaky ReLUs
 _EPSILON = 1e-3
@@ -30,7 +30,7 @@ class Architecture:
     """Channels at 14 x 14."""
 
 
-class RunNormalization(layers.Layer):
+class RunNormalization(keras.layers.Layer):  # type: ignore[misc] # Keras ships no types
     """Batch normalisation over batches that are runs of one glyph class each, of equal length.
 
     Moments are taken by run, so that a class is normalised alike whether it is trained alone or among others; scale

@@ -1,7 +1,6 @@
 """Rendering: glyphs to finished captchas, every step over the whole batch at once."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +17,7 @@ class RenderSettings:
     height: int = 80
     pitch: int = 36
     """Pixels from one glyph to the next; less than a glyph, so that neighbours come close."""
-    margin: int = 12
+    margin: int = 10
     enlargement: float = 2.0
     paper: float = 0.9
     """Brightness of the background, 0 black to 1 white."""
@@ -28,9 +27,7 @@ class RenderSettings:
     """Standard deviation of the Gaussian noise, in the same unit."""
 
 
-def concat_pics(
-    glyphs: npt.NDArray[np.uint8], settings: RenderSettings = RenderSettings()
-) -> npt.NDArray[np.float32]:
+def concat_pics(glyphs: npt.NDArray[np.uint8], settings: RenderSettings = RenderSettings()) -> npt.NDArray[np.float32]:
     """Enlarge glyphs `[N, L, 28, 28]` and set them side by side: strokes `[N, H, W]`, 0 paper to 1 full stroke."""
     count, length = glyphs.shape[:2]
     side = round(SIDE * settings.enlargement)
@@ -53,6 +50,7 @@ def add_noise(
     strokes: npt.NDArray[np.float32], rng: np.random.Generator, settings: RenderSettings = RenderSettings()
 ) -> npt.NDArray[np.uint8]:
     """Put strokes `[N, H, W]` in ink on paper with Gaussian noise: grey levels 0-15 `[N, H, W]`."""
-    brightness: npt.NDArray[Any] = settings.paper - (settings.paper - settings.ink) * strokes
+    brightness = settings.paper - (settings.paper - settings.ink) * strokes
     brightness += settings.noise * rng.standard_normal(strokes.shape, np.float32)
-    return np.clip(np.rint(brightness * (GREY_LEVELS - 1)), 0, GREY_LEVELS - 1).astype(np.uint8)
+    levels: npt.NDArray[np.float32] = np.rint(brightness * (GREY_LEVELS - 1))
+    return levels.clip(0, GREY_LEVELS - 1).astype(np.uint8)

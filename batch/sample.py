@@ -6,7 +6,6 @@ from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 import typer
 from PIL import Image
 
@@ -14,6 +13,7 @@ from batch.alphabet import GLYPH_CLASSES
 from batch.checkpoints import DEFAULT_FOLDER, Checkpoints
 from batch.emnist import SIDE
 from batch.networks import FoldedGenerator, draw_glyphs
+from batch.quiet_tensorflow import tf
 from pool.errors import StorageError, one_line_errors
 
 
@@ -52,7 +52,9 @@ def contact_sheet(glyphs: npt.NDArray[np.uint8], enlarge: int = 2) -> Image.Imag
     """Lay `[rows, columns, 28, 28]` out as dark ink on white paper."""
     rows, columns = glyphs.shape[:2]
     page = glyphs.transpose(0, 2, 1, 3).reshape(rows * SIDE, columns * SIDE)
-    return Image.fromarray(255 - page).resize((columns * SIDE * enlarge, rows * SIDE * enlarge), Image.Resampling.BICUBIC)
+    return Image.fromarray(255 - page).resize(
+        (columns * SIDE * enlarge, rows * SIDE * enlarge), Image.Resampling.BICUBIC
+    )
 
 
 def main(

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 import typer
 from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
 
@@ -21,6 +20,7 @@ from batch.emnist import read_emnist
 from batch.gan import Gan, TrainingSet, TrainingSettings
 from batch.networks import Architecture, FoldedGenerator, flops_per_glyph
 from batch.progress import progress_bar
+from batch.quiet_tensorflow import tf
 from pool.errors import GantchaError, one_line_errors
 
 _SAVE_EVERY = 500
@@ -181,7 +181,8 @@ def main(
     ] = TrainingSettings.pretraining_steps,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = TrainingSettings.seed,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped training left off.")] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Classes trained side by side, one core each.")] = os.cpu_count() or 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Classes trained side by side, one core each.")] = os.cpu_count()
+    or 1,
     state: Annotated[Path, typer.Option(help="Folder for what --resume needs.")] = Path("var/training"),
 ) -> None:
     """Train one small generator for each glyph class.
@@ -196,11 +197,25 @@ def main(
     """
     chosen = _choose(classes)
     with one_line_errors():
-        _train(data, Checkpoints(out), chosen, replace(TrainingSettings(), steps=steps, pretraining_steps=pretraining_steps, seed=seed), resume, jobs, state)
+        _train(
+            data,
+            Checkpoints(out),
+            chosen,
+            replace(TrainingSettings(), steps=steps, pretraining_steps=pretraining_steps, seed=seed),
+            resume,
+            jobs,
+            state,
+        )
 
 
 def _train(
-    data: Path, checkpoints: Checkpoints, chosen: list[GlyphClass], settings: TrainingSettings, resume: bool, jobs: int, state: Path
+    data: Path,
+    checkpoints: Checkpoints,
+    chosen: list[GlyphClass],
+    settings: TrainingSettings,
+    resume: bool,
+    jobs: int,
+    state: Path,
 ) -> None:
     started = time.monotonic()
     emnist = read_emnist(data, "train")
@@ -237,7 +252,10 @@ def _train(
             manifest["classes"] = dict(sorted(manifest["classes"].items()))
             checkpoints.write_manifest(manifest)
             _class_path(plan, trained.glyph_class).unlink()
-    print(f"{len(chosen)} classes trained in {time.monotonic() - started:.0f} s, {checkpoints.folder} holds {len(manifest['classes'])}")
+    seconds, held = time.monotonic() - started, len(manifest["classes"])
+    print(
+        f"{len(chosen)} classes trained in {seconds:.0f} s; {checkpoints.folder} holds {held} of {len(GLYPH_CLASSES)}"
+    )
 
 
 if __name__ == "__main__":

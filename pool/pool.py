@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from sqlalchemy import Engine, func, insert, literal, select, update
 
@@ -54,7 +54,7 @@ class Pool:
             DatabaseError: the rows could not be committed; the files are strays and the next sweep takes them.
         """
         now = datetime.now(UTC)
-        rows = []
+        rows: list[dict[str, Any]] = []
         failure = None
         with self.files.lock():
             for code, png in drawn:
@@ -64,10 +64,9 @@ class Pool:
                 except StorageError as error:
                     failure = error
                     break
-                issued = {"state": State.READY, "issued_at": None, "expires_at": None}
-                if code is None:
-                    issued = {"state": State.ISSUED, "issued_at": now, "expires_at": now + self.ttl}
-                rows.append({"id": file_id, "code": code, "created_at": now, **issued})
+                row = {"id": file_id, "code": code, "created_at": now, "state": State.READY}
+                issued = {"state": State.ISSUED, "issued_at": now, "expires_at": now + self.ttl}
+                rows.append(row | (issued if code is None else {"issued_at": None, "expires_at": None}))
             ids = [row["id"] for row in rows]
             self.files.sync(ids)
             if rows:
@@ -114,7 +113,8 @@ class Pool:
             row = connection.execute(select(captcha.c.expires_at).where(captcha.c.id == file_id)).first()
         if row is None:
             raise UnknownCaptchaError("there is no captcha with this id")
-        return row.expires_at
+        expires_at: datetime | None = row.expires_at
+        return expires_at
 
     def level(self) -> int:
         """Count the ready captchas. Raises DatabaseError when the database does not answer."""

@@ -43,14 +43,14 @@ class Settings(BaseSettings):
 
     database_url: Annotated[str, AfterValidator(_check_database_url)] = "sqlite:///var/pool.db"
     files_dir: Path = Path("var/files")
-    api_key: SecretStr | None = Field(None, min_length=16)
+    api_key: SecretStr | None = Field(default=None, min_length=16)
     public_url: HttpUrl | None = None
     alphabet: Annotated[str, AfterValidator(_check_alphabet)] = "".join(c for c in CHARACTERS if c not in CONFUSABLE)
-    length: int = Field(6, ge=4, le=8)
-    ttl_seconds: int = Field(600, ge=1)
-    low_water: int = Field(1000, ge=0)
-    target: int = Field(2000, ge=0)
-    refill_seconds: float = Field(10, gt=0)
+    length: int = Field(default=6, ge=4, le=8)
+    ttl_seconds: int = Field(default=600, ge=1)
+    low_water: int = Field(default=1000, ge=0)
+    target: int = Field(default=2000, ge=0)
+    refill_seconds: float = Field(default=10, gt=0)
 
     @model_validator(mode="after")
     def _check_marks(self) -> Self:

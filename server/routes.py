@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, HTTPException, Request, Response, UploadFile, status
 
-from pool.errors import DatabaseError, UnknownCaptchaError
+from pool.errors import UnknownCaptchaError
 from pool.files import ID
 from pool.pool import Drawn
 from pool.settings import CHARACTERS

@@ -1,0 +1,45 @@
+# `make run` and `make test` do everything from a fresh clone; see README.md.
+HOST ?= 127.0.0.1
+PORT ?= 8000
+FIRST_FILL ?= 1000
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: run test setup lint clean
+.DEFAULT_GOAL := run
+
+# The pool is migrated and filled before the server starts, so that the first request finds a captcha.
+run: setup
+	$(VENV)/bin/alembic upgrade head
+	$(VENV)/bin/python -m batch.fill --target $(FIRST_FILL)
+	exec $(VENV)/bin/python -m server --host $(HOST) --port $(PORT)
+
+setup: $(VENV)/.installed-batch
+
+test: $(VENV)/.installed-dev
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: Python 3.11 or newer is needed; name it with PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-batch: requirements-batch.txt requirements.txt | $(VENV)/bin/python
+	@echo "Installing what the server and the drawing need (about a minute) ..."
+	$(PIP) -r requirements-batch.txt
+	touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed-batch
+	@echo "Installing what the tests need ..."
+	$(PIP) -r requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,74 @@
+"""Fill the pool: `python -m batch.fill`."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.progress import TimeRemainingColumn
+
+from batch.alphabet import draw_codes
+from batch.captcha import draw_captchas
+from batch.checkpoints import DEFAULT_FOLDER, Checkpoints
+from batch.progress import progress_bar
+from batch.sample import Sampler
+from pool.errors import one_line_errors
+from pool.pool import Pool
+from pool.settings import Settings, load_settings
+
+_CHUNK = 500  # captchas drawn, written and committed together: what a kill can cost
+
+
+def main(
+    count: Annotated[int | None, typer.Option(min=1, help="Add exactly so many captchas.")] = None,
+    target: Annotated[int | None, typer.Option(min=0, help="Top the pool up to so many ready captchas.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only, for cron.")] = False,
+    checkpoints: Annotated[Path, typer.Option(help="Folder of the trained generators.")] = DEFAULT_FOLDER,
+) -> None:
+    """Draw captchas into the pool; database, files and alphabet come from the CAPTCHA_ settings.
+
+    Every chunk is committed on its own: a fill that is stopped keeps what it has finished.
+
+    \b
+    Examples:
+        python -m batch.fill --count 10000
+        python -m batch.fill --target 2000 --quiet
+    """
+    if (count is None) == (target is None):
+        raise typer.BadParameter("give either --count or --target")
+    with one_line_errors():
+        settings = load_settings()
+        pool = Pool.open(settings)
+        strays = pool.sweep()
+        missing = max(0, (target or 0) - pool.level()) if count is None else count
+        started = time.monotonic()
+        added = 0
+        with progress_bar(TimeRemainingColumn(), quiet=quiet) as progress:
+            bar = progress.add_task("filling", total=missing)
+            for added_now in _fill(pool, settings, Checkpoints(checkpoints), missing):
+                added += added_now
+                progress.advance(bar, added_now)
+        if not quiet:
+            seconds = time.monotonic() - started
+            swept = f"; {strays} stray files of a stopped fill removed" if strays else ""
+            rate = f" ({added / seconds:.0f} a second)" if added else ""
+            print(f"{added} captchas added in {seconds:.1f} s{rate}, {pool.level()} ready{swept}")
+
+
+def _fill(pool: Pool, settings: Settings, checkpoints: Checkpoints, count: int) -> Iterator[int]:
+    """Add `count` captchas chunk by chunk; yield the size of each chunk once it is committed."""
+    if not count:
+        return
+    sampler = Sampler(checkpoints)
+    rng = np.random.default_rng()
+    with ThreadPoolExecutor() as threads:
+        for start in range(0, count, _CHUNK):
+            codes = draw_codes(min(_CHUNK, count - start), settings.alphabet, settings.length)
+            yield len(pool.add(draw_captchas(codes, sampler, rng, threads)))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,27 @@
+"""TensorFlow and Keras, imported without the greetings that TensorFlow writes to stderr past its own log level."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def _stderr_shut() -> Iterator[None]:
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+# It also reports on its graph optimiser as if that were the user's error; its exceptions tell enough.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+with _stderr_shut():
+    import keras
+    import tensorflow as tf
+
+__all__ = ["keras", "tf"]
