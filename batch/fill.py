@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -12,7 +11,7 @@ from rich.progress import TimeRemainingColumn
 
 from batch.alphabet import draw_codes
 from batch.captcha import draw_captchas
-from batch.checkpoints import DEFAULT_FOLDER, Checkpoints
+from batch.checkpoints import Checkpoints
 from batch.progress import progress_bar
 from batch.sample import Sampler
 from pool.errors import one_line_errors
@@ -26,9 +25,8 @@ def main(
     count: Annotated[int | None, typer.Option(min=1, help="Add exactly so many captchas.")] = None,
     target: Annotated[int | None, typer.Option(min=0, help="Top the pool up to so many ready captchas.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only, for cron.")] = False,
-    checkpoints: Annotated[Path, typer.Option(help="Folder of the trained generators.")] = DEFAULT_FOLDER,
 ) -> None:
-    """Draw captchas into the pool; database, files and alphabet come from the CAPTCHA_ settings.
+    """Draw captchas into the pool; database, files, generators and alphabet come from the CAPTCHA_ settings.
 
     Every chunk is committed on its own: a fill that is stopped keeps what it has finished.
 
@@ -48,7 +46,7 @@ def main(
         added = 0
         with progress_bar(TimeRemainingColumn(), quiet=quiet) as progress:
             bar = progress.add_task("filling", total=missing)
-            for added_now in _fill(pool, settings, Checkpoints(checkpoints), missing):
+            for added_now in _fill(pool, settings, missing):
                 added += added_now
                 progress.advance(bar, added_now)
         if not quiet:
@@ -58,11 +56,11 @@ def main(
             print(f"{added} captchas added in {seconds:.1f} s{rate}, {pool.level()} ready{swept}")
 
 
-def _fill(pool: Pool, settings: Settings, checkpoints: Checkpoints, count: int) -> Iterator[int]:
+def _fill(pool: Pool, settings: Settings, count: int) -> Iterator[int]:
     """Add `count` captchas chunk by chunk; yield the size of each chunk once it is committed."""
     if not count:
         return
-    sampler = Sampler(checkpoints)
+    sampler = Sampler(Checkpoints(settings.checkpoints_dir))
     rng = np.random.default_rng()
     with ThreadPoolExecutor() as threads:
         for start in range(0, count, _CHUNK):

@@ -43,6 +43,7 @@ class Settings(BaseSettings):
 
     database_url: Annotated[str, AfterValidator(_check_database_url)] = "sqlite:///var/pool.db"
     files_dir: Path = Path("var/files")
+    checkpoints_dir: Path = Path(__file__).parent.parent / "checkpoints"
     api_key: SecretStr | None = Field(default=None, min_length=16)
     public_url: HttpUrl | None = None
     alphabet: Annotated[str, AfterValidator(_check_alphabet)] = "".join(c for c in CHARACTERS if c not in CONFUSABLE)

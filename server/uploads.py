@@ -12,6 +12,7 @@ MAX_FILE_BYTES = 1024 * 1024
 _MAX_BODY_BYTES = MAX_FILE_BYTES + 16 * 1024  # the multipart frame and the other fields
 _MAX_SIDE = 2048
 _TOO_LARGE = "The upload is larger than 1 MiB."
+_TOO_MANY_PIXELS = f"The picture is more than {_MAX_SIDE} pixels wide or high."
 
 
 class BodyLimit:
@@ -53,14 +54,14 @@ def clean_png(content: bytes) -> bytes:
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             if max(image.size) > _MAX_SIDE:
-                raise HTTPException(
-                    status.HTTP_413_CONTENT_TOO_LARGE, f"The picture is more than {_MAX_SIDE} pixels wide or high."
-                )
+                raise HTTPException(status.HTTP_413_CONTENT_TOO_LARGE, _TOO_MANY_PIXELS)
             image.load()
             pixels = Image.new(image.mode, image.size)
             if image.palette:
                 pixels.putpalette(image.palette)
             pixels.paste(image)
+    except Image.DecompressionBombError as error:
+        raise HTTPException(status.HTTP_413_CONTENT_TOO_LARGE, _TOO_MANY_PIXELS) from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise HTTPException(status.HTTP_415_UNSUPPORTED_MEDIA_TYPE, "The file is not a sound PNG.") from error
     encoded = io.BytesIO()

