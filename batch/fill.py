@@ -10,10 +10,7 @@ import typer
 from rich.progress import TimeRemainingColumn
 
 from batch.alphabet import draw_codes
-from batch.captcha import draw_captchas
-from batch.checkpoints import Checkpoints
 from batch.progress import progress_bar
-from batch.sample import Sampler
 from pool.errors import one_line_errors
 from pool.pool import Pool
 from pool.settings import Settings, load_settings
@@ -60,6 +57,11 @@ def _fill(pool: Pool, settings: Settings, count: int) -> Iterator[int]:
     """Add `count` captchas chunk by chunk; yield the size of each chunk once it is committed."""
     if not count:
         return
+    # TensorFlow takes seconds to import: not before there is something to draw.
+    from batch.captcha import draw_captchas  # noqa: PLC0415
+    from batch.checkpoints import Checkpoints  # noqa: PLC0415
+    from batch.sample import Sampler  # noqa: PLC0415
+
     sampler = Sampler(Checkpoints(settings.checkpoints_dir))
     rng = np.random.default_rng()
     with ThreadPoolExecutor() as threads:

@@ -5,6 +5,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 
 
 def progress_bar(*columns: ProgressColumn, quiet: bool = False) -> Progress:
-    """Make a bar with a description, a bar and `done/total` before `columns`; a quiet one prints nothing."""
+    """Make a bar with a description, a bar and `done/total` before `columns`; off a terminal it prints nothing."""
     standard = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*standard, *columns, console=Console(stderr=True), disable=quiet)
+    console = Console(stderr=True)
+    return Progress(*standard, *columns, console=console, disable=quiet or not console.is_terminal)

@@ -23,7 +23,7 @@ from batch.progress import progress_bar
 from batch.quiet_tensorflow import tf
 from pool.errors import GantchaError, one_line_errors
 
-_SAVE_EVERY = 500
+_SAVE_EVERY = 200
 _REPORT_EVERY = 10
 
 

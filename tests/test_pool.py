@@ -121,9 +121,7 @@ def test_eight_processes_pop_every_row_once(pool: Pool, database_url: str, tmp_p
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(8)
     outs = [tmp_path / f"popped-{number}" for number in range(8)]
-    processes = [
-        context.Process(target=_pop_all, args=(database_url, tmp_path / "files", start, out)) for out in outs
-    ]
+    processes = [context.Process(target=_pop_all, args=(database_url, tmp_path / "files", start, out)) for out in outs]
     for process in processes:
         process.start()
     for process in processes:

@@ -157,9 +157,7 @@ def test_without_a_key_only_this_machine_gets_in(sqlite_settings: dict[str, obje
     assert server.get(f"/{new_id()}", headers=stranger).status_code == 404
 
 
-def test_a_database_out_of_reach_is_503_and_not_the_end(
-    pool: Pool, settings: dict[str, object], serve: Serve
-) -> None:
+def test_a_database_out_of_reach_is_503_and_not_the_end(pool: Pool, settings: dict[str, object], serve: Serve) -> None:
     pool.add(drawn(1))
     server = serve(settings)
     with pool.engine.begin() as connection:
@@ -173,7 +171,7 @@ def test_a_database_out_of_reach_is_503_and_not_the_end(
     assert server.get("/generate").status_code == 200
 
 
-def test_the_log_holds_no_code(pool: Pool, sqlite_settings: dict[str, object], serve: Serve) -> None:
+def test_the_log_holds_no_code(sqlite_settings: dict[str, object], serve: Serve) -> None:
     server = serve(sqlite_settings)
     server.post("/load", files={"file": a_png()}, data={"code": "q7w8e9"})
     answer = server.get("/generate").json()
@@ -204,7 +202,9 @@ def test_the_original_command_starts_it(sqlite_settings: dict[str, object]) -> N
 
 
 def test_bad_settings_stop_the_start_with_one_line() -> None:
-    assert only_line(run("server", TARGETT=5)) == "error: CAPTCHA_TARGETT is not a setting: did you mean CAPTCHA_TARGET?"
+    assert (
+        only_line(run("server", TARGETT=5)) == "error: CAPTCHA_TARGETT is not a setting: did you mean CAPTCHA_TARGET?"
+    )
     assert "CAPTCHA_LENGTH" in only_line(run("server", LENGTH="six"))
     assert "CAPTCHA_DATABASE_URL" in only_line(run("uvicorn", "server.app:application", DATABASE_URL="mysql://x"))
     assert "CAPTCHA_LOW_WATER" in only_line(run("server", LOW_WATER=50, TARGET=10))

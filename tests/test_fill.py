@@ -1,0 +1,107 @@
+"""`python -m batch.fill` on real databases."""
+
+import io
+import signal
+import subprocess
+import sys
+
+import numpy as np
+from PIL import Image
+from sqlalchemy import func, select
+
+from pool import database
+from pool.models import captcha
+from pool.pool import Pool
+from tests.conftest import ROOT, drawn, environment, only_line, png_names, run, wait_until
+from tests.test_pool import row_ids
+
+
+def count_rows(pool: Pool) -> int:
+    with database.transaction(pool.engine) as connection:
+        return connection.execute(select(func.count()).select_from(captcha)).scalar_one()
+
+
+def test_count_adds_exactly_so_many_rows_and_files(pool: Pool, settings: dict[str, object]) -> None:
+    pool.add(drawn(3))
+    finished = run("batch.fill", "--count", 712, **settings)  # a whole chunk and a piece of one
+    assert finished.returncode == 0, finished.stderr
+    assert "712 captchas added" in finished.stdout and "a second" in finished.stdout and "715 ready" in finished.stdout
+    assert count_rows(pool) == 715
+    assert row_ids(pool) == png_names(pool.files.folder)
+    for issued in pool.pop(715)[3:]:
+        with Image.open(io.BytesIO(pool.files.path(issued.id).read_bytes())) as image:
+            assert image.size == (240, 80)
+        assert len(issued.code) == 6
+
+
+def test_target_tops_up_and_then_has_nothing_to_do(pool: Pool, settings: dict[str, object]) -> None:
+    pool.add(drawn(3))
+    assert "17 captchas added" in run("batch.fill", "--target", 20, **settings).stdout
+    assert pool.level() == 20
+    finished = run("batch.fill", "--target", 20, **settings)
+    assert finished.returncode == 0
+    assert "0 captchas added" in finished.stdout
+
+
+def test_quiet_prints_nothing(settings: dict[str, object]) -> None:
+    finished = run("batch.fill", "--count", 5, "--quiet", **settings)
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")
+
+
+def test_alphabet_and_length_are_followed(pool: Pool, settings: dict[str, object]) -> None:
+    run("batch.fill", "--count", 50, "--quiet", **settings, ALPHABET="XYZ789", LENGTH=4)
+    popped = pool.pop(50)
+    assert {len(issued.code) for issued in popped} == {4}
+    assert set("".join(issued.code for issued in popped)) == set("xyz789")
+    with Image.open(pool.files.path(popped[0].id)) as image:
+        assert image.size == (240 - 2 * 36, 80)
+
+
+def test_pictures_of_one_code_differ(pool: Pool, settings: dict[str, object]) -> None:
+    run("batch.fill", "--count", 2, "--quiet", **settings, ALPHABET="ab", LENGTH=4)
+    one, other = (np.asarray(Image.open(pool.files.path(i.id)).convert("L")).astype(int) for i in pool.pop(2))
+    assert np.abs(one - other).mean() > 5
+
+
+def test_a_killed_fill_keeps_what_it_finished_and_the_next_one_clears_up(
+    pool: Pool, settings: dict[str, object]
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "batch.fill", "--count", "50000", "--quiet"], cwd=ROOT, env=environment(settings)
+    ) as process:
+        wait_until(lambda: pool.level() >= 500, "the first chunk")
+        files = len(png_names(pool.files.folder))
+        wait_until(lambda: len(png_names(pool.files.folder)) > files + 20, "files of the next chunk")
+        process.send_signal(signal.SIGKILL)
+    finished_rows = row_ids(pool)
+    assert len(finished_rows) % 500 == 0
+    assert finished_rows <= png_names(pool.files.folder)
+    finished = run("batch.fill", "--count", 1, **settings)
+    assert "1 captchas added" in finished.stdout
+    assert finished_rows < row_ids(pool) == png_names(pool.files.folder)
+    assert not list(pool.files.folder.rglob("*.part"))
+
+
+def test_mistakes_of_the_command_line_are_told_from_failures(sqlite_settings: dict[str, object]) -> None:
+    for words in ((), ("--count", 0), ("--count", 1, "--target", 1), ("--count", "many")):
+        finished = run("batch.fill", *words, **sqlite_settings)
+        assert finished.returncode == 2
+        assert "Usage" in finished.stderr
+    assert "alembic upgrade head" in only_line(
+        run("batch.fill", "--count", 1, **sqlite_settings | {"DATABASE_URL": "sqlite://"})
+    )
+    line = only_line(run("batch.fill", "--count", 1, **sqlite_settings, COLOUR="red"))
+    assert "CAPTCHA_COLOUR is not a setting" in line
+
+
+def test_a_database_that_is_not_there_is_said_in_one_line(sqlite_settings: dict[str, object]) -> None:
+    url = "postgresql+psycopg://nobody:secret@127.0.0.1:1/none"
+    line = only_line(run("batch.fill", "--count", 1, **sqlite_settings | {"DATABASE_URL": url}))
+    assert "127.0.0.1" in line
+    assert "secret" not in line
+
+
+def test_help_shows_commands_to_copy() -> None:
+    for module in ("batch.fill", "batch.sample", "batch.train", "server"):
+        shown = run(module, "--help").stdout
+        assert f"python -m {module} --" in shown

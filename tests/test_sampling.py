@@ -1,0 +1,133 @@
+"""Sampling with the trained generators that come with the project."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from batch import sample
+from batch.alphabet import SHAPES, choose_classes
+from batch.checkpoints import DEFAULT_FOLDER, CheckpointError, Checkpoints
+from batch.sample import Sampler
+from tests.conftest import only_line, run
+
+
+@pytest.fixture(scope="module")
+def sampler() -> Sampler:
+    return Sampler(Checkpoints())
+
+
+def _mean_ink(sampler: Sampler, index: int) -> npt.NDArray[np.float64]:
+    glyphs = sampler.draw(np.full(300, index, np.uint8), np.random.default_rng(5))
+    return glyphs.astype(float).mean(0)
+
+
+def test_glyphs_lie_where_their_characters_are(sampler: Sampler) -> None:
+    """In a batch of mixed texts each place holds a glyph of its own class: nearest to that class's mean."""
+    shapes = "0A7LC"  # told apart by their mean image alone
+    means = np.stack([_mean_ink(sampler, SHAPES.index(shape)) for shape in shapes])
+    rng = np.random.default_rng(1)
+    places = rng.integers(len(shapes), size=(100, 6))
+    classes = np.array([SHAPES.index(shape) for shape in shapes], np.uint8)[places]
+    glyphs = sampler.draw(classes, rng)
+    assert glyphs.shape == (100, 6, 28, 28)
+    distances = ((glyphs[:, :, None] - means) ** 2).sum((3, 4))
+    assert (distances.argmin(2) == places).mean() > 0.9
+
+
+def test_a_batch_makes_one_call_for_each_class(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+
+    def counting(inputs, generator, draw=sample.draw_glyphs):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        sizes.append(len(inputs))
+        return draw(inputs, generator)
+
+    monkeypatch.setattr(sample, "draw_glyphs", counting)
+    classes = choose_classes(["223344", "443322", "abcabc"], np.random.default_rng(1))
+    sampler.draw(classes, np.random.default_rng(1))
+    assert len(sizes) == len(np.unique(classes))
+    assert sum(sizes) == classes.size
+
+
+def test_a_seed_repeats_the_glyphs_and_another_does_not(sampler: Sampler) -> None:
+    classes = np.arange(47, dtype=np.uint8)
+    one, same, other = (sampler.draw(classes, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_glyphs_of_a_class_differ(sampler: Sampler) -> None:
+    glyphs = sampler.draw(np.repeat(np.arange(47, dtype=np.uint8), 50), np.random.default_rng(1)).reshape(47, 50, -1)
+    assert all(len(np.unique(of_class, axis=0)) > 45 for of_class in glyphs)
+
+
+def test_glyphs_are_bright_strokes_on_black(sampler: Sampler) -> None:
+    glyphs = sampler.draw(np.repeat(np.arange(47, dtype=np.uint8), 50), np.random.default_rng(1))
+    assert glyphs[:, 0, :].mean() < 2  # nothing at the rim
+    assert (glyphs.reshape(len(glyphs), -1).max(1) > 200).mean() > 0.99
+    assert 0.05 < (glyphs > 127).mean() < 0.35
+
+
+def test_the_command_writes_the_npz_and_the_sheet(tmp_path: Path) -> None:
+    words = ("--per-class", 3, "--seed", 1, "--out", tmp_path / "glyphs.npz", "--sheet", tmp_path / "sheet.png")
+    finished = run("batch.sample", *words)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stderr == ""
+    with np.load(tmp_path / "glyphs.npz") as glyphs:
+        assert (glyphs["images"].shape, glyphs["images"].dtype) == ((141, 28, 28), np.uint8)
+        assert glyphs["labels"].dtype == np.uint8
+        assert np.array_equal(glyphs["labels"], np.repeat(np.arange(47), 3))
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (3 * 56, 47 * 56)
+
+
+def test_a_place_that_cant_be_written_is_said_in_one_line(tmp_path: Path) -> None:
+    line = only_line(run("batch.sample", "--per-class", 1, "--out", tmp_path / "no" / "glyphs.npz"))
+    assert str(tmp_path / "no" / "glyphs.npz") in line
+
+
+def test_the_checkpoints_are_small_enough() -> None:
+    sizes = [path.stat().st_size for path in DEFAULT_FOLDER.glob("*.npz")]
+    assert len(sizes) == 47
+    assert max(sizes) <= 500_000
+    assert sum(sizes) <= 15_000_000
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(DEFAULT_FOLDER, tmp_path / "checkpoints"))
+
+
+def test_a_damaged_checkpoint_names_its_file_and_digests(copy: Path) -> None:
+    victim = copy / "10-upper-a.npz"
+    content = bytearray(victim.read_bytes())
+    content[1000] ^= 1
+    victim.write_bytes(content)
+    expected = json.loads((copy / "manifest.json").read_text())["classes"]["10-upper-a"]["sha256"]
+    with pytest.raises(CheckpointError, match=f"10-upper-a.npz is damaged: sha256 is [0-9a-f]{{64}}.*{expected}"):
+        Checkpoints(copy).load()
+
+
+def test_each_fault_of_a_checkpoint_folder_is_said_in_one_line(copy: Path, tmp_path: Path) -> None:
+    def failure() -> str:
+        return only_line(run("batch.sample", "--checkpoints", copy, "--out", tmp_path / "out.npz"))
+
+    (copy / "11-upper-b.npz").rename(tmp_path / "kept")
+    assert "11-upper-b.npz can't be read" in failure()
+    (tmp_path / "kept").rename(copy / "11-upper-b.npz")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    for change, reason in (
+        ({"format": 99}, "format 99"),
+        ({"architecture": manifest["architecture"] | {"wide": 64}}, "the manifest's architecture has"),
+        ({"classes": {}}, "00-digit-0"),
+    ):
+        (copy / "manifest.json").write_text(json.dumps(manifest | change))
+        assert reason in failure()
+    (copy / "manifest.json").write_text("{")
+    assert "not JSON" in failure()
+    (copy / "manifest.json").unlink()
+    assert "batch.train" in failure()

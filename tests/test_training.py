@@ -1,0 +1,158 @@
+"""Training on a few dozen images a class: not to draw well, but to save, resume and describe what it did."""
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from batch.gan import Gan, RecipeError, TrainingSet, TrainingSettings
+from batch.networks import Architecture, FoldedGenerator, draw_glyphs, fold
+from batch.quiet_tensorflow import tf
+from batch.shapes import cluster_shapes
+from tests import emnist_files
+from tests.conftest import ROOT, only_line, run, wait_until
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("emnist")
+    images = emnist_files.strokes(47 * 64, np.random.default_rng(1))
+    emnist_files.write(folder, images, np.repeat(np.arange(47, dtype=np.uint8), 64))
+    return folder
+
+
+def _small_gan(steps: int = 6) -> Gan:
+    tf.keras.utils.set_random_seed(1)
+    images = emnist_files.strokes(80, np.random.default_rng(1))
+    training_set = TrainingSet.of(images, Architecture.shape_count, seed=1)
+    return Gan([training_set], Architecture(), TrainingSettings(), steps=steps, rate=1e-3)
+
+
+def test_a_training_resumed_ends_where_an_unbroken_one_does(tmp_path: Path) -> None:
+    unbroken = _small_gan()
+    for _ in range(6):
+        unbroken.train_step()
+    stopped = _small_gan()
+    for _ in range(3):
+        stopped.train_step()
+    stopped.save(tmp_path / "state.npz", "recipe")
+    resumed = _small_gan()
+    resumed.restore(tmp_path / "state.npz", "recipe")
+    assert resumed.step == 3
+    for _ in range(3):
+        resumed.train_step()
+    for one, other in zip(unbroken.fold(), resumed.fold(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_a_state_of_another_recipe_is_refused(tmp_path: Path) -> None:
+    gan = _small_gan()
+    gan.save(tmp_path / "state.npz", "this")
+    with pytest.raises(RecipeError, match="without --resume"):
+        gan.restore(tmp_path / "state.npz", "that")
+
+
+def test_the_folded_generator_draws_what_the_trained_one_does() -> None:
+    gan = _small_gan()
+    for _ in range(6):
+        gan.train_step()
+    rng = np.random.default_rng(2)
+    latent, shapes = rng.standard_normal((500, 64), np.float32), rng.integers(6, size=500)
+    trained = np.rint(np.asarray(gan.ema_generator([latent, shapes]))[..., 0] * 127.5 + 127.5)
+    folded = fold(gan.ema_generator, tf.constant(latent), tf.constant(shapes))
+    assert np.abs(trained - _draw(folded, latent, shapes)).max() <= 1
+
+
+def _draw(
+    folded: FoldedGenerator, latent: npt.NDArray[np.float32], shapes: npt.NDArray[np.int64]
+) -> npt.NDArray[np.uint8]:
+    inputs = np.concatenate([latent, np.eye(6, dtype=np.float32)[shapes]], 1)
+    glyphs: npt.NDArray[np.uint8] = draw_glyphs(tf.constant(inputs), FoldedGenerator(*map(tf.constant, folded))).numpy()
+    return glyphs
+
+
+def test_training_makes_reals_and_fakes_alike() -> None:
+    """After 300 steps the mean image of the fakes is nearer to that of the reals than at the start."""
+    gan = _small_gan(300)
+    real = gan._sets[0].images.astype(float).mean(0)
+
+    def distance() -> float:
+        rng = np.random.default_rng(3)
+        latent, shapes = rng.standard_normal((500, 64), np.float32), rng.choice(gan._sets[0].shapes, 500)
+        return float(np.abs(_draw(gan.fold(), latent, shapes).astype(float).mean(0) - real).mean())
+
+    before = distance()
+    for _ in range(300):
+        gan.train_step()
+    assert distance() < before / 4
+
+
+def test_shapes_are_told_apart() -> None:
+    """Bars in two corners fall into two clusters."""
+    images = np.zeros((40, 28, 28), np.uint8)
+    images[:25, 4:20, 4:8] = 255
+    images[25:, 20:24, 8:24] = 255
+    assignment = cluster_shapes(images, 2, np.random.default_rng(1))
+    assert len(set(assignment[:25])) == len(set(assignment[25:])) == 1
+    assert assignment[0] != assignment[-1]
+
+
+def _train(data: Path, folder: Path, *options: object) -> tuple[str, ...]:
+    words = ("--data", data, "--out", folder / "out", "--state", folder / "state", "--pretraining-steps", 4, *options)
+    return tuple(map(str, ("batch.train", *words)))
+
+
+def test_train_writes_checkpoints_and_says_what_they_are(data: Path, tmp_path: Path) -> None:
+    two = ("--classes", "10-upper-a,36-lower-a", "--steps", 3, "--jobs", 2)
+    finished = run(*_train(data, tmp_path, *two))
+    assert finished.returncode == 0, finished.stderr
+    assert "2 classes trained" in finished.stdout
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert set(manifest["classes"]) == {"10-upper-a", "36-lower-a"}
+    assert manifest["architecture"] == {"latent_size": 64, "shape_count": 6, "wide": 32, "narrow": 16}
+    assert manifest["data"]["sha256"]
+    for entry in manifest["classes"].values():
+        content = (tmp_path / "out" / entry["file"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == entry["sha256"]
+        assert entry["steps"] == 3
+        assert entry["images"] == 64
+
+    again = run(*_train(data, tmp_path, "--resume", *two))
+    assert "0 classes trained" in again.stdout
+
+    other = run(*_train(data, tmp_path, "--resume", "--seed", 2, *two))
+    assert "give --out another folder" in only_line(other)
+
+
+def test_a_killed_training_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
+    command = _train(data, tmp_path, "--classes", "10-upper-a", "--steps", 400, "--jobs", 1, "--resume")
+    state = tmp_path / "state"
+    with subprocess.Popen(
+        [sys.executable, "-m", *command], cwd=ROOT, start_new_session=True, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            wait_until((state / "10-upper-a.npz").exists, "the first save", seconds=120)
+        finally:
+            subprocess.run(["pkill", "-KILL", "-s", str(process.pid)], check=True)
+    assert process.returncode == -signal.SIGKILL
+    with np.load(state / "10-upper-a.npz") as saved:
+        assert saved["step"] == 200
+    pretrained = (state / "pretraining.npz").stat().st_mtime_ns
+    finished = run(*command)
+    assert "1 classes trained" in finished.stdout, finished.stderr
+    assert (state / "pretraining.npz").stat().st_mtime_ns == pretrained
+    assert not (state / "10-upper-a.npz").exists()
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["classes"]["10-upper-a"]["steps"] == 400
+
+
+def test_unknown_classes_and_unwritable_folders_are_said(data: Path) -> None:
+    finished = run("batch.train", "--data", data, "--classes", "10-upper-z")
+    assert finished.returncode == 2
+    assert "10-upper-z" in finished.stderr
+    assert "can't write" in only_line(run("batch.train", "--data", data, "--out", "/proc/checkpoints"))
