@@ -14,6 +14,7 @@ from batch.render import add_noise, concat_pics
 from batch.sample import Sampler
 from pool.files import new_id
 from pool.pool import Drawn
+from pool.settings import load_settings
 
 
 def draw_captchas(
@@ -31,7 +32,7 @@ def draw_captchas(
 
 @cache
 def _sampler() -> Sampler:
-    return Sampler(Checkpoints())
+    return Sampler(Checkpoints(load_settings().checkpoints_dir))
 
 
 def generate_captcha(text: str, folder: Path = Path()) -> str:

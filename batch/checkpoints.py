@@ -82,6 +82,11 @@ class Checkpoints:
         self._write(path, packed.getvalue())
         return {"file": path.name, "bytes": path.stat().st_size, "sha256": _sha256(packed.getvalue())}
 
+    def is_sound(self, entry: dict[str, Any]) -> bool:
+        """Say whether the file of a manifest's entry is there and what the entry says."""
+        path = self.folder / entry["file"]
+        return path.exists() and bool(_sha256(path.read_bytes()) == entry["sha256"])
+
     def load(self) -> dict[int, Loaded]:
         """Load the generators of all 47 classes, each checked against its digest.
 
@@ -96,6 +101,8 @@ class Checkpoints:
             raise CheckpointError(
                 f"{self._manifest_path} lacks {error}: `python -m batch.train --resume` trains what is missing"
             ) from error
+        except TypeError as error:
+            raise CheckpointError(f"{self._manifest_path} describes another architecture: {error}") from error
 
     def _load(self, entry: dict[str, Any], shapes: FoldedGenerator) -> Loaded:
         path = self.folder / entry["file"]

@@ -37,23 +37,34 @@ def main(
     with one_line_errors():
         settings = load_settings()
         pool = Pool.open(settings)
-        strays = pool.sweep()
-        missing = max(0, (target or 0) - pool.level()) if count is None else count
-        started = time.monotonic()
-        added = 0
-        with progress_bar(TimeRemainingColumn(), quiet=quiet) as progress:
-            bar = progress.add_task("filling", total=missing)
-            for added_now in _fill(pool, settings, missing):
-                added += added_now
-                progress.advance(bar, added_now)
-        if not quiet:
-            seconds = time.monotonic() - started
-            swept = f"; {strays} stray files of a stopped fill removed" if strays else ""
-            rate = f" ({added / seconds:.0f} a second)" if added else ""
-            print(f"{added} captchas added in {seconds:.1f} s{rate}, {pool.level()} ready{swept}")
+        if target is None:
+            report = _fill(pool, settings, count or 0, quiet)
+        else:
+            # Two that top up at once would each add what is missing.
+            with pool.files.only_one("filler") as is_only_one:
+                if is_only_one:
+                    report = _fill(pool, settings, max(0, target - pool.level()), quiet)
+                else:
+                    report = "another fill is topping this pool up"
+    if not quiet:
+        print(report)
 
 
-def _fill(pool: Pool, settings: Settings, count: int) -> Iterator[int]:
+def _fill(pool: Pool, settings: Settings, count: int, quiet: bool) -> str:
+    """Clear up after a killed fill, add `count` captchas and say so in a line."""
+    strays, started, added = pool.sweep(), time.monotonic(), 0
+    with progress_bar(TimeRemainingColumn(), quiet=quiet) as progress:
+        bar = progress.add_task("filling", total=count)
+        for added_now in _draw(pool, settings, count):
+            added += added_now
+            progress.advance(bar, added_now)
+    seconds = time.monotonic() - started
+    rate = f" ({added / seconds:.0f} a second)" if added else ""
+    swept = f"; {strays} stray files of a stopped fill removed" if strays else ""
+    return f"{added} captchas added in {seconds:.1f} s{rate}, {pool.level()} ready{swept}"
+
+
+def _draw(pool: Pool, settings: Settings, count: int) -> Iterator[int]:
     """Add `count` captchas chunk by chunk; yield the size of each chunk once it is committed."""
     if not count:
         return

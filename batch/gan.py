@@ -1,9 +1,11 @@
 """GAN training: losses, one step, and the state that lets a killed training go on."""
 
 import os
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +65,13 @@ class TrainingSet:
         return np.bincount(self.shapes, minlength=self.shape_count) / len(self.shapes)
 
 
+class StartingWeights(NamedTuple):
+    """What the pretraining gives one class to start with."""
+
+    generator: list[npt.NDArray[np.float32]]
+    discriminator: list[npt.NDArray[np.float32]]
+
+
 def generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
     """Non-saturating loss of Goodfellow et al. 2014: small when the fakes pass for real."""
     return tf.reduce_mean(tf.nn.softplus(-fake_logits))
@@ -88,10 +97,9 @@ class Gan:
     ) -> None:
         self._sets, self._settings, self._runs = sets, settings, runs
         self.architecture = architecture
-        self.generator = make_generator_model(architecture, len(sets), runs)
-        self.ema_generator = make_generator_model(architecture, len(sets), runs)
-        self.ema_generator.set_weights(self.generator.get_weights())
-        self.discriminator = make_discriminator_model(len(sets) * architecture.shape_count)
+        self.generator = make_generator_model(architecture, len(sets), runs, settings.seed)
+        self.ema_generator = make_generator_model(architecture, len(sets), runs, settings.seed)
+        self.discriminator = make_discriminator_model(len(sets) * architecture.shape_count, settings.seed)
         schedule = keras.optimizers.schedules.CosineDecay(rate, steps, alpha=settings.last_rate_ratio)
         # No momentum: it makes the two networks chase each other's past.
         self._generator_optimizer = keras.optimizers.Adam(schedule, beta_1=0.0, beta_2=0.99)
@@ -148,17 +156,26 @@ class Gan:
         slope = tf.reduce_mean(tf.reduce_sum(tape.gradient(total, real) ** 2, (1, 2, 3)))
         return logits, self._settings.r1_gamma / 2 * self._settings.r1_every * slope
 
-    def start_from(self, pretrained: "Gan", class_index: int) -> None:
-        """Copy the weights of a GAN over many classes; of tables by class, the rows of one class."""
-        for own, other in (
-            (self.generator, pretrained.ema_generator),
-            (self.ema_generator, pretrained.ema_generator),
-            (self.discriminator, pretrained.discriminator),
-        ):
-            for variable, source in zip(own.variables, other.variables, strict=True):
-                rows = variable.shape[0] if variable.shape else 0
-                is_table = variable.shape != source.shape
-                variable.assign(source[class_index * rows :][:rows] if is_table else source)
+    def starting_weights(self, class_index: int) -> StartingWeights:
+        """Take from a GAN over many classes what one class starts with: of tables by class, its rows only."""
+        single = make_generator_model(self.architecture), make_discriminator_model(self.architecture.shape_count)
+        joint = self.ema_generator, self.discriminator
+
+        def rows_of_class(shape: tuple[int, ...], source: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            return source if source.shape == shape else source[class_index * shape[0] :][: shape[0]]
+
+        return StartingWeights(
+            *(
+                [rows_of_class(own.shape, source) for own, source in zip(one.weights, many.get_weights(), strict=True)]
+                for one, many in zip(single, joint, strict=True)
+            )
+        )
+
+    def start_from(self, weights: StartingWeights) -> None:
+        """Go on from weights of a GAN over many classes."""
+        self.generator.set_weights(weights.generator)
+        self.ema_generator.set_weights(weights.generator)
+        self.discriminator.set_weights(weights.discriminator)
 
     def fold(self) -> FoldedGenerator:
         """Fold the EMA generator of a GAN over one class into what a checkpoint stores."""
@@ -200,11 +217,15 @@ class Gan:
         """Go back to what `save` wrote.
 
         Raises:
-            RecipeError: the file is of a training with another recipe.
+            RecipeError: the file is damaged, or of a training with another recipe.
         """
-        with np.load(path) as state:
-            if str(state["recipe"]) != recipe:
-                raise RecipeError(f"{path} was saved by a training with other settings or data: go on without --resume")
-            for number, variable in enumerate(self._state()):
-                variable.assign(state[f"arr_{number}"])
-            self.step = int(state["step"])
+        try:
+            with np.load(path) as state:
+                saved = dict(state)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise RecipeError(f"{path} is damaged ({error}): go on without --resume") from error
+        if str(saved["recipe"]) != recipe:
+            raise RecipeError(f"{path} was saved by a training with other settings or data: go on without --resume")
+        for number, variable in enumerate(self._state()):
+            variable.assign(saved[f"arr_{number}"])
+        self.step = int(saved["step"])

@@ -59,43 +59,48 @@ class RunNormalization(keras.layers.Layer):  # type: ignore[misc] # Keras ships 
         return scaled + ops.reshape(ops.take(self.offset, classes, 0), spread) if self.has_offset else scaled
 
 
-def make_generator_model(architecture: Architecture, class_count: int = 1, runs: int = 1) -> keras.Model:
+def make_generator_model(architecture: Architecture, class_count: int = 1, runs: int = 1, seed: int = 1) -> keras.Model:
     """Build the generator as it is trained: latent `[N, 64]`, condition `[N]` -> images `[N, 28, 28, 1]` in -1..1.
 
     A condition is `class * shape_count + shape`. A batch consists of `runs` runs of one class each.
     """
+    start = keras.initializers.GlorotUniform(seed)
     latent = layers.Input((architecture.latent_size,))
     condition = layers.Input((), dtype="int32")
     classes = condition // architecture.shape_count
     units = _BASE * _BASE * architecture.wide
-    hidden = layers.Dense(units, use_bias=False, name="dense")(latent)
+    hidden = layers.Dense(units, use_bias=False, kernel_initializer=start, name="dense")(latent)
     hidden = RunNormalization(runs, class_count, has_offset=False, name="dense_norm")(hidden, classes)
     shape_table = layers.Embedding(
         class_count * architecture.shape_count, units, embeddings_initializer="zeros", name="shapes"
     )
     hidden = layers.LeakyReLU(_SLOPE)(hidden + shape_table(condition))
     hidden = layers.Reshape((_BASE, _BASE, architecture.wide))(hidden)
-    hidden = layers.Conv2DTranspose(architecture.narrow, 5, 2, padding="same", use_bias=False, name="conv")(hidden)
+    wider = {"padding": "same", "kernel_initializer": start}
+    hidden = layers.Conv2DTranspose(architecture.narrow, 5, 2, **wider, use_bias=False, name="conv")(hidden)
     hidden = RunNormalization(runs, class_count, has_offset=True, name="conv_norm")(hidden, classes)
     hidden = layers.LeakyReLU(_SLOPE)(hidden)
-    image = layers.Conv2DTranspose(1, 5, 2, padding="same", activation="tanh", name="image")(hidden)
+    image = layers.Conv2DTranspose(1, 5, 2, **wider, activation="tanh", name="image")(hidden)
     return keras.Model([latent, condition], image, name="generator")
 
 
-def make_discriminator_model(condition_count: int) -> keras.Model:
+def make_discriminator_model(condition_count: int, seed: int = 1) -> keras.Model:
     """Build the discriminator: images `[N, 28, 28, 1]` in -1..1, condition `[N]` -> logits `[N]`, high for real.
 
     The condition enters by projection (Miyato and Koyama 2018).
     """
+    start = keras.initializers.GlorotUniform(seed)
     image = layers.Input((SIDE, SIDE, 1))
     condition = layers.Input((), dtype="int32")
     hidden = image
     for channels in (48, 96):
-        hidden = layers.LeakyReLU(_SLOPE)(layers.Conv2D(channels, 4, 2, padding="same")(hidden))
-    features = layers.LeakyReLU(_SLOPE)(layers.Dense(128)(layers.Flatten()(hidden)))
+        hidden = layers.LeakyReLU(_SLOPE)(
+            layers.Conv2D(channels, 4, 2, padding="same", kernel_initializer=start)(hidden)
+        )
+    features = layers.LeakyReLU(_SLOPE)(layers.Dense(128, kernel_initializer=start)(layers.Flatten()(hidden)))
     table = layers.Embedding(condition_count, 128 + 1, embeddings_initializer="zeros", name="conditions")
     by_condition = table(condition)
-    unconditional = layers.Dense(1, name="logit")(features)[:, 0]
+    unconditional = layers.Dense(1, kernel_initializer=start, name="logit")(features)[:, 0]
     projected = ops.sum(by_condition[:, :-1] * features, axis=1) + by_condition[:, -1]
     return keras.Model([image, condition], unconditional + projected, name="discriminator")
 

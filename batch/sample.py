@@ -1,8 +1,10 @@
 """Draw glyphs with the trained generators: `python -m batch.sample`."""
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -57,12 +59,23 @@ def contact_sheet(glyphs: npt.NDArray[np.uint8], enlarge: int = 2) -> Image.Imag
     )
 
 
+@contextmanager
+def _writing(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with open(path, "wb") as file:
+            yield file
+    except OSError as error:
+        raise StorageError(f"can't write {path}: {error.strerror}") from error
+
+
 def main(
     per_class: Annotated[int, typer.Option(min=1, help="Glyphs of each of the 47 classes.")] = 200,
     seed: Annotated[int | None, typer.Option(min=0, help="Draw the same glyphs again; at random if left out.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write `images` [N,28,28] and `labels` [N] to this .npz.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Draw a contact sheet, a row for each class, to this PNG.")] = None,
-    checkpoints: Annotated[Path, typer.Option(help="Folder of the trained generators.")] = DEFAULT_FOLDER,
+    checkpoints: Annotated[
+        Path, typer.Option(help="Folder of the trained generators.", envvar="CAPTCHA_CHECKPOINTS_DIR")
+    ] = DEFAULT_FOLDER,
 ) -> None:
     """Draw glyphs of every class, to look at or to measure.
 
@@ -77,14 +90,12 @@ def main(
         rng = np.random.default_rng(secrets.randbits(128) if seed is None else seed)
         labels = np.repeat(np.arange(len(GLYPH_CLASSES), dtype=np.uint8), per_class)
         images = Sampler(Checkpoints(checkpoints)).draw(labels, rng)
-        try:
-            if out:
-                with open(out, "wb") as file:  # given a name, savez would add an .npz of its own
-                    np.savez_compressed(file, images=images, labels=labels)
-            if sheet:
-                contact_sheet(images.reshape(-1, per_class, SIDE, SIDE)).save(sheet, "PNG")
-        except OSError as error:
-            raise StorageError(f"can't write {error.filename}: {error.strerror}") from error
+        if out:
+            with _writing(out) as file:  # given a name, savez would add an .npz of its own
+                np.savez_compressed(file, images=images, labels=labels)
+        if sheet:
+            with _writing(sheet) as file:
+                contact_sheet(images.reshape(-1, per_class, SIDE, SIDE)).save(file, "PNG")
     for written in filter(None, (out, sheet)):
         print(f"{written}: {len(images)} glyphs, {per_class} of each of {len(GLYPH_CLASSES)} classes")
 

@@ -1,174 +1,31 @@
 """Train the generators: `python -m batch.train`."""
 
+import fcntl
 import json
-import multiprocessing
 import os
-import queue
-import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import TimeElapsedColumn, TimeRemainingColumn
 
 from batch.alphabet import CLASSES_BY_NAME, GLYPH_CLASSES, GlyphClass
 from batch.checkpoints import CheckpointError, Checkpoints
-from batch.emnist import read_emnist
+from batch.emnist import Emnist, read_emnist
 from batch.gan import Gan, TrainingSet, TrainingSettings
-from batch.networks import Architecture, FoldedGenerator, flops_per_glyph
+from batch.networks import Architecture, flops_per_glyph
 from batch.progress import progress_bar
-from batch.quiet_tensorflow import tf
-from pool.errors import GantchaError, one_line_errors
+from batch.workers import Task, Trained, run_training, train_side_by_side
+from pool.errors import GantchaError, StorageError, one_line_errors
 
-_SAVE_EVERY = 200
-_REPORT_EVERY = 10
-
-
-class Plan(NamedTuple):
-    """What all processes of a training share."""
-
-    sets: list[TrainingSet]
-    """One for each glyph class, in the order of the labels."""
-    architecture: Architecture
-    settings: TrainingSettings
-    state_folder: Path
-    recipe: str
-    """Settings and data in one line, so that no state of another training is taken for this one's."""
-
-
-class Trained(NamedTuple):
-    """A finished class."""
-
-    glyph_class: GlyphClass
-    generator: FoldedGenerator
-    seconds: float
-
-
-class _Worker:
-    """What a worker process holds from class to class."""
-
-    plan: Plan
-    pretrained: Gan
-    steps_done: Any  # a multiprocessing queue of ints
-
-
-def _start_worker(plan: Plan, steps_done: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    _Worker.plan, _Worker.steps_done = plan, steps_done
-    _Worker.pretrained = _joint_gan(plan)
-    _Worker.pretrained.restore(_pretraining_path(plan), plan.recipe)
-
-
-def _train_class(glyph_class: GlyphClass) -> Trained:
-    plan, started = _Worker.plan, time.monotonic()
-    settings = plan.settings
-    gan = Gan([plan.sets[glyph_class.index]], plan.architecture, settings, steps=settings.steps, rate=settings.rate)
-    gan.start_from(_Worker.pretrained, glyph_class.index)
-    _run(gan, _class_path(plan, glyph_class), f"{plan.recipe} {settings.steps} steps", _Worker.steps_done.put)
-    return Trained(glyph_class, gan.fold(), time.monotonic() - started)
-
-
-def _joint_gan(plan: Plan) -> Gan:
-    settings = plan.settings
-    return Gan(
-        plan.sets,
-        plan.architecture,
-        settings,
-        steps=settings.pretraining_steps,
-        rate=settings.pretraining_rate,
-        runs=settings.pretraining_runs,
-    )
-
-
-def _pretraining_path(plan: Plan) -> Path:
-    return plan.state_folder / "pretraining.npz"
-
-
-def _class_path(plan: Plan, glyph_class: GlyphClass) -> Path:
-    return plan.state_folder / f"{glyph_class.name}.npz"
-
-
-def _run(gan: Gan, path: Path, recipe: str, report: Any) -> None:
-    """Train to the last step from where `path` left off, saving as it goes."""
-    if path.exists():
-        gan.restore(path, recipe)
-        report(gan.step)
-    reported = gan.step
-    while gan.step < gan.steps:
-        gan.train_step()
-        if gan.step % _REPORT_EVERY == 0 or gan.step == gan.steps:
-            report(gan.step - reported)
-            reported = gan.step
-        if gan.step % _SAVE_EVERY == 0 or gan.step == gan.steps:
-            gan.save(path, recipe)
-
-
-def _train_classes(plan: Plan, glyph_classes: list[GlyphClass], jobs: int, progress: Progress) -> Any:
-    """Yield each class as it is finished, `jobs` of them trained side by side."""
-    context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
-    steps_done = context.Queue()
-    bar = progress.add_task("classes", total=len(glyph_classes) * plan.settings.steps)
-    with context.Pool(jobs, _start_worker, (plan, steps_done)) as workers:
-        results = workers.imap_unordered(_train_class, glyph_classes)
-        for _ in glyph_classes:
-            trained = None
-            while trained is None:
-                try:
-                    trained = results.next(timeout=0.5)
-                except multiprocessing.TimeoutError:
-                    progress.advance(bar, _drain(steps_done))
-            yield trained
-    progress.advance(bar, _drain(steps_done))
-
-
-def _drain(steps_done: Any) -> int:
-    total = 0
-    while True:
-        try:
-            total += steps_done.get_nowait()
-        except queue.Empty:
-            return total
-
-
-def _choose(names: str) -> list[GlyphClass]:
-    if names == "all":
-        return list(GLYPH_CLASSES)
-    if unknown := [name for name in names.split(",") if name not in CLASSES_BY_NAME]:
-        raise typer.BadParameter(f"no glyph class {unknown[0]!r}; they are {', '.join(CLASSES_BY_NAME)}")
-    return [CLASSES_BY_NAME[name] for name in names.split(",")]
-
-
-def _without_steps(settings: TrainingSettings) -> dict[str, Any]:
-    """Give what all classes have in common; the steps are told class by class."""
-    return {name: value for name, value in asdict(settings).items() if name != "steps"}
-
-
-def _new_manifest(plan: Plan, digest: str) -> dict[str, Any]:
-    return {
-        "architecture": asdict(plan.architecture),
-        "flops_per_glyph": flops_per_glyph(plan.architecture),
-        "training": _without_steps(plan.settings),
-        "data": {"name": "EMNIST ByMerge", "split": "train", "sha256": digest},
-        "classes": {},
-    }
-
-
-def _merged_manifest(checkpoints: Checkpoints, fresh: dict[str, Any]) -> dict[str, Any]:
-    """Keep the classes that are there already, as long as they were trained alike."""
-    if not checkpoints.exist():
-        return fresh
-    found = checkpoints.manifest()
-    for part in ("architecture", "training", "data"):
-        if found[part] != fresh[part]:
-            raise CheckpointError(
-                f"{checkpoints.folder} holds classes trained with another {part}: give --out another folder"
-            )
-    return found
+_STATE = ".training"
+"""Folder within the checkpoints for what a resumed training needs."""
+_CORES = os.cpu_count() or 1
 
 
 def main(
@@ -179,11 +36,9 @@ def main(
     pretraining_steps: Annotated[
         int, typer.Option(min=1, help="Steps on all classes together, from which each class starts.")
     ] = TrainingSettings.pretraining_steps,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = TrainingSettings.seed,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of everything random.")] = TrainingSettings.seed,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped training left off.")] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Classes trained side by side, one core each.")] = os.cpu_count()
-    or 1,
-    state: Annotated[Path, typer.Option(help="Folder for what --resume needs.")] = Path("var/training"),
+    jobs: Annotated[int, typer.Option(min=1, help="Classes trained side by side, one core each.")] = _CORES,
 ) -> None:
     """Train one small generator for each glyph class.
 
@@ -196,66 +51,147 @@ def main(
         python -m batch.train --data emnist --out trial --classes 10-upper-a,36-lower-a --steps 500
     """
     chosen = _choose(classes)
-    with one_line_errors():
-        _train(
-            data,
-            Checkpoints(out),
-            chosen,
-            replace(TrainingSettings(), steps=steps, pretraining_steps=pretraining_steps, seed=seed),
-            resume,
-            jobs,
-            state,
-        )
-
-
-def _train(
-    data: Path,
-    checkpoints: Checkpoints,
-    chosen: list[GlyphClass],
-    settings: TrainingSettings,
-    resume: bool,
-    jobs: int,
-    state: Path,
-) -> None:
+    settings = replace(TrainingSettings(), steps=steps, pretraining_steps=pretraining_steps, seed=seed)
     started = time.monotonic()
-    emnist = read_emnist(data, "train")
-    architecture = Architecture()
-    counts = np.bincount(emnist.labels, minlength=len(GLYPH_CLASSES))
-    if counts.min() < settings.batch_size:
-        scarce = GLYPH_CLASSES[int(counts.argmin())]
-        raise GantchaError(f"{data} has {counts.min()} images of {scarce.name}; {settings.batch_size} are the least")
-    recipe = json.dumps([asdict(architecture), _without_steps(settings), emnist.digest])
-    sets = [
-        TrainingSet.of(emnist.images[emnist.labels == c.index], architecture.shape_count, settings.seed)
-        for c in GLYPH_CLASSES
-    ]
-    plan = Plan(sets, architecture, settings, state, recipe)
-    manifest = _merged_manifest(checkpoints, _new_manifest(plan, emnist.digest))
-    checkpoints.write_manifest(manifest)  # an unwritable folder is better found out now
-    if resume:
-        chosen = [c for c in chosen if manifest["classes"].get(c.name, {}).get("steps") != settings.steps]
-    else:
-        for path in (_pretraining_path(plan), *(_class_path(plan, c) for c in chosen)):
-            path.unlink(missing_ok=True)
-    with progress_bar(TimeElapsedColumn(), TimeRemainingColumn()) as progress:
-        bar = progress.add_task("all classes together", total=settings.pretraining_steps)
-        _run(_joint_gan(plan), _pretraining_path(plan), recipe, lambda done: progress.advance(bar, done))
-        for trained in _train_classes(plan, chosen, jobs, progress):
-            training_set = sets[trained.glyph_class.index]
-            manifest["classes"][trained.glyph_class.name] = {
-                **checkpoints.write(trained.glyph_class, trained.generator),
-                "images": len(training_set.images),
-                "shape_frequencies": [round(float(share), 4) for share in training_set.shape_frequencies],
-                "steps": settings.steps,
-                "seconds": round(trained.seconds),
+    with one_line_errors(), _alone_in(out / _STATE):
+        training = _Training(read_emnist(data, "train"), Checkpoints(out), settings)
+        chosen = training.left_over(chosen) if resume else training.start_over(chosen)
+        if chosen:
+            training.run(chosen, jobs)
+        held = len(training.manifest["classes"])
+    print(f"{len(chosen)} classes trained in {time.monotonic() - started:.0f} s; {out} holds {held} of the 47")
+
+
+def _choose(names: str) -> list[GlyphClass]:
+    if names == "all":
+        return list(GLYPH_CLASSES)
+    chosen = list(dict.fromkeys(names.split(",")))
+    if unknown := [name for name in chosen if name not in CLASSES_BY_NAME]:
+        raise typer.BadParameter(f"no glyph class {unknown[0]!r}; they are {', '.join(CLASSES_BY_NAME)}")
+    return [CLASSES_BY_NAME[name] for name in chosen]
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep a second training out of the folder; the lock goes with the process."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+    except BlockingIOError as error:
+        raise StorageError(f"another training is at work in {folder.parent}: give --out another folder") from error
+    except OSError as error:
+        raise StorageError(f"can't write to {folder}: {error.strerror}") from error
+
+
+class _Training:
+    """A training of some or all classes into one folder."""
+
+    def __init__(self, emnist: Emnist, checkpoints: Checkpoints, settings: TrainingSettings) -> None:
+        self._emnist, self._checkpoints, self._settings = emnist, checkpoints, settings
+        self._architecture = Architecture()
+        counts = np.bincount(emnist.labels, minlength=len(GLYPH_CLASSES))
+        if counts.min() < settings.batch_size:
+            scarce = GLYPH_CLASSES[int(counts.argmin())].name
+            raise GantchaError(f"there are {counts.min()} images of {scarce}; {settings.batch_size} are the least")
+        # Steps are told class by class; all else is the same for every class of a folder.
+        common = {name: value for name, value in asdict(settings).items() if name != "steps"}
+        self._recipe = json.dumps([asdict(self._architecture), common, emnist.digest])
+        self.manifest = self._merged(
+            {
+                "architecture": asdict(self._architecture),
+                "flops_per_glyph": flops_per_glyph(self._architecture),
+                "training": common,
+                "data": {"name": "EMNIST ByMerge", "split": "train", "sha256": emnist.digest},
+                "classes": {},
             }
-            manifest["classes"] = dict(sorted(manifest["classes"].items()))
-            checkpoints.write_manifest(manifest)
-            _class_path(plan, trained.glyph_class).unlink()
-    seconds, held = time.monotonic() - started, len(manifest["classes"])
-    print(
-        f"{len(chosen)} classes trained in {seconds:.0f} s; {checkpoints.folder} holds {held} of {len(GLYPH_CLASSES)}"
-    )
+        )
+        checkpoints.write_manifest(self.manifest)  # an unwritable folder is better found out now
+
+    def _merged(self, fresh: dict[str, Any]) -> dict[str, Any]:
+        """Keep the classes that are there already, as long as they were trained alike."""
+        if not self._checkpoints.exist():
+            return fresh
+        found = self._checkpoints.manifest()
+        for part in ("architecture", "training", "data"):
+            if found.get(part) != fresh[part]:
+                raise CheckpointError(
+                    f"{self._checkpoints.folder} holds classes trained with another {part}: give --out another folder"
+                )
+        return found
+
+    @property
+    def _pretraining_state(self) -> Path:
+        return self._checkpoints.folder / _STATE / "pretraining.npz"
+
+    def _state(self, glyph_class: GlyphClass) -> Path:
+        return self._checkpoints.folder / _STATE / f"{glyph_class.name}.npz"
+
+    def left_over(self, chosen: list[GlyphClass]) -> list[GlyphClass]:
+        """Leave out the classes that are finished and sound."""
+        entries = self.manifest["classes"]
+        return [
+            c
+            for c in chosen
+            if entries.get(c.name, {}).get("steps") != self._settings.steps
+            or not self._checkpoints.is_sound(entries[c.name])
+        ]
+
+    def start_over(self, chosen: list[GlyphClass]) -> list[GlyphClass]:
+        """Forget what was saved of the pretraining and of the chosen classes."""
+        for path in (self._pretraining_state, *map(self._state, chosen)):
+            path.unlink(missing_ok=True)
+        return chosen
+
+    def run(self, chosen: list[GlyphClass], jobs: int) -> None:
+        """Pretrain on all classes, then train each of the chosen from there."""
+        settings, architecture = self._settings, self._architecture
+        sets = [
+            TrainingSet.of(self._emnist.images[self._emnist.labels == c.index], architecture.shape_count, settings.seed)
+            for c in GLYPH_CLASSES
+        ]
+        joint = Gan(
+            sets,
+            architecture,
+            settings,
+            steps=settings.pretraining_steps,
+            rate=settings.pretraining_rate,
+            runs=settings.pretraining_runs,
+        )
+        with progress_bar(TimeElapsedColumn(), TimeRemainingColumn()) as progress:
+            bar = progress.add_task("all classes together", total=joint.steps)
+            run_training(joint, self._pretraining_state, self._recipe, lambda done: progress.advance(bar, done))
+            tasks = [
+                Task(
+                    c,
+                    sets[c.index],
+                    joint.starting_weights(c.index),
+                    architecture,
+                    settings,
+                    self._state(c),
+                    f"{self._recipe} {settings.steps} steps",
+                )
+                for c in chosen
+            ]
+            bar = progress.add_task("each class", total=len(chosen) * settings.steps)
+            for trained in train_side_by_side(tasks, jobs, lambda done: progress.advance(bar, done)):
+                self._keep(trained)
+                progress.console.print(f"{trained.task.glyph_class.name} trained in {trained.seconds:.0f} s")
+
+    def _keep(self, trained: Trained) -> None:
+        task = trained.task
+        self.manifest["classes"][task.glyph_class.name] = {
+            **self._checkpoints.write(task.glyph_class, trained.generator),
+            "images": len(task.training_set.images),
+            "shape_frequencies": [round(float(share), 4) for share in task.training_set.shape_frequencies],
+            "steps": task.settings.steps,
+            "seconds": round(trained.seconds),
+        }
+        self.manifest["classes"] = dict(sorted(self.manifest["classes"].items()))
+        self.manifest.pop("evaluation", None)  # it was of other weights
+        self._checkpoints.write_manifest(self.manifest)
+        task.state.unlink()
 
 
 if __name__ == "__main__":

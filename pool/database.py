@@ -5,12 +5,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionError
 
 from pool.errors import DatabaseError, StorageError
 
 READ_ONLY = {"read_only": True}
+_CONNECT_SECONDS = 10
 
 
 def connect(url: str) -> Engine:
@@ -22,8 +24,10 @@ def connect(url: str) -> Engine:
     Raises:
         StorageError: the folder of a SQLite file can't be made.
     """
-    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
-    if engine.dialect.name == "sqlite":
+    is_sqlite = make_url(url).get_backend_name() == "sqlite"
+    limits = {} if is_sqlite else {"connect_timeout": _CONNECT_SECONDS}
+    engine = create_engine(url, pool_pre_ping=not is_sqlite, connect_args=limits)
+    if is_sqlite:
         _make_folder(engine.url.database)
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -60,13 +64,14 @@ def transaction(engine: Engine, **options: Any) -> Iterator[Connection]:
     try:
         with engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
-    except (OperationalError, ProgrammingError) as error:
+    except (DBAPIError, NoConnectionError) as error:
         raise DatabaseError(_explain(engine, error)) from error
 
 
-def _explain(engine: Engine, error: DBAPIError) -> str:
+def _explain(engine: Engine, error: DBAPIError | NoConnectionError) -> str:
     where = engine.url.render_as_string(hide_password=True)
-    cause = str(error.orig).strip().splitlines()[0]
-    if "no such table" in cause or "does not exist" in cause:
+    text = str(error.orig if isinstance(error, DBAPIError) else error)
+    cause = (text.strip().splitlines() or ["no reason given"])[0]
+    if "no such table" in cause or 'relation "' in cause:
         return f"the database {where} has no schema ({cause}): run `alembic upgrade head`"
     return f"the database {where} does not answer: {cause}"

@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pool.errors import StorageError
@@ -22,6 +22,15 @@ def new_id() -> str:
     return secrets.token_hex(16)
 
 
+@contextmanager
+def _told_as_storage_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        cure = ": free some space and run it again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        raise StorageError(f"can't use {path}: {error.strerror}{cure}") from error
+
+
 class FileStore:
     """The folder of PNGs.
 
@@ -33,22 +42,55 @@ class FileStore:
     def __init__(self, folder: Path) -> None:
         """Raises StorageError when the folder can't be made or written."""
         self.folder = folder
-        try:
+        with _told_as_storage_error(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock_file = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            os.close(self._lock_file)
-        except OSError as error:
-            raise StorageError(f"can't write to the folder {folder}: {error.strerror}") from error
+        with self.lock():
+            pass
 
     @contextmanager
     def lock(self, *, exclusive: bool = False) -> Iterator[None]:
-        """Hold the folder's lock; each call opens the file anew, since a flock belongs to an open file."""
-        descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        """Hold the folder's lock, waiting for it."""
+        descriptor = self._open(".lock")
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
             yield
         finally:
             os.close(descriptor)
+
+    @contextmanager
+    def only_one(self, what: str) -> Iterator[bool]:
+        """Say whether this process is the only one to do `what` with the folder; it stays so within the block."""
+        descriptor = self._open(f".{what}")
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_only_one = True
+            except BlockingIOError:
+                is_only_one = False
+            yield is_only_one
+        finally:
+            os.close(descriptor)
+
+    def _open(self, name: str) -> int:
+        """Open anew each time, since a flock belongs to an open file."""
+        with _told_as_storage_error(self.folder / name):
+            return os.open(self.folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def belong_to(self, pool_id: str) -> None:
+        """Take the folder for this pool, or make sure that it was taken for it.
+
+        Raises:
+            StorageError: it is another pool's, whose files a sweep would take for strays.
+        """
+        mark = self.folder / ".pool"
+        with self.lock(exclusive=True), _told_as_storage_error(mark):
+            if not mark.exists():
+                mark.write_text(pool_id)
+            owner = mark.read_text()
+        if owner != pool_id:
+            raise StorageError(
+                f"{self.folder} holds the files of another database: set CAPTCHA_FILES_DIR to a folder of its own"
+            )
 
     def path(self, file_id: str) -> Path:
         """Raises ValueError for anything that is not one of our ids, so that no path is ever built from it."""
@@ -64,7 +106,7 @@ class FileStore:
         """
         path = self.path(file_id)
         unfinished = path.with_suffix(_UNFINISHED)
-        try:
+        with _told_as_storage_error(path):
             path.parent.mkdir(exist_ok=True)
             try:
                 with open(unfinished, "xb") as file:
@@ -75,25 +117,22 @@ class FileStore:
             except OSError:
                 unfinished.unlink(missing_ok=True)
                 raise
-        except OSError as error:
-            cure = ": free some space and run it again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-            raise StorageError(f"can't write {path}: {error.strerror}{cure}") from error
 
     def sync(self, file_ids: Iterable[str]) -> None:
-        """Make the renames of these files survive a power cut: one fsync for each folder they are in."""
-        for bucket in {file_id[:2] for file_id in file_ids}:
-            descriptor = os.open(self.folder / bucket, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        """Make the renames of these files survive a power cut: one fsync for each folder they touched."""
+        for folder in {self.folder, *(self.folder / file_id[:2] for file_id in file_ids)}:
+            with _told_as_storage_error(folder):
+                descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
 
     def names(self, bucket: str) -> list[str]:
         """File names in one of the `BUCKETS`; a missing folder is an empty one."""
-        try:
+        with _told_as_storage_error(self.folder / bucket), suppress(FileNotFoundError):
             return os.listdir(self.folder / bucket)
-        except FileNotFoundError:
-            return []
+        return []
 
     def remove_strays(self, bucket: str, live_ids: set[str]) -> int:
         """Unlink our files in `bucket` that are unfinished or not in `live_ids`; leave foreign names alone.
@@ -106,6 +145,7 @@ class FileStore:
             if not ID.fullmatch(stem):
                 continue
             if suffix == _UNFINISHED or (suffix == _SUFFIX and stem not in live_ids):
-                (self.folder / bucket / name).unlink(missing_ok=True)
+                with _told_as_storage_error(self.folder / bucket / name):
+                    (self.folder / bucket / name).unlink(missing_ok=True)
                 removed += 1
         return removed

@@ -10,10 +10,7 @@ class State(StrEnum):
     """Where a captcha is in its life."""
 
     READY = "ready"  #: drawn, waiting to be popped
-    ISSUED = "issued"  #: handed out, waiting for its answer
-    SOLVED = "solved"  #: answered right
-    FAILED = "failed"  #: answered wrong
-    EXPIRED = "expired"  #: not answered in time
+    ISSUED = "issued"  #: handed out
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -33,10 +30,19 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 metadata = MetaData()
 
+# Ids compare by their bytes everywhere: a language's own order would put `aa` after `z`.
+FileId = String(32).with_variant(String(32, collation="C"), "postgresql")
+
+identity = Table(
+    "identity",
+    metadata,
+    Column("pool_id", FileId, primary_key=True),  # one row: what tells this pool from others
+)
+
 captcha = Table(
     "captcha",
     metadata,
-    Column("id", String(32), primary_key=True),  # also the name of its PNG
+    Column("id", FileId, primary_key=True),  # also the name of its PNG
     Column("code", String(16)),  # NULL: an upload without a code, which can be shown but never popped
     Column("state", String(8), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, func, insert, literal, select, update
 from pool import database
 from pool.errors import StorageError, UnknownCaptchaError
 from pool.files import BUCKETS, FileStore, new_id
-from pool.models import State, captcha
+from pool.models import State, captcha, identity
 from pool.settings import Settings
 
 # Written into the statement and not bound, or SQLite would not see that the partial index fits.
@@ -39,6 +39,7 @@ class Pool:
         self.engine = engine
         self.files = files
         self.ttl = ttl
+        self._files_checked = False
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -46,13 +47,28 @@ class Pool:
         engine = database.connect(settings.database_url)
         return cls(engine, FileStore(settings.files_dir), timedelta(seconds=settings.ttl_seconds))
 
+    def check_files(self) -> None:
+        """Make sure that the folder is this pool's own, or take it for this pool if it is nobody's.
+
+        Raises:
+            StorageError: it is another pool's.
+            DatabaseError: the database does not answer.
+        """
+        if not self._files_checked:
+            with database.transaction(self.engine, **database.READ_ONLY) as connection:
+                pool_id = connection.execute(select(identity.c.pool_id)).scalar_one()
+            self.files.belong_to(pool_id)
+            self._files_checked = True
+
     def add(self, drawn: Iterable[Drawn]) -> list[str]:
         """Store captchas, files first and then all rows in one transaction; return their ids.
 
         Raises:
-            StorageError: the disk is full or not writable; what was written before that is in the pool.
+            StorageError: the disk is full or not writable, and what was written before that is in the pool; or the
+                folder is another pool's.
             DatabaseError: the rows could not be committed; the files are strays and the next sweep takes them.
         """
+        self.check_files()
         now = datetime.now(UTC)
         rows: list[dict[str, Any]] = []
         failure = None
@@ -126,7 +142,9 @@ class Pool:
 
         Raises:
             DatabaseError: the database does not answer; nothing is removed without its word.
+            StorageError: the folder is another pool's, or not writable.
         """
+        self.check_files()
         removed = 0
         for bucket in BUCKETS:
             with self.files.lock(exclusive=True):

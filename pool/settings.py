@@ -1,6 +1,7 @@
 """Settings: environment variables with the prefix CAPTCHA_, read once at the start of a program."""
 
 import os
+import re
 import string
 from difflib import get_close_matches
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, HttpUrl, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from pool.errors import SettingsError
 
@@ -17,6 +18,7 @@ PREFIX = "CAPTCHA_"
 CHARACTERS = string.digits + string.ascii_lowercase
 CONFUSABLE = "0o1il"
 """Left out of codes by default: in handwriting nobody can tell these apart."""
+_DAY = 24 * 60 * 60
 
 
 def _check_alphabet(value: str) -> str:
@@ -28,11 +30,23 @@ def _check_alphabet(value: str) -> str:
 
 def _check_database_url(value: str) -> str:
     try:
-        backend = make_url(value).get_backend_name()
-    except ArgumentError:
-        backend = None
-    if backend not in ("sqlite", "postgresql"):
+        driver = make_url(value).get_dialect().driver
+    except (ArgumentError, NoSuchModuleError):
+        driver = None
+    if driver not in ("pysqlite", "psycopg"):
         raise ValueError("must look like sqlite:///var/pool.db or postgresql+psycopg://user:password@host/name")
+    return value
+
+
+def _check_api_key(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]{16,}", value.get_secret_value()):
+        raise ValueError("must be 16 or more characters of ASCII without spaces")
+    return value
+
+
+def _check_public_url(value: HttpUrl) -> HttpUrl:
+    if value.query or value.fragment:
+        raise ValueError("must end with its path, without ? or #")
     return value
 
 
@@ -44,14 +58,14 @@ class Settings(BaseSettings):
     database_url: Annotated[str, AfterValidator(_check_database_url)] = "sqlite:///var/pool.db"
     files_dir: Path = Path("var/files")
     checkpoints_dir: Path = Path(__file__).parent.parent / "checkpoints"
-    api_key: SecretStr | None = Field(default=None, min_length=16)
-    public_url: HttpUrl | None = None
+    api_key: Annotated[SecretStr, AfterValidator(_check_api_key)] | None = None
+    public_url: Annotated[HttpUrl, AfterValidator(_check_public_url)] | None = None
     alphabet: Annotated[str, AfterValidator(_check_alphabet)] = "".join(c for c in CHARACTERS if c not in CONFUSABLE)
     length: int = Field(default=6, ge=4, le=8)
-    ttl_seconds: int = Field(default=600, ge=1)
+    ttl_seconds: int = Field(default=600, ge=1, le=_DAY)
     low_water: int = Field(default=1000, ge=0)
     target: int = Field(default=2000, ge=0)
-    refill_seconds: float = Field(default=10, gt=0)
+    refill_seconds: float = Field(default=10, gt=0, le=_DAY)
 
     @model_validator(mode="after")
     def _check_marks(self) -> Self:

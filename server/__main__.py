@@ -8,6 +8,8 @@ import uvicorn
 from pool.errors import one_line_errors
 from pool.settings import load_settings
 
+_GRACE_SECONDS = 5
+
 
 def main(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every network.")] = "127.0.0.1",
@@ -21,7 +23,7 @@ def main(
     """
     with one_line_errors():
         load_settings()
-    uvicorn.run("server.app:application", host=host, port=port)
+    uvicorn.run("server.app:application", host=host, port=port, timeout_graceful_shutdown=_GRACE_SECONDS)
 
 
 if __name__ == "__main__":

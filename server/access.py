@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, HTTPException, Request, status
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+_FORWARDING_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 _bearer = HTTPBearer(auto_error=False, description="The value of CAPTCHA_API_KEY")
 
 
@@ -27,7 +28,25 @@ def require_trusted_caller(
                 "This route needs the header `Authorization: Bearer <API key>`.",
                 {"WWW-Authenticate": "Bearer"},
             )
-    elif request.client is None or not ip_address(request.client.host).is_loopback:
+    elif not _comes_from_this_machine(request):
         raise HTTPException(
             status.HTTP_403_FORBIDDEN, "This route answers only this machine until the server has a CAPTCHA_API_KEY."
         )
+
+
+def _comes_from_this_machine(request: Request) -> bool:
+    """Tell local programs from what reaches the loopback address for others: proxies, and pages in a local browser."""
+    if request.client is None or not _is_loopback(request.client.host):
+        return False
+    if any(name in request.headers for name in _FORWARDING_HEADERS):
+        return False
+    if not _is_loopback(request.url.hostname or ""):  # a foreign name that resolves to this machine
+        return False
+    return request.headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -34,13 +34,14 @@ def _file_url(request: Request, file_id: str) -> str:
 
 
 @router.get("/generate", dependencies=[Depends(require_trusted_caller)], responses=refusals(401, 403, 503))
-def generate(request: Request) -> Generated:
+def generate(request: Request, response: Response) -> Generated:
     """Hand out a captcha with its code, for a back end that compares the answer itself."""
     popped = request.app.state.pool.pop()
     request.app.state.refill.count_pop(len(popped))
     if not popped:
         raise unavailable("The pool is empty; new captchas are being drawn.")
     (captcha,) = popped
+    response.headers["Cache-Control"] = "no-store"
     return Generated(
         code=captcha.code, fileURL=_file_url(request, captcha.id), id=captcha.id, expires_at=captcha.expires_at
     )

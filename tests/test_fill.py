@@ -12,8 +12,7 @@ from sqlalchemy import func, select
 from pool import database
 from pool.models import captcha
 from pool.pool import Pool
-from tests.conftest import ROOT, drawn, environment, only_line, png_names, run, wait_until
-from tests.test_pool import row_ids
+from tests.conftest import ROOT, drawn, environment, only_line, png_names, row_ids, run, wait_until
 
 
 def count_rows(pool: Pool) -> int:
@@ -41,6 +40,15 @@ def test_target_tops_up_and_then_has_nothing_to_do(pool: Pool, settings: dict[st
     finished = run("batch.fill", "--target", 20, **settings)
     assert finished.returncode == 0
     assert "0 captchas added" in finished.stdout
+
+
+def test_of_two_that_top_up_one_leaves(pool: Pool, settings: dict[str, object]) -> None:
+    with pool.files.only_one("filler") as is_only_one:
+        assert is_only_one
+        finished = run("batch.fill", "--target", 20, **settings)
+    assert finished.returncode == 0
+    assert "another fill is topping this pool up" in finished.stdout
+    assert pool.level() == 0
 
 
 def test_quiet_prints_nothing(settings: dict[str, object]) -> None:

@@ -7,19 +7,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
 
 from pool import database
 from pool.errors import DatabaseError, StorageError, UnknownCaptchaError
 from pool.files import FileStore, new_id
-from pool.models import captcha
 from pool.pool import Drawn, Pool
-from tests.conftest import a_png, drawn, png_names
-
-
-def row_ids(pool: Pool) -> set[str]:
-    with database.transaction(pool.engine) as connection:
-        return set(connection.scalars(select(captcha.c.id)))
+from tests.conftest import a_png, drawn, migrate, png_names, row_ids
 
 
 def test_what_is_added_is_popped_with_its_code_and_picture(pool: Pool) -> None:
@@ -69,7 +62,7 @@ def test_a_failed_write_keeps_what_was_written_before(pool: Pool) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, limits[1]))
     try:
-        with pytest.raises(StorageError, match=r"can't write .*\.png: File too large"):
+        with pytest.raises(StorageError, match=r"can't use .*\.png: File too large"):
             pool.add(pictures)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -93,6 +86,18 @@ def test_sweep_removes_strays_and_nothing_else(pool: Pool) -> None:
     assert pool.sweep() == 0
 
 
+def test_the_files_of_another_pool_are_left_alone(pool: Pool, tmp_path: Path) -> None:
+    ids = pool.add(drawn(3))
+    url = f"sqlite:///{tmp_path}/other.db"
+    migrate(url)
+    other = Pool(database.connect(url), FileStore(pool.files.folder), timedelta(1))
+    for use in (other.sweep, lambda: other.add(drawn(1))):
+        with pytest.raises(StorageError, match="files of another database"):
+            use()
+    assert png_names(pool.files.folder) == set(ids)
+    other.engine.dispose()
+
+
 def test_files_are_never_addressed_by_foreign_names(tmp_path: Path) -> None:
     files = FileStore(tmp_path / "files")
     for name in ("", "../../etc/passwd", "A" * 32, new_id() + "\n", new_id()[:-1]):
@@ -107,9 +112,17 @@ def test_a_database_without_schema_names_the_cure(tmp_path: Path) -> None:
     pool.engine.dispose()
 
 
+def test_what_is_no_database_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "pool.db").write_bytes(b"no database" * 100)
+    pool = Pool(database.connect(f"sqlite:///{tmp_path}/pool.db"), FileStore(tmp_path), timedelta(1))
+    with pytest.raises(DatabaseError, match="file is not a database"):
+        pool.level()
+    pool.engine.dispose()
+
+
 def _pop_all(url: str, folder: Path, start: "multiprocessing.synchronize.Barrier", out: Path) -> None:
     pool = Pool(database.connect(url), FileStore(folder), timedelta(1))
-    start.wait()
+    start.wait(timeout=120)
     with open(out, "w") as file:
         while popped := pool.pop(7):
             file.writelines(f"{issued.code}\n" for issued in popped)
@@ -125,7 +138,7 @@ def test_eight_processes_pop_every_row_once(pool: Pool, database_url: str, tmp_p
     for process in processes:
         process.start()
     for process in processes:
-        process.join()
+        process.join(timeout=120)
         assert process.exitcode == os.EX_OK
     codes = [line for out in outs for line in out.read_text().split()]
     # With rows locked elsewhere a pop may find none and its process leave early; what is left must still be there.

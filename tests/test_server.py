@@ -1,11 +1,15 @@
 """The HTTP contract, asked of a real server process."""
 
 import io
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 
+import psutil
 import pytest
 import requests
 from PIL import Image, PngImagePlugin
@@ -13,7 +17,20 @@ from sqlalchemy import text
 
 from pool.files import new_id
 from pool.pool import Drawn, Pool
-from tests.conftest import Server, a_png, drawn, environment, ids_in, only_line, run, wait_until
+from pool.settings import Settings
+from tests.conftest import (
+    ROOT,
+    Server,
+    a_png,
+    drawn,
+    environment,
+    ids_in,
+    only_line,
+    png_names,
+    row_ids,
+    run,
+    wait_until,
+)
 
 Serve = Callable[..., Server]
 KEY = "a-key-of-sixteen-or-more"
@@ -97,6 +114,14 @@ def test_an_upload_keeps_its_pixels_and_nothing_else(settings: dict[str, object]
     assert Image.open(io.BytesIO(shown)).tobytes() == picture.tobytes()
 
 
+def test_an_upload_stays_transparent(idle_server: Server) -> None:
+    encoded = io.BytesIO()
+    Image.new("P", (120, 40), 3).save(encoded, "PNG", transparency=3)
+    loaded = idle_server.post("/load", files={"file": encoded.getvalue()}).json()
+    shown = Image.open(io.BytesIO(requests.get(loaded["fileURL"], timeout=10).content))
+    assert shown.convert("RGBA").getextrema()[3] == (0, 0)
+
+
 def _png_of(side: int) -> bytes:
     encoded = io.BytesIO()
     Image.new("1", (side, side)).save(encoded, "PNG")
@@ -148,13 +173,29 @@ def test_with_a_key_only_its_bearer_gets_in(sqlite_settings: dict[str, object], 
     assert server.get("/generate", headers={"Authorization": f"Bearer {KEY}"}).json()["code"] == "abc234"
 
 
-def test_without_a_key_only_this_machine_gets_in(sqlite_settings: dict[str, object], serve: Serve) -> None:
-    server = serve(sqlite_settings, host="0.0.0.0")  # noqa: S104 - to be reached by forwarded strangers
-    stranger = {"X-Forwarded-For": "203.0.113.9"}  # believed from loopback, where a proxy would be
-    assert server.get("/generate", headers=stranger).status_code == 403
-    assert server.post("/load", files={"file": a_png()}, headers=stranger).status_code == 403
-    assert server.get("/generate").status_code == 503
-    assert server.get(f"/{new_id()}", headers=stranger).status_code == 404
+def test_without_a_key_only_programs_of_this_machine_get_in(idle_server: Server) -> None:
+    assert idle_server.get("/generate").status_code == 503  # let in, and the pool is empty
+    for headers in (
+        {"X-Forwarded-For": "203.0.113.9"},
+        {"X-Forwarded-For": "127.0.0.1"},
+        {"X-Forwarded-For": "unknown"},
+        {"Forwarded": "for=203.0.113.9"},
+        {"X-Real-IP": "203.0.113.9"},
+        {"Host": "rebound.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ):
+        assert idle_server.get("/generate", headers=headers).status_code == 403, headers
+        assert idle_server.post("/load", files={"file": a_png()}, headers=headers).status_code == 403, headers
+        assert idle_server.get(f"/{new_id()}", headers=headers).status_code == 404, headers
+
+
+def test_another_machine_does_not_get_in_without_a_key(sqlite_settings: dict[str, object], serve: Serve) -> None:
+    server = serve(sqlite_settings, host="0.0.0.0")  # noqa: S104 - to be reached from this machine's other address
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # sends nothing; tells which address this machine has towards others
+        address = probe.getsockname()[0]
+    server.url = server.url.replace("127.0.0.1", address)
+    assert server.get("/generate").status_code == 403
 
 
 def test_a_database_out_of_reach_is_503_and_not_the_end(pool: Pool, settings: dict[str, object], serve: Serve) -> None:
@@ -184,6 +225,7 @@ def test_the_log_holds_no_code(sqlite_settings: dict[str, object], serve: Serve)
 def test_ctrl_c_ends_the_server_cleanly(sqlite_settings: dict[str, object], serve: Serve) -> None:
     server = serve(sqlite_settings)
     output = server.stop()
+    assert server.process.returncode in (0, -signal.SIGINT)
     assert "Traceback" not in output
     assert "Application shutdown complete" in output
 
@@ -191,6 +233,7 @@ def test_ctrl_c_ends_the_server_cleanly(sqlite_settings: dict[str, object], serv
 def test_the_original_command_starts_it(sqlite_settings: dict[str, object]) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", "server.app:application", "--port", "0"],
+        cwd=ROOT,
         env=environment(sqlite_settings),
         stderr=subprocess.PIPE,
         text=True,
@@ -207,6 +250,10 @@ def test_bad_settings_stop_the_start_with_one_line() -> None:
     )
     assert "CAPTCHA_LENGTH" in only_line(run("server", LENGTH="six"))
     assert "CAPTCHA_DATABASE_URL" in only_line(run("uvicorn", "server.app:application", DATABASE_URL="mysql://x"))
+    assert "CAPTCHA_DATABASE_URL" in only_line(run("server", DATABASE_URL="postgresql+psycopg2://localhost/x"))
+    assert "CAPTCHA_PUBLIC_URL" in only_line(run("server", PUBLIC_URL="https://x.example/?a=1"))
+    assert "CAPTCHA_API_KEY" in only_line(run("server", API_KEY="too short"))
+    assert "CAPTCHA_REFILL_SECONDS" in only_line(run("server", REFILL_SECONDS="inf"))
     assert "CAPTCHA_LOW_WATER" in only_line(run("server", LOW_WATER=50, TARGET=10))
 
 
@@ -215,10 +262,51 @@ def test_an_unwritable_folder_stops_the_start_with_one_line() -> None:
     assert "/proc/1" in only_line(run("server", DATABASE_URL="sqlite:////proc/1/nowhere/pool.db"))
 
 
-def test_refills_wait_for_nobody(sqlite_settings: dict[str, object], serve: Serve) -> None:
-    """A server whose pool is empty starts a fill by itself and serves what it drew."""
-    server = serve(sqlite_settings | {"TARGET": 40, "LOW_WATER": 20, "REFILL_SECONDS": 3600})
-    wait_until(lambda: server.get("/generate").ok, "the first refill")
-    for _ in range(30):
-        server.get("/generate")
-    wait_until(lambda: server.get("/generate").ok, "the refill at the low-water mark")
+def test_the_pool_is_refilled_without_a_hand(sqlite_settings: dict[str, object], serve: Serve) -> None:
+    """Each refill makes 40, so a hundred ids take three, the later ones at the low-water mark."""
+    server = serve(sqlite_settings | {"TARGET": 40, "LOW_WATER": 20, "REFILL_SECONDS": 5})
+    ids = set()
+
+    def a_hundred_ids() -> bool:
+        answer = server.get("/generate")
+        if answer.ok:
+            ids.add(answer.json()["id"])
+        return len(ids) == 100
+
+    wait_until(a_hundred_ids, "three refills", seconds=120)
+    assert all(server.get(f"/{file_id}").status_code == 200 for file_id in ids)
+
+
+def test_a_server_that_stops_ends_its_refill(sqlite_settings: dict[str, object], serve: Serve) -> None:
+    server = serve(sqlite_settings | {"TARGET": 1_000_000, "LOW_WATER": 1000})
+
+    def children() -> list[psutil.Process]:
+        return psutil.Process(server.process.pid).children()
+
+    wait_until(lambda: bool(children()), "the refill to start")
+    (fill,) = children()
+    assert fill.nice() > psutil.Process(server.process.pid).nice()
+    wait_until(lambda: server.get("/generate").ok, "its first chunk")
+    output = server.stop()
+    assert not fill.is_running()
+    assert "Traceback" not in output
+    pool = Pool.open(
+        Settings(database_url=str(sqlite_settings["DATABASE_URL"]), files_dir=sqlite_settings["FILES_DIR"])
+    )
+    pool.sweep()
+    assert row_ids(pool) == png_names(pool.files.folder)
+    pool.engine.dispose()
+
+
+def test_a_refill_that_fails_says_why_and_is_not_tried_at_once(
+    sqlite_settings: dict[str, object], serve: Serve, tmp_path: Path
+) -> None:
+    server = serve(
+        sqlite_settings | {"TARGET": 40, "LOW_WATER": 20, "REFILL_SECONDS": 3600, "CHECKPOINTS_DIR": tmp_path}
+    )
+    wait_until(lambda: "refill failed" in server.printed(), "the refill to fail")
+    for _ in range(20):
+        assert server.get("/generate").status_code == 503
+    output = server.stop()
+    assert output.count("refill failed") == 1
+    assert "manifest.json can't be read" in output

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -28,7 +29,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _small_gan(steps: int = 6) -> Gan:
-    tf.keras.utils.set_random_seed(1)
     images = emnist_files.strokes(80, np.random.default_rng(1))
     training_set = TrainingSet.of(images, Architecture.shape_count, seed=1)
     return Gan([training_set], Architecture(), TrainingSettings(), steps=steps, rate=1e-3)
@@ -54,8 +54,11 @@ def test_a_training_resumed_ends_where_an_unbroken_one_does(tmp_path: Path) -> N
 def test_a_state_of_another_recipe_is_refused(tmp_path: Path) -> None:
     gan = _small_gan()
     gan.save(tmp_path / "state.npz", "this")
-    with pytest.raises(RecipeError, match="without --resume"):
+    with pytest.raises(RecipeError, match="other settings"):
         gan.restore(tmp_path / "state.npz", "that")
+    (tmp_path / "state.npz").write_bytes(b"PK no zip")
+    with pytest.raises(RecipeError, match="damaged"):
+        gan.restore(tmp_path / "state.npz", "this")
 
 
 def test_the_folded_generator_draws_what_the_trained_one_does() -> None:
@@ -104,7 +107,7 @@ def test_shapes_are_told_apart() -> None:
 
 
 def _train(data: Path, folder: Path, *options: object) -> tuple[str, ...]:
-    words = ("--data", data, "--out", folder / "out", "--state", folder / "state", "--pretraining-steps", 4, *options)
+    words = ("--data", data, "--out", folder / "out", "--pretraining-steps", 4, *options)
     return tuple(map(str, ("batch.train", *words)))
 
 
@@ -126,20 +129,25 @@ def test_train_writes_checkpoints_and_says_what_they_are(data: Path, tmp_path: P
     again = run(*_train(data, tmp_path, "--resume", *two))
     assert "0 classes trained" in again.stdout
 
+    victim = tmp_path / "out" / "10-upper-a.npz"
+    victim.write_bytes(victim.read_bytes()[:-1])
+    mended = run(*_train(data, tmp_path, "--resume", *two))
+    assert "1 classes trained" in mended.stdout, mended.stderr
+
     other = run(*_train(data, tmp_path, "--resume", "--seed", 2, *two))
     assert "give --out another folder" in only_line(other)
 
 
 def test_a_killed_training_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
     command = _train(data, tmp_path, "--classes", "10-upper-a", "--steps", 400, "--jobs", 1, "--resume")
-    state = tmp_path / "state"
+    state = tmp_path / "out" / ".training"
     with subprocess.Popen(
         [sys.executable, "-m", *command], cwd=ROOT, start_new_session=True, stderr=subprocess.DEVNULL
     ) as process:
         try:
             wait_until((state / "10-upper-a.npz").exists, "the first save", seconds=120)
         finally:
-            subprocess.run(["pkill", "-KILL", "-s", str(process.pid)], check=True)
+            os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     with np.load(state / "10-upper-a.npz") as saved:
         assert saved["step"] == 200

@@ -1,4 +1,6 @@
-"""The captcha table."""
+"""The captcha table, and what tells one pool from another."""
+
+import secrets
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,10 +12,13 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the table and the partial index that pops read."""
+    """Make the tables and the partial index that pops read."""
+    file_id = sa.String(32).with_variant(sa.String(32, collation="C"), "postgresql")
+    identity = op.create_table("identity", sa.Column("pool_id", file_id, primary_key=True))
+    op.bulk_insert(identity, [{"pool_id": secrets.token_hex(16)}])
     op.create_table(
         "captcha",
-        sa.Column("id", sa.String(32), primary_key=True),
+        sa.Column("id", file_id, primary_key=True),
         sa.Column("code", sa.String(16)),
         sa.Column("state", sa.String(8), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -25,5 +30,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the table; its files become strays."""
+    """Drop the tables; the files become strays of no pool."""
     op.drop_table("captcha")
+    op.drop_table("identity")

@@ -1,0 +1,185 @@
+"""Measure the generators against real handwriting: `python -m batch.evaluate`."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+import typer
+from rich.console import Console
+from rich.progress import TimeRemainingColumn
+from rich.table import Table
+
+from batch.alphabet import GLYPH_CLASSES
+from batch.checkpoints import DEFAULT_FOLDER, Checkpoints
+from batch.emnist import Emnist, read_emnist
+from batch.metrics import TwoSampleTest, frechet_distance, nearest_distances, precision_and_recall
+from batch.progress import progress_bar
+from batch.recogniser import CHARACTER_OF_CLASS, FOLDED_OF_CLASS, Recogniser
+from batch.sample import Sampler, contact_sheet
+from pool.errors import StorageError, one_line_errors
+
+_REPEATS = 5  # small test sets: the mean over so many draws of as many images
+_TWO_SAMPLE_SIZES = (400, 1000)
+_PICTURE_COLUMNS = 16
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "gantcha"
+
+Images = npt.NDArray[np.uint8]
+Metrics = dict[str, float]
+
+
+class _Evaluation:
+    """What it takes to measure one class after the other."""
+
+    def __init__(self, recogniser: Recogniser, seed: int) -> None:
+        self._recogniser = recogniser
+        self._rng = np.random.default_rng(seed)
+        self._two_sample_test = TwoSampleTest()
+
+    def measure(self, index: int, fake: Images, train: Images, test: Images) -> Metrics:
+        """Compare generated images of a class `[N, 28, 28]` with real ones, and real ones with each other."""
+        images = {"fake": fake, "train": train, "test": test}
+        judged = {name: self._recogniser.judge(images[name]) for name in images}
+        features = {name: judgement.features for name, judgement in judged.items()}
+        count = min(len(test), len(train), len(fake))
+
+        def mean_over_draws(measure: Callable[..., Any], of: str) -> Any:
+            draws = (self._rng.choice(features[of], count, replace=False) for _ in range(_REPEATS))
+            return np.mean([measure(features["test"][:count], draw) for draw in draws], axis=0)
+
+        def legibility(of: str, meaning: npt.NDArray[np.int64]) -> float:
+            return float((meaning[judged[of].classes] == meaning[index]).mean())
+
+        precision, recall = mean_over_draws(precision_and_recall, "fake")
+        precision_real, recall_real = mean_over_draws(precision_and_recall, "train")
+        metrics = {
+            "legibility": legibility("fake", CHARACTER_OF_CLASS),
+            "legibility_real": legibility("test", CHARACTER_OF_CLASS),
+            "legibility_folded": legibility("fake", FOLDED_OF_CLASS),
+            "legibility_folded_real": legibility("test", FOLDED_OF_CLASS),
+            "frechet": float(mean_over_draws(frechet_distance, "fake")),
+            "frechet_real": float(mean_over_draws(frechet_distance, "train")),
+            "precision": precision,
+            "precision_real": precision_real,
+            "recall": recall,
+            "recall_real": recall_real,
+            "nearest": float(np.percentile(nearest_distances(fake, train), 1)),
+            "nearest_real": float(np.percentile(nearest_distances(test, train), 1)),
+        }
+        for size in _TWO_SAMPLE_SIZES:
+            draw_size = min(size, len(train), len(fake))
+            real, generated = (self._rng.choice(images[of], draw_size, replace=False) for of in ("train", "fake"))
+            metrics[f"two_sample_{size}"] = self._two_sample_test.accuracy(real, generated, self._rng)
+        return {name: round(float(value), 4) for name, value in metrics.items()}
+
+
+def _by_class(emnist: Emnist) -> list[Images]:
+    return [emnist.images[emnist.labels == glyph_class.index] for glyph_class in GLYPH_CLASSES]
+
+
+def _frechet_ratio(metrics: Metrics) -> float:
+    return metrics["frechet"] / metrics["frechet_real"]
+
+
+def _summary(metrics: dict[str, Metrics]) -> Metrics:
+    """Reduce the metrics of all classes to the figures a set of generators is judged by."""
+    rows = list(metrics.values())
+
+    def mean(name: str) -> float:
+        return float(np.mean([row[name] for row in rows]))
+
+    summary = {name: mean(name) for name in rows[0]} | {
+        "worst_legibility_folded_to_real": min(r["legibility_folded"] / r["legibility_folded_real"] for r in rows),
+        "frechet_to_real": mean("frechet") / mean("frechet_real"),
+        "recall_to_real": mean("recall") / mean("recall_real"),
+        "worst_recall_to_real": min(r["recall"] / r["recall_real"] for r in rows),
+        "precision_to_real": mean("precision") / mean("precision_real"),
+        "classes_with_copies": sum(r["nearest"] < r["nearest_real"] for r in rows),
+    }
+    return {name: round(value, 4) for name, value in summary.items()}
+
+
+def _table(metrics: dict[str, Metrics], summary: Metrics) -> Table:
+    table = Table(title="generated (real beside it)", row_styles=("", "dim"))
+    pairs = ("legibility", "legibility_folded", "frechet", "precision", "recall", "nearest")
+    for column in ("class", *pairs, *(f"two-sample, {size} a side" for size in _TWO_SAMPLE_SIZES)):
+        table.add_column(column.replace("_", " "), justify="left" if column == "class" else "right")
+    for name, row in (*metrics.items(), ("mean", summary)):
+        digits = {pair: 1 if pair in ("frechet", "nearest") else 3 for pair in pairs}
+        cells = [f"{row[pair]:.{digits[pair]}f} ({row[f'{pair}_real']:.{digits[pair]}f})" for pair in pairs]
+        two_sample = [f"{row[f'two_sample_{size}']:.3f}" for size in _TWO_SAMPLE_SIZES]
+        table.add_row(name, *cells, *two_sample, end_section=name == list(metrics)[-1])
+    return table
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="Folder of the official EMNIST ByMerge files (gzip IDX).")],
+    checkpoints: Annotated[
+        Path, typer.Option(help="Folder of the generators; its manifest gets the metrics.")
+    ] = DEFAULT_FOLDER,
+    per_class: Annotated[int, typer.Option(min=500, help="Glyphs drawn of each class.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 1,
+    cache: Annotated[Path, typer.Option(help="Folder that keeps the trained recogniser.")] = _CACHE,
+) -> None:
+    """Compare generated glyphs with real ones, class by class.
+
+    A recogniser trained on real images only (some minutes, once) reads both. The metrics go into the manifest, and a
+    picture of generated beside real glyphs, worst class first, into evaluation.png in the folder of the generators.
+
+    \b
+    Example:
+        python -m batch.evaluate --data emnist --checkpoints checkpoints
+    """
+    with one_line_errors():
+        folder = Checkpoints(checkpoints)
+        sampler = Sampler(folder)
+        train, test = read_emnist(data, "train"), read_emnist(data, "test")
+        with progress_bar(TimeRemainingColumn()) as progress:
+            bar = progress.add_task("recogniser", total=1)
+            recogniser = Recogniser.cached(train, cache, lambda share: progress.advance(bar, share))
+            read = recogniser.judge(test.images).classes
+            accuracy = float((CHARACTER_OF_CLASS[read] == CHARACTER_OF_CLASS[test.labels]).mean())
+            evaluation = _Evaluation(recogniser, seed)
+            labels = np.repeat(np.arange(len(GLYPH_CLASSES), dtype=np.uint8), per_class)
+            fakes = np.split(sampler.draw(labels, np.random.default_rng(seed)), len(GLYPH_CLASSES))
+            reals, metrics = _by_class(test), {}
+            bar = progress.add_task("classes", total=len(GLYPH_CLASSES))
+            for glyph_class, of_train in zip(GLYPH_CLASSES, _by_class(train), strict=True):
+                index = glyph_class.index
+                metrics[glyph_class.name] = evaluation.measure(index, fakes[index], of_train, reals[index])
+                progress.advance(bar)
+        summary = _summary(metrics)
+        manifest = folder.manifest()
+        for name, row in metrics.items():
+            manifest["classes"][name]["metrics"] = row
+        manifest["evaluation"] = {"recogniser_accuracy": round(accuracy, 4), "per_class": per_class, **summary}
+        folder.write_manifest(manifest)
+        worst_first = sorted(GLYPH_CLASSES, key=lambda c: -_frechet_ratio(metrics[c.name]))
+        rows = [
+            np.concatenate(
+                [fakes[c.index][:_PICTURE_COLUMNS], np.zeros_like(fakes[0][:1]), reals[c.index][:_PICTURE_COLUMNS]]
+            )
+            for c in worst_first
+        ]
+        try:
+            contact_sheet(np.stack(rows)).save(checkpoints / "evaluation.png", "PNG")
+        except OSError as error:
+            raise StorageError(f"can't write {checkpoints / 'evaluation.png'}: {error.strerror}") from error
+    console = Console()
+    console.print(_table(metrics, summary))
+    console.print(f"The recogniser reads {accuracy:.1%} of EMNIST test (36 characters, without case).")
+    for name in (
+        "worst_legibility_folded_to_real",
+        "frechet_to_real",
+        "precision_to_real",
+        "recall_to_real",
+        "worst_recall_to_real",
+        "classes_with_copies",
+    ):
+        console.print(f"{name.replace('_', ' ')}: {summary[name]}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
