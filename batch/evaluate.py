@@ -1,6 +1,7 @@
 """Measure the generators against real handwriting: `python -m batch.evaluate`."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,16 +15,17 @@ from rich.table import Table
 
 from batch.alphabet import GLYPH_CLASSES
 from batch.checkpoints import DEFAULT_FOLDER, Checkpoints
-from batch.emnist import Emnist, read_emnist
+from batch.emnist import SIDE, Emnist, read_emnist
 from batch.metrics import TwoSampleTest, frechet_distance, nearest_distances, precision_and_recall
 from batch.progress import progress_bar
 from batch.recogniser import CHARACTER_OF_CLASS, FOLDED_OF_CLASS, Recogniser
-from batch.sample import Sampler, contact_sheet
-from pool.errors import StorageError, one_line_errors
+from batch.sample import Sampler, contact_sheet, writing
+from pool.errors import one_line_errors
 
 _REPEATS = 5  # small test sets: the mean over so many draws of as many images
 _TWO_SAMPLE_SIZES = (400, 1000)
 _PICTURE_COLUMNS = 16
+_TABLE_WIDTH = 160  # off a terminal
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "gantcha"
 
 Images = npt.NDArray[np.uint8]
@@ -79,8 +81,9 @@ def _by_class(emnist: Emnist) -> list[Images]:
     return [emnist.images[emnist.labels == glyph_class.index] for glyph_class in GLYPH_CLASSES]
 
 
-def _frechet_ratio(metrics: Metrics) -> float:
-    return metrics["frechet"] / metrics["frechet_real"]
+def _to_real(row: Metrics, name: str) -> float:
+    """Divide a figure of the generated glyphs by that of the real ones; 0 where the real ones have none."""
+    return row[name] / row[f"{name}_real"] if row[f"{name}_real"] else 0.0
 
 
 def _summary(metrics: dict[str, Metrics]) -> Metrics:
@@ -90,13 +93,12 @@ def _summary(metrics: dict[str, Metrics]) -> Metrics:
     def mean(name: str) -> float:
         return float(np.mean([row[name] for row in rows]))
 
-    summary = {name: mean(name) for name in rows[0]} | {
-        "worst_legibility_folded_to_real": min(r["legibility_folded"] / r["legibility_folded_real"] for r in rows),
-        "frechet_to_real": mean("frechet") / mean("frechet_real"),
-        "recall_to_real": mean("recall") / mean("recall_real"),
-        "worst_recall_to_real": min(r["recall"] / r["recall_real"] for r in rows),
-        "precision_to_real": mean("precision") / mean("precision_real"),
-        "classes_with_copies": sum(r["nearest"] < r["nearest_real"] for r in rows),
+    summary = {name: mean(name) for name in rows[0]}
+    summary |= {f"{name}_to_real": _to_real(summary, name) for name in ("frechet", "precision", "recall")}
+    summary |= {
+        "worst_legibility_folded_to_real": min(_to_real(row, "legibility_folded") for row in rows),
+        "worst_recall_to_real": min(_to_real(row, "recall") for row in rows),
+        "classes_with_copies": sum(row["nearest"] < row["nearest_real"] for row in rows),
     }
     return {name: round(value, 4) for name, value in summary.items()}
 
@@ -144,41 +146,35 @@ def main(
             evaluation = _Evaluation(recogniser, seed)
             labels = np.repeat(np.arange(len(GLYPH_CLASSES), dtype=np.uint8), per_class)
             fakes = np.split(sampler.draw(labels, np.random.default_rng(seed)), len(GLYPH_CLASSES))
-            reals, metrics = _by_class(test), {}
-            bar = progress.add_task("classes", total=len(GLYPH_CLASSES))
-            for glyph_class, of_train in zip(GLYPH_CLASSES, _by_class(train), strict=True):
-                index = glyph_class.index
-                metrics[glyph_class.name] = evaluation.measure(index, fakes[index], of_train, reals[index])
-                progress.advance(bar)
+            reals, trains = _by_class(test), _by_class(train)
+            metrics = {
+                c.name: evaluation.measure(c.index, fakes[c.index], trains[c.index], reals[c.index])
+                for c in progress.track(GLYPH_CLASSES, description="classes")
+            }
         summary = _summary(metrics)
         manifest = folder.manifest()
         for name, row in metrics.items():
             manifest["classes"][name]["metrics"] = row
         manifest["evaluation"] = {"recogniser_accuracy": round(accuracy, 4), "per_class": per_class, **summary}
         folder.write_manifest(manifest)
-        worst_first = sorted(GLYPH_CLASSES, key=lambda c: -_frechet_ratio(metrics[c.name]))
-        rows = [
-            np.concatenate(
-                [fakes[c.index][:_PICTURE_COLUMNS], np.zeros_like(fakes[0][:1]), reals[c.index][:_PICTURE_COLUMNS]]
-            )
-            for c in worst_first
-        ]
-        try:
-            contact_sheet(np.stack(rows)).save(checkpoints / "evaluation.png", "PNG")
-        except OSError as error:
-            raise StorageError(f"can't write {checkpoints / 'evaluation.png'}: {error.strerror}") from error
-    console = Console()
+        _draw_picture(checkpoints / "evaluation.png", metrics, fakes, reals)
+    console = Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH)
     console.print(_table(metrics, summary))
     console.print(f"The recogniser reads {accuracy:.1%} of EMNIST test (36 characters, without case).")
-    for name in (
-        "worst_legibility_folded_to_real",
-        "frechet_to_real",
-        "precision_to_real",
-        "recall_to_real",
-        "worst_recall_to_real",
-        "classes_with_copies",
-    ):
+    for name in (name for name in summary if name not in next(iter(metrics.values()))):
         console.print(f"{name.replace('_', ' ')}: {summary[name]}")
+
+
+def _draw_picture(path: Path, metrics: dict[str, Metrics], fakes: list[Images], reals: list[Images]) -> None:
+    """Draw a row for each class: generated glyphs, a gap, real glyphs; the worst class first."""
+    worst_first = sorted(GLYPH_CLASSES, key=lambda c: -_to_real(metrics[c.name], "frechet"))
+    gap = np.zeros((1, SIDE, SIDE), np.uint8)
+    shape = (_PICTURE_COLUMNS, SIDE, SIDE)
+    rows = [
+        np.concatenate([np.resize(fakes[c.index], shape), gap, np.resize(reals[c.index], shape)]) for c in worst_first
+    ]
+    with writing(path) as file:
+        contact_sheet(np.stack(rows)).save(file, "PNG")
 
 
 if __name__ == "__main__":

@@ -60,7 +60,8 @@ def contact_sheet(glyphs: npt.NDArray[np.uint8], enlarge: int = 2) -> Image.Imag
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[BinaryIO]:
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to write. Raises StorageError when it can't be written."""
     try:
         with open(path, "wb") as file:
             yield file
@@ -91,10 +92,10 @@ def main(
         labels = np.repeat(np.arange(len(GLYPH_CLASSES), dtype=np.uint8), per_class)
         images = Sampler(Checkpoints(checkpoints)).draw(labels, rng)
         if out:
-            with _writing(out) as file:  # given a name, savez would add an .npz of its own
+            with writing(out) as file:  # given a name, savez would add an .npz of its own
                 np.savez_compressed(file, images=images, labels=labels)
         if sheet:
-            with _writing(sheet) as file:
+            with writing(sheet) as file:
                 contact_sheet(images.reshape(-1, per_class, SIDE, SIDE)).save(file, "PNG")
     for written in filter(None, (out, sheet)):
         print(f"{written}: {len(images)} glyphs, {per_class} of each of {len(GLYPH_CLASSES)} classes")

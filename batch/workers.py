@@ -17,7 +17,7 @@ from batch.networks import Architecture, FoldedGenerator
 from batch.quiet_tensorflow import tf
 from pool.errors import GantchaError
 
-_SAVE_EVERY = 200
+_SAVE_EVERY = 100
 _REPORT_EVERY = 10
 _POLL_SECONDS = 0.5
 

@@ -116,7 +116,9 @@ def test_an_upload_keeps_its_pixels_and_nothing_else(settings: dict[str, object]
 
 def test_an_upload_stays_transparent(idle_server: Server) -> None:
     encoded = io.BytesIO()
-    Image.new("P", (120, 40), 3).save(encoded, "PNG", transparency=3)
+    picture = Image.new("P", (120, 40), 1)
+    picture.putpalette([0, 0, 0, 255, 0, 0])
+    picture.save(encoded, "PNG", transparency=1)
     loaded = idle_server.post("/load", files={"file": encoded.getvalue()}).json()
     shown = Image.open(io.BytesIO(requests.get(loaded["fileURL"], timeout=10).content))
     assert shown.convert("RGBA").getextrema()[3] == (0, 0)

@@ -1,0 +1,66 @@
+"""The measures tell like from unlike, and the command reports them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from batch.checkpoints import DEFAULT_FOLDER
+from batch.metrics import TwoSampleTest, frechet_distance, nearest_distances, precision_and_recall
+from tests import emnist_files
+from tests.conftest import run
+
+RNG = np.random.default_rng(1)
+
+
+def test_frechet_distance_of_known_gaussians() -> None:
+    one = RNG.standard_normal((20_000, 4)).astype(np.float32)
+    other = (2 * RNG.standard_normal((20_000, 4)) + 3).astype(np.float32)
+    # Means 3 apart in each of four dimensions, standard deviations 1 and 2.
+    assert frechet_distance(one, other) == pytest.approx(4 * (9 + 1), rel=0.03)
+    assert frechet_distance(one, one) == pytest.approx(0, abs=1e-6)
+
+
+def test_precision_and_recall_of_known_sets() -> None:
+    wide = RNG.uniform(0, 2, (800, 2)).astype(np.float32)
+    narrow = RNG.uniform(0, 1, (800, 2)).astype(np.float32)
+    precision, recall = precision_and_recall(real=wide, fake=narrow)
+    assert precision > 0.95
+    assert recall == pytest.approx(0.25, abs=0.06)
+    assert precision_and_recall(real=wide, fake=wide + 10) == (0, 0)
+
+
+def test_nearest_distances_find_copies() -> None:
+    images = emnist_files.strokes(30, RNG)
+    among = np.concatenate([emnist_files.strokes(30, RNG), images[:1]])
+    distances = nearest_distances(images, among)
+    assert distances[0] == pytest.approx(0, abs=1e-2)
+    assert (distances[1:] > 0.1).mean() > 0.8
+    expected = np.sqrt(((images[5] / 255 - among / 255) ** 2).sum((1, 2))).min()
+    assert distances[5] == pytest.approx(expected, abs=1e-2)
+
+
+def test_the_two_sample_test_tells_unlike_sets_apart_and_like_ones_not() -> None:
+    test = TwoSampleTest()
+    strokes, same = emnist_files.strokes(400, RNG), emnist_files.strokes(400, RNG)
+    noisy = np.clip(strokes.astype(int) + RNG.integers(0, 60, strokes.shape), 0, 255).astype(np.uint8)
+    assert test.accuracy(strokes, noisy, RNG) > 0.95
+    assert test.accuracy(strokes, same, RNG) == pytest.approx(0.5, abs=0.12)
+
+
+def test_evaluate_measures_every_class(tmp_path: Path) -> None:
+    for split, count in (("train", 64), ("test", 20)):
+        images = emnist_files.strokes(47 * count, RNG)
+        emnist_files.write(tmp_path, images, np.repeat(np.arange(47, dtype=np.uint8), count), split)
+    checkpoints = shutil.copytree(DEFAULT_FOLDER, tmp_path / "checkpoints")
+    words = ("--data", tmp_path, "--checkpoints", checkpoints, "--per-class", 500, "--cache", tmp_path / "cache")
+    finished = run("batch.evaluate", *words)
+    assert finished.returncode == 0, finished.stderr
+    assert "36-lower-a" in finished.stdout and "frechet to real" in finished.stdout
+    manifest = json.loads((checkpoints / "manifest.json").read_text())
+    assert all("legibility_folded" in entry["metrics"] for entry in manifest["classes"].values())
+    assert manifest["evaluation"]["two_sample_400"] > 0.9  # glyphs are not the bars of this data
+    assert (checkpoints / "evaluation.png").stat().st_size > 10_000
+    assert len(list((tmp_path / "cache").glob("recogniser-*.weights.h5"))) == 1
