@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +11,8 @@ import numpy.typing as npt
 
 from batch.alphabet import GLYPH_CLASSES, GlyphClass
 from batch.networks import Architecture, FoldedGenerator, folded_shapes
-from pool.errors import GantchaError, StorageError
+from pool.durable import write_durably
+from pool.errors import GantchaError
 
 FORMAT = 1
 DEFAULT_FOLDER = Path(__file__).parent.parent / "checkpoints"
@@ -68,7 +68,7 @@ class Checkpoints:
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Write the manifest. Raises StorageError when the folder is not writable."""
-        self._write(self._manifest_path, json.dumps(manifest | {"format": FORMAT}, indent=1).encode() + b"\n")
+        write_durably(self._manifest_path, json.dumps(manifest | {"format": FORMAT}, indent=1).encode() + b"\n")
 
     def write(self, glyph_class: GlyphClass, generator: FoldedGenerator) -> dict[str, Any]:
         """Write the weights of one class and return what the manifest says of the file.
@@ -79,7 +79,7 @@ class Checkpoints:
         packed = io.BytesIO()
         np.savez(packed, **{name: array.astype(np.float16) for name, array in generator._asdict().items()})
         path = self.folder / f"{glyph_class.name}.npz"
-        self._write(path, packed.getvalue())
+        write_durably(path, packed.getvalue())
         return {"file": path.name, "bytes": path.stat().st_size, "sha256": _sha256(packed.getvalue())}
 
     def is_sound(self, entry: dict[str, Any]) -> bool:
@@ -120,18 +120,6 @@ class Checkpoints:
             raise CheckpointError(f"checkpoint {path} holds {found_shapes}, the manifest's architecture has {shapes}")
         frequencies = np.array(entry["shape_frequencies"])
         return Loaded(generator, frequencies / frequencies.sum())
-
-    def _write(self, path: Path, content: bytes) -> None:
-        unfinished = path.with_name(f"{path.name}.part")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with open(unfinished, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.rename(path)
-        except OSError as error:
-            raise StorageError(f"can't write {path}: {error.strerror}") from error
 
 
 def _sha256(content: bytes) -> str:

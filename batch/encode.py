@@ -8,7 +8,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from batch.render import GREY_LEVELS
-from pool.errors import StorageError
+from pool.durable import told_as_storage_error
 
 _BITS = (GREY_LEVELS - 1).bit_length()
 _PALETTE = bytes(level * 255 // (GREY_LEVELS - 1) for level in range(GREY_LEVELS) for _ in "RGB")
@@ -27,7 +27,5 @@ def encode_png(levels: npt.NDArray[np.uint8]) -> bytes:
 
 def save_pic(levels: npt.NDArray[np.uint8], path: Path) -> None:
     """Write grey levels 0-15 `[H, W]` to a PNG file. Raises StorageError when the file can't be written."""
-    try:
+    with told_as_storage_error(path):
         path.write_bytes(encode_png(levels))
-    except OSError as error:
-        raise StorageError(f"can't write {path}: {error.strerror}") from error

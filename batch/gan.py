@@ -1,6 +1,6 @@
 """GAN training: losses, one step, and the state that lets a killed training go on."""
 
-import os
+import io
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ import numpy.typing as npt
 from batch.networks import Architecture, FoldedGenerator, fold, make_discriminator_model, make_generator_model
 from batch.quiet_tensorflow import keras, tf
 from batch.shapes import cluster_shapes
-from pool.errors import GantchaError, StorageError
+from pool.durable import write_durably
+from pool.errors import GantchaError
 
 _STANDING_BATCH = 4096
 
@@ -195,23 +196,16 @@ class Gan:
         return [variable for part in (*networks, *optimizers) for variable in part.variables]
 
     def save(self, path: Path, recipe: str) -> None:
-        """Save everything a training needs to go on; beside, then renamed, so a kill leaves the last state.
+        """Save everything a training needs to go on.
 
         `recipe` tells this training from others that the file might be mistaken for.
 
         Raises:
             StorageError: the folder is not writable or full.
         """
-        unfinished = path.with_suffix(".part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(unfinished, "wb") as file:
-                np.savez(file, *(variable.numpy() for variable in self._state()), step=self.step, recipe=recipe)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.rename(path)
-        except OSError as error:
-            raise StorageError(f"can't save the training's state to {path}: {error.strerror}") from error
+        packed = io.BytesIO()
+        np.savez(packed, *(variable.numpy() for variable in self._state()), step=self.step, recipe=recipe)
+        write_durably(path, packed.getvalue())
 
     def restore(self, path: Path, recipe: str) -> None:
         """Go back to what `save` wrote.

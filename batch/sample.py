@@ -16,7 +16,8 @@ from batch.checkpoints import DEFAULT_FOLDER, Checkpoints
 from batch.emnist import SIDE
 from batch.networks import FoldedGenerator, draw_glyphs
 from batch.quiet_tensorflow import tf
-from pool.errors import StorageError, one_line_errors
+from pool.durable import told_as_storage_error
+from pool.errors import one_line_errors
 
 
 class Sampler:
@@ -62,11 +63,8 @@ def contact_sheet(glyphs: npt.NDArray[np.uint8], enlarge: int = 2) -> Image.Imag
 @contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
     """Open a file to write. Raises StorageError when it can't be written."""
-    try:
-        with open(path, "wb") as file:
-            yield file
-    except OSError as error:
-        raise StorageError(f"can't write {path}: {error.strerror}") from error
+    with told_as_storage_error(path), open(path, "wb") as file:
+        yield file
 
 
 def main(

@@ -1,6 +1,5 @@
 """PNG files on disk: `<folder>/<first two digits of the id>/<id>.png`."""
 
-import errno
 import fcntl
 import os
 import re
@@ -9,26 +8,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pool.durable import UNFINISHED, told_as_storage_error, write_durably
 from pool.errors import StorageError
 
 ID = re.compile(r"[0-9a-f]{32}")
 BUCKETS = tuple(f"{number:02x}" for number in range(256))
 _SUFFIX = ".png"
-_UNFINISHED = ".part"
 
 
 def new_id() -> str:
     """Draw 128 random bits as 32 lower-case hex digits: safe in URLs and on file systems that ignore case."""
     return secrets.token_hex(16)
-
-
-@contextmanager
-def _told_as_storage_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        cure = ": free some space and run it again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        raise StorageError(f"can't use {path}: {error.strerror}{cure}") from error
 
 
 class FileStore:
@@ -42,7 +32,7 @@ class FileStore:
     def __init__(self, folder: Path) -> None:
         """Raises StorageError when the folder can't be made or written."""
         self.folder = folder
-        with _told_as_storage_error(folder):
+        with told_as_storage_error(folder):
             folder.mkdir(parents=True, exist_ok=True)
         with self.lock():
             pass
@@ -73,7 +63,7 @@ class FileStore:
 
     def _open(self, name: str) -> int:
         """Open anew each time, since a flock belongs to an open file."""
-        with _told_as_storage_error(self.folder / name):
+        with told_as_storage_error(self.folder / name):
             return os.open(self.folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def belong_to(self, pool_id: str) -> None:
@@ -83,7 +73,7 @@ class FileStore:
             StorageError: it is another pool's, whose files a sweep would take for strays.
         """
         mark = self.folder / ".pool"
-        with self.lock(exclusive=True), _told_as_storage_error(mark):
+        with self.lock(exclusive=True), told_as_storage_error(mark):
             if not mark.exists():
                 mark.write_text(pool_id)
             owner = mark.read_text()
@@ -99,29 +89,17 @@ class FileStore:
         return self.folder / file_id[:2] / f"{file_id}{_SUFFIX}"
 
     def write(self, file_id: str, content: bytes) -> None:
-        """Write beside, fsync, rename. `sync` the folders before the row is committed.
+        """Write a PNG whole or not at all. `sync` the folders before the row is committed.
 
         Raises:
-            StorageError: the disk is full or the folder not writable; nothing is left behind.
+            StorageError: the disk is full or the folder not writable.
         """
-        path = self.path(file_id)
-        unfinished = path.with_suffix(_UNFINISHED)
-        with _told_as_storage_error(path):
-            path.parent.mkdir(exist_ok=True)
-            try:
-                with open(unfinished, "xb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                unfinished.rename(path)
-            except OSError:
-                unfinished.unlink(missing_ok=True)
-                raise
+        write_durably(self.path(file_id), content)
 
     def sync(self, file_ids: Iterable[str]) -> None:
         """Make the renames of these files survive a power cut: one fsync for each folder they touched."""
         for folder in {self.folder, *(self.folder / file_id[:2] for file_id in file_ids)}:
-            with _told_as_storage_error(folder):
+            with told_as_storage_error(folder):
                 descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
                 try:
                     os.fsync(descriptor)
@@ -130,7 +108,7 @@ class FileStore:
 
     def names(self, bucket: str) -> list[str]:
         """File names in one of the `BUCKETS`; a missing folder is an empty one."""
-        with _told_as_storage_error(self.folder / bucket), suppress(FileNotFoundError):
+        with told_as_storage_error(self.folder / bucket), suppress(FileNotFoundError):
             return os.listdir(self.folder / bucket)
         return []
 
@@ -144,8 +122,8 @@ class FileStore:
             stem, suffix = os.path.splitext(name)
             if not ID.fullmatch(stem):
                 continue
-            if suffix == _UNFINISHED or (suffix == _SUFFIX and stem not in live_ids):
-                with _told_as_storage_error(self.folder / bucket / name):
+            if suffix == UNFINISHED or (suffix == _SUFFIX and stem not in live_ids):
+                with told_as_storage_error(self.folder / bucket / name):
                     (self.folder / bucket / name).unlink(missing_ok=True)
                 removed += 1
         return removed

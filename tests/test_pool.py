@@ -62,7 +62,7 @@ def test_a_failed_write_keeps_what_was_written_before(pool: Pool) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, limits[1]))
     try:
-        with pytest.raises(StorageError, match=r"can't use .*\.png: File too large"):
+        with pytest.raises(StorageError, match=r"can't write .*\.png: File too large"):
             pool.add(pictures)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -1,0 +1,42 @@
+"""Files that are there whole or not at all, whatever kills the writer."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pool.errors import StorageError
+
+UNFINISHED = ".part"
+"""Suffix of a file that is being written, in place of its own."""
+
+
+@contextmanager
+def told_as_storage_error(path: Path) -> Iterator[None]:
+    """Raise an OSError as a StorageError that names the path and, for a full disk, the cure."""
+    try:
+        yield
+    except OSError as error:
+        cure = ": free some space and run it again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        raise StorageError(f"can't write {path}: {error.strerror}{cure}") from error
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write beside, fsync, rename, making the folder if need be.
+
+    Raises:
+        StorageError: the disk is full or the folder not writable; nothing is left behind.
+    """
+    unfinished = path.with_suffix(UNFINISHED)
+    with told_as_storage_error(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(unfinished, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.rename(path)
+        except OSError:
+            unfinished.unlink(missing_ok=True)
+            raise
