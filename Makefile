@@ -1,7 +1,8 @@
 # `make run` and `make test` do everything from a fresh clone; see README.md.
 HOST ?= 127.0.0.1
 PORT ?= 8000
-FIRST_FILL ?= 1000
+# Enough for a first burst while the server has the rest of its target drawn.
+FIRST_FILL ?= 600
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
