@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from batch.alphabet import choose_classes
 from batch.checkpoints import Checkpoints
@@ -25,9 +26,13 @@ def draw_captchas(
     Raises:
         ValueError: a code has a character outside 0-9 and a-z, or the codes differ in length.
     """
-    glyphs = sampler.draw(choose_classes(codes, rng), rng)
-    pictures = add_noise(concat_pics(glyphs), rng)
+    pictures = _draw_pictures(codes, sampler, rng)
     return [Drawn(code, png) for code, png in zip(codes, threads.map(encode_png, pictures), strict=True)]
+
+
+def _draw_pictures(codes: Sequence[str], sampler: Sampler, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Draw N codes as grey levels `[N, H, W]`."""
+    return add_noise(concat_pics(sampler.draw(choose_classes(codes, rng), rng)), rng)
 
 
 @cache
@@ -44,7 +49,7 @@ def generate_captcha(text: str, folder: Path = Path()) -> str:
         StorageError: the file can't be written.
     """
     rng = np.random.default_rng()
-    (picture,) = add_noise(concat_pics(_sampler().draw(choose_classes([text], rng), rng)), rng)
+    (picture,) = _draw_pictures([text], _sampler(), rng)
     name = f"{new_id()}.png"
     save_pic(picture, folder / name)
     return name

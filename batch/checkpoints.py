@@ -13,9 +13,9 @@ from batch.alphabet import GLYPH_CLASSES, GlyphClass
 from batch.networks import Architecture, FoldedGenerator, folded_shapes
 from pool.durable import write_durably
 from pool.errors import GantchaError
+from pool.settings import DEFAULT_CHECKPOINTS_DIR
 
 FORMAT = 1
-DEFAULT_FOLDER = Path(__file__).parent.parent / "checkpoints"
 _MANIFEST = "manifest.json"
 
 
@@ -35,7 +35,7 @@ class Loaded(NamedTuple):
 class Checkpoints:
     """A folder of checkpoints with its manifest."""
 
-    def __init__(self, folder: Path = DEFAULT_FOLDER) -> None:
+    def __init__(self, folder: Path = DEFAULT_CHECKPOINTS_DIR) -> None:
         self.folder = folder
 
     @property

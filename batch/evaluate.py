@@ -14,13 +14,14 @@ from rich.progress import TimeRemainingColumn
 from rich.table import Table
 
 from batch.alphabet import GLYPH_CLASSES
-from batch.checkpoints import DEFAULT_FOLDER, Checkpoints
+from batch.checkpoints import Checkpoints
 from batch.emnist import SIDE, Emnist, read_emnist
 from batch.metrics import TwoSampleTest, frechet_distance, nearest_distances, precision_and_recall
 from batch.progress import progress_bar
 from batch.recogniser import CHARACTER_OF_CLASS, FOLDED_OF_CLASS, Recogniser
 from batch.sample import Sampler, contact_sheet, writing
 from pool.errors import one_line_errors
+from pool.settings import DEFAULT_CHECKPOINTS_DIR
 
 _REPEATS = 5  # small test sets: the mean over so many draws of as many images
 _TWO_SAMPLE_SIZES = (400, 1000)
@@ -120,7 +121,7 @@ def main(
     data: Annotated[Path, typer.Option(help="Folder of the official EMNIST ByMerge files (gzip IDX).")],
     checkpoints: Annotated[
         Path, typer.Option(help="Folder of the generators; its manifest gets the metrics.")
-    ] = DEFAULT_FOLDER,
+    ] = DEFAULT_CHECKPOINTS_DIR,
     per_class: Annotated[int, typer.Option(min=500, help="Glyphs drawn of each class.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 1,
     cache: Annotated[Path, typer.Option(help="Folder that keeps the trained recogniser.")] = _CACHE,

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from batch.emnist import SIDE
+from batch.networks import as_input
 from batch.quiet_tensorflow import keras, tf
 
 Features = npt.NDArray[np.float32]
@@ -81,7 +82,7 @@ class TwoSampleTest:
         """
         for variable, value in zip(self._variables, self._fresh, strict=True):
             variable.assign(value)
-        images = np.concatenate([one, other])[..., None].astype(np.float32) / 127.5 - 1
+        images = as_input(np.concatenate([one, other]))
         truth = np.repeat(np.array([0, 1], np.float32), len(one))
         order = rng.permutation(len(images))
         held_out, seen = np.split(order, [int(len(order) * _HELD_OUT)])

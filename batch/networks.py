@@ -120,6 +120,11 @@ class FoldedGenerator(NamedTuple):
     """`[1]`"""
 
 
+def as_input(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Scale images `[N, 28, 28]` to what networks read: `[N, 28, 28, 1]` in -1..1."""
+    return images[..., None].astype(np.float32) / 127.5 - 1
+
+
 def folded_shapes(architecture: Architecture) -> FoldedGenerator:
     """Give the array shapes a checkpoint of this architecture must have."""
     inputs, units = architecture.latent_size + architecture.shape_count, _BASE * _BASE * architecture.wide

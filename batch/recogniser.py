@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from batch.alphabet import GLYPH_CLASSES
 from batch.emnist import SIDE, Emnist
+from batch.networks import as_input
 from batch.quiet_tensorflow import keras, tf
 from pool.errors import StorageError
 
@@ -76,10 +77,6 @@ def _augment(images: tf.Tensor) -> tf.Tensor:
     )
 
 
-def _as_input(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    return images[..., None].astype(np.float32) / 127.5 - 1
-
-
 class Recogniser:
     """The trained model."""
 
@@ -114,7 +111,7 @@ class Recogniser:
 
     def judge(self, images: npt.NDArray[np.uint8]) -> Judgement:
         """Read `[N, 28, 28]`."""
-        parts = [self._forward(_as_input(images[start : start + 1000])) for start in range(0, len(images), 1000)]
+        parts = [self._forward(as_input(images[start : start + 1000])) for start in range(0, len(images), 1000)]
         logits = np.concatenate([part[0] for part in parts])
         return Judgement(logits.argmax(1), np.concatenate([part[1] for part in parts]))
 
@@ -135,5 +132,5 @@ def _train(model: keras.Model, emnist: Emnist, report: Callable[[float], Any]) -
     rng = np.random.default_rng(1)
     for _ in range(_EPOCHS):
         for chosen in rng.permutation(len(emnist.images))[: steps * _BATCH].reshape(steps, _BATCH):
-            train_step(tf.constant(_as_input(emnist.images[chosen])), tf.constant(emnist.labels[chosen]))
+            train_step(tf.constant(as_input(emnist.images[chosen])), tf.constant(emnist.labels[chosen]))
             report(1 / (_EPOCHS * steps))

@@ -12,12 +12,13 @@ import typer
 from PIL import Image
 
 from batch.alphabet import GLYPH_CLASSES
-from batch.checkpoints import DEFAULT_FOLDER, Checkpoints
+from batch.checkpoints import Checkpoints
 from batch.emnist import SIDE
 from batch.networks import FoldedGenerator, draw_glyphs
 from batch.quiet_tensorflow import tf
 from pool.durable import told_as_storage_error
 from pool.errors import one_line_errors
+from pool.settings import DEFAULT_CHECKPOINTS_DIR
 
 
 class Sampler:
@@ -74,7 +75,7 @@ def main(
     sheet: Annotated[Path | None, typer.Option(help="Draw a contact sheet, a row for each class, to this PNG.")] = None,
     checkpoints: Annotated[
         Path, typer.Option(help="Folder of the trained generators.", envvar="CAPTCHA_CHECKPOINTS_DIR")
-    ] = DEFAULT_FOLDER,
+    ] = DEFAULT_CHECKPOINTS_DIR,
 ) -> None:
     """Draw glyphs of every class, to look at or to measure.
 

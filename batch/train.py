@@ -1,11 +1,8 @@
 """Train the generators: `python -m batch.train`."""
 
-import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +18,7 @@ from batch.gan import Gan, TrainingSet, TrainingSettings
 from batch.networks import Architecture, flops_per_glyph
 from batch.progress import progress_bar
 from batch.workers import Task, Trained, run_training, train_side_by_side
+from pool.durable import only_one
 from pool.errors import GantchaError, StorageError, one_line_errors
 
 _STATE = ".training"
@@ -53,7 +51,9 @@ def main(
     chosen = _choose(classes)
     settings = replace(TrainingSettings(), steps=steps, pretraining_steps=pretraining_steps, seed=seed)
     started = time.monotonic()
-    with one_line_errors(), _alone_in(out / _STATE):
+    with one_line_errors(), only_one(out / _STATE / "lock") as is_only_one:
+        if not is_only_one:
+            raise StorageError(f"another training is at work in {out}: give --out another folder")
         training = _Training(read_emnist(data, "train"), Checkpoints(out), settings)
         chosen = training.left_over(chosen) if resume else training.start_over(chosen)
         if chosen:
@@ -69,20 +69,6 @@ def _choose(names: str) -> list[GlyphClass]:
     if unknown := [name for name in chosen if name not in CLASSES_BY_NAME]:
         raise typer.BadParameter(f"no glyph class {unknown[0]!r}; they are {', '.join(CLASSES_BY_NAME)}")
     return [CLASSES_BY_NAME[name] for name in chosen]
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Keep a second training out of the folder; the lock goes with the process."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / "lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-    except BlockingIOError as error:
-        raise StorageError(f"another training is at work in {folder.parent}: give --out another folder") from error
-    except OSError as error:
-        raise StorageError(f"can't write to {folder}: {error.strerror}") from error
 
 
 class _Training:

@@ -1,6 +1,7 @@
-"""Files that are there whole or not at all, whatever kills the writer."""
+"""Files that are there whole or not at all, and locks that go with their process, whatever kills the writer."""
 
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,3 +41,25 @@ def write_durably(path: Path, content: bytes) -> None:
         except OSError:
             unfinished.unlink(missing_ok=True)
             raise
+
+
+def open_lock(path: Path) -> int:
+    """Open a lock file, anew each time, since a flock belongs to an open file. Raises StorageError if it can't be."""
+    with told_as_storage_error(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
+@contextmanager
+def only_one(path: Path) -> Iterator[bool]:
+    """Say whether this process is the only one to hold the lock file; if so, it stays so within the block."""
+    descriptor = open_lock(path)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_only_one = True
+        except BlockingIOError:
+            is_only_one = False
+        yield is_only_one
+    finally:
+        os.close(descriptor)

@@ -5,10 +5,10 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from pool.durable import UNFINISHED, told_as_storage_error, write_durably
+from pool.durable import UNFINISHED, only_one, open_lock, told_as_storage_error, write_durably
 from pool.errors import StorageError
 
 ID = re.compile(r"[0-9a-f]{32}")
@@ -32,39 +32,22 @@ class FileStore:
     def __init__(self, folder: Path) -> None:
         """Raises StorageError when the folder can't be made or written."""
         self.folder = folder
-        with told_as_storage_error(folder):
-            folder.mkdir(parents=True, exist_ok=True)
         with self.lock():
             pass
 
     @contextmanager
     def lock(self, *, exclusive: bool = False) -> Iterator[None]:
         """Hold the folder's lock, waiting for it."""
-        descriptor = self._open(".lock")
+        descriptor = open_lock(self.folder / ".lock")
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
             yield
         finally:
             os.close(descriptor)
 
-    @contextmanager
-    def only_one(self, what: str) -> Iterator[bool]:
+    def only_one(self, what: str) -> AbstractContextManager[bool]:
         """Say whether this process is the only one to do `what` with the folder; it stays so within the block."""
-        descriptor = self._open(f".{what}")
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                is_only_one = True
-            except BlockingIOError:
-                is_only_one = False
-            yield is_only_one
-        finally:
-            os.close(descriptor)
-
-    def _open(self, name: str) -> int:
-        """Open anew each time, since a flock belongs to an open file."""
-        with told_as_storage_error(self.folder / name):
-            return os.open(self.folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        return only_one(self.folder / f".{what}")
 
     def belong_to(self, pool_id: str) -> None:
         """Take the folder for this pool, or make sure that it was taken for it.

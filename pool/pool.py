@@ -47,7 +47,7 @@ class Pool:
         engine = database.connect(settings.database_url)
         return cls(engine, FileStore(settings.files_dir), timedelta(seconds=settings.ttl_seconds))
 
-    def check_files(self) -> None:
+    def _check_files(self) -> None:
         """Make sure that the folder is this pool's own, or take it for this pool if it is nobody's.
 
         Raises:
@@ -68,7 +68,7 @@ class Pool:
                 folder is another pool's.
             DatabaseError: the rows could not be committed; the files are strays and the next sweep takes them.
         """
-        self.check_files()
+        self._check_files()
         now = datetime.now(UTC)
         rows: list[dict[str, Any]] = []
         failure = None
@@ -144,7 +144,7 @@ class Pool:
             DatabaseError: the database does not answer; nothing is removed without its word.
             StorageError: the folder is another pool's, or not writable.
         """
-        self.check_files()
+        self._check_files()
         removed = 0
         for bucket in BUCKETS:
             with self.files.lock(exclusive=True):

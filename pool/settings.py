@@ -18,6 +18,7 @@ PREFIX = "CAPTCHA_"
 CHARACTERS = string.digits + string.ascii_lowercase
 CONFUSABLE = "0o1il"
 """Left out of codes by default: in handwriting nobody can tell these apart."""
+DEFAULT_CHECKPOINTS_DIR = Path(__file__).parent.parent / "checkpoints"
 _DAY = 24 * 60 * 60
 
 
@@ -57,7 +58,7 @@ class Settings(BaseSettings):
 
     database_url: Annotated[str, AfterValidator(_check_database_url)] = "sqlite:///var/pool.db"
     files_dir: Path = Path("var/files")
-    checkpoints_dir: Path = Path(__file__).parent.parent / "checkpoints"
+    checkpoints_dir: Path = DEFAULT_CHECKPOINTS_DIR
     api_key: Annotated[SecretStr, AfterValidator(_check_api_key)] | None = None
     public_url: Annotated[HttpUrl, AfterValidator(_check_public_url)] | None = None
     alphabet: Annotated[str, AfterValidator(_check_alphabet)] = "".join(c for c in CHARACTERS if c not in CONFUSABLE)

@@ -20,7 +20,7 @@ RETRY_SECONDS = 5
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Document the ways a route says no."""
-    return {status: {"model": Refused} for status in statuses}
+    return {number: {"model": Refused} for number in statuses}
 
 
 def unavailable(reason: str) -> HTTPException:

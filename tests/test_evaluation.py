@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from batch.checkpoints import DEFAULT_FOLDER
 from batch.metrics import TwoSampleTest, frechet_distance, nearest_distances, precision_and_recall
+from pool.settings import DEFAULT_CHECKPOINTS_DIR
 from tests import emnist_files
 from tests.conftest import run
 
@@ -54,7 +54,7 @@ def test_evaluate_measures_every_class(tmp_path: Path) -> None:
     for split, count in (("train", 64), ("test", 20)):
         images = emnist_files.strokes(47 * count, RNG)
         emnist_files.write(tmp_path, images, np.repeat(np.arange(47, dtype=np.uint8), count), split)
-    checkpoints = shutil.copytree(DEFAULT_FOLDER, tmp_path / "checkpoints")
+    checkpoints = shutil.copytree(DEFAULT_CHECKPOINTS_DIR, tmp_path / "checkpoints")
     words = ("--data", tmp_path, "--checkpoints", checkpoints, "--per-class", 500, "--cache", tmp_path / "cache")
     finished = run("batch.evaluate", *words)
     assert finished.returncode == 0, finished.stderr

@@ -11,8 +11,9 @@ from PIL import Image
 
 from batch import sample
 from batch.alphabet import SHAPES, choose_classes
-from batch.checkpoints import DEFAULT_FOLDER, CheckpointError, Checkpoints
+from batch.checkpoints import CheckpointError, Checkpoints
 from batch.sample import Sampler
+from pool.settings import DEFAULT_CHECKPOINTS_DIR
 from tests.conftest import only_line, run
 
 
@@ -91,7 +92,7 @@ def test_a_place_that_cant_be_written_is_said_in_one_line(tmp_path: Path) -> Non
 
 
 def test_the_checkpoints_are_small_enough() -> None:
-    sizes = [path.stat().st_size for path in DEFAULT_FOLDER.glob("*.npz")]
+    sizes = [path.stat().st_size for path in DEFAULT_CHECKPOINTS_DIR.glob("*.npz")]
     assert len(sizes) == 47
     assert max(sizes) <= 500_000
     assert sum(sizes) <= 15_000_000
@@ -99,7 +100,7 @@ def test_the_checkpoints_are_small_enough() -> None:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(DEFAULT_FOLDER, tmp_path / "checkpoints"))
+    return Path(shutil.copytree(DEFAULT_CHECKPOINTS_DIR, tmp_path / "checkpoints"))
 
 
 def test_a_damaged_checkpoint_names_its_file_and_digests(copy: Path) -> None:
