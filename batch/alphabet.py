@@ -37,6 +37,9 @@ CLASSES_BY_CHARACTER = {
     character: tuple(c.index for c in GLYPH_CLASSES if c.character == character) for character in SHAPES.lower()
 }
 
+CHARACTER_OF_CLASS = np.array([ord(c.character) for c in GLYPH_CLASSES])
+"""`[47]`: classes that are one character, read without case."""
+
 
 def draw_codes(count: int, alphabet: str, length: int) -> list[str]:
     """Draw codes nobody can guess: a third to two thirds digits, like 2-4 of 6, where the alphabet has both kinds."""

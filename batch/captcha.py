@@ -2,42 +2,63 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import choose_classes
+from batch.alphabet import CLASSES_BY_CHARACTER, choose_classes
 from batch.checkpoints import Checkpoints
 from batch.encode import encode_png, save_pic
-from batch.render import add_noise, concat_pics
+from batch.render import DIFFICULTIES, RenderSettings, render
 from batch.sample import Sampler
 from pool.files import new_id
 from pool.pool import Drawn
-from pool.settings import load_settings
+from pool.settings import Settings, load_settings
+
+_PART = 50  # captchas that a thread renders at once: few enough for its caches
 
 
 def draw_captchas(
-    codes: Sequence[str], sampler: Sampler, rng: np.random.Generator, threads: ThreadPoolExecutor
+    codes: Sequence[str],
+    sampler: Sampler,
+    look: RenderSettings,
+    rng: np.random.Generator,
+    threads: ThreadPoolExecutor,
 ) -> list[Drawn]:
-    """Draw a captcha for each of the codes, all of one length; zlib compresses them on all `threads` at once.
+    """Draw a captcha for each of the codes, all of one length; rendered and compressed on all `threads` at once.
 
     Raises:
         ValueError: a code has a character outside 0-9 and a-z, or the codes differ in length.
     """
-    pictures = _draw_pictures(codes, sampler, rng)
-    return [Drawn(code, png) for code, png in zip(codes, threads.map(encode_png, pictures), strict=True)]
+    glyphs = sampler.draw_legible(choose_classes(codes, rng), rng)
+    straight = _draw_straight(sampler, rng)
+
+    def finish(part: npt.NDArray[np.uint8], part_rng: np.random.Generator) -> list[bytes]:
+        return [encode_png(picture) for picture in render(part, straight, part_rng, look)]
+
+    parts = np.split(glyphs, range(_PART, len(glyphs), _PART))
+    pngs = chain.from_iterable(threads.map(finish, parts, rng.spawn(len(parts))))
+    return [Drawn(code, png) for code, png in zip(codes, pngs, strict=True)]
 
 
-def _draw_pictures(codes: Sequence[str], sampler: Sampler, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """Draw N codes as grey levels `[N, H, W]`."""
-    return add_noise(concat_pics(sampler.draw(choose_classes(codes, rng), rng)), rng)
+def _draw_straight(sampler: Sampler, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Draw strokes `[64, 28, 28]` to cross lines with: ones, which are hardly more than a stroke."""
+    return sampler.draw(np.full(64, CLASSES_BY_CHARACTER["1"][0], np.uint8), rng)
 
 
 @cache
-def _sampler() -> Sampler:
-    return Sampler(Checkpoints(load_settings().checkpoints_dir))
+def _drawing() -> tuple[Sampler, RenderSettings]:
+    settings = load_settings()
+    return Sampler(Checkpoints(settings.checkpoints_dir)), choose_look(settings)
+
+
+def choose_look(settings: Settings) -> RenderSettings:
+    """Say how captchas shall look by these settings."""
+    return replace(DIFFICULTIES[settings.difficulty], dark=settings.theme == "dark", pixel_ratio=settings.pixel_ratio)
 
 
 def generate_captcha(text: str, folder: Path = Path()) -> str:
@@ -48,8 +69,10 @@ def generate_captcha(text: str, folder: Path = Path()) -> str:
         CheckpointError: a generator is missing or damaged.
         StorageError: the file can't be written.
     """
+    sampler, look = _drawing()
     rng = np.random.default_rng()
-    (picture,) = _draw_pictures([text], _sampler(), rng)
+    glyphs = sampler.draw_legible(choose_classes([text], rng), rng)
+    (picture,) = render(glyphs, _draw_straight(sampler, rng), rng, look)
     name = f"{new_id()}.png"
     save_pic(picture, folder / name)
     return name

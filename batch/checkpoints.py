@@ -1,22 +1,24 @@
-"""Checkpoints: one file of float16 arrays for each glyph class, and a manifest that says what they are."""
+"""Checkpoints: files of float16 arrays, one for each glyph class and one for the reader, and their manifest."""
 
 import hashlib
 import io
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import GLYPH_CLASSES, GlyphClass
+from batch.alphabet import GLYPH_CLASSES
 from batch.networks import Architecture, FoldedGenerator, folded_shapes
+from batch.reader import READER_SHAPES, FoldedReader
 from pool.durable import write_durably
 from pool.errors import GantchaError
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 
 FORMAT = 1
 _MANIFEST = "manifest.json"
+_Arrays = TypeVar("_Arrays", FoldedGenerator, FoldedReader)
 
 
 class CheckpointError(GantchaError):
@@ -70,15 +72,15 @@ class Checkpoints:
         """Write the manifest. Raises StorageError when the folder is not writable."""
         write_durably(self._manifest_path, json.dumps(manifest | {"format": FORMAT}, indent=1).encode() + b"\n")
 
-    def write(self, glyph_class: GlyphClass, generator: FoldedGenerator) -> dict[str, Any]:
-        """Write the weights of one class and return what the manifest says of the file.
+    def write(self, name: str, arrays: FoldedGenerator | FoldedReader) -> dict[str, Any]:
+        """Write the weights of one net and return what the manifest says of the file.
 
         Raises:
             StorageError: the folder is not writable.
         """
         packed = io.BytesIO()
-        np.savez(packed, **{name: array.astype(np.float16) for name, array in generator._asdict().items()})
-        path = self.folder / f"{glyph_class.name}.npz"
+        np.savez(packed, **{field: array.astype(np.float16) for field, array in arrays._asdict().items()})
+        path = self.folder / f"{name}.npz"
         write_durably(path, packed.getvalue())
         return {"file": path.name, "bytes": path.stat().st_size, "sha256": _sha256(packed.getvalue())}
 
@@ -87,8 +89,8 @@ class Checkpoints:
         path = self.folder / entry["file"]
         return path.exists() and bool(_sha256(path.read_bytes()) == entry["sha256"])
 
-    def load(self) -> dict[int, Loaded]:
-        """Load the generators of all 47 classes, each checked against its digest.
+    def load(self) -> tuple[dict[int, Loaded], FoldedReader]:
+        """Load the generators of all 47 classes and the reader, each checked against its digest.
 
         Raises:
             CheckpointError: names the file that is missing or damaged, with both digests.
@@ -96,15 +98,21 @@ class Checkpoints:
         manifest = self.manifest()
         try:
             shapes = folded_shapes(Architecture(**manifest["architecture"]))
-            return {c.index: self._load(manifest["classes"][c.name], shapes) for c in GLYPH_CLASSES}
+            entries = {c.index: manifest["classes"][c.name] for c in GLYPH_CLASSES}
+            reader = self._load(manifest["reader"], FoldedReader, READER_SHAPES)
         except KeyError as error:
             raise CheckpointError(
                 f"{self._manifest_path} lacks {error}: `python -m batch.train --resume` trains what is missing"
             ) from error
         except TypeError as error:
             raise CheckpointError(f"{self._manifest_path} describes another architecture: {error}") from error
+        frequencies = {index: np.array(entry["shape_frequencies"]) for index, entry in entries.items()}
+        return {
+            index: Loaded(self._load(entry, FoldedGenerator, shapes), frequencies[index] / frequencies[index].sum())
+            for index, entry in entries.items()
+        }, reader
 
-    def _load(self, entry: dict[str, Any], shapes: FoldedGenerator) -> Loaded:
+    def _load(self, entry: dict[str, Any], make: type[_Arrays], shapes: dict[str, tuple[int, ...]]) -> _Arrays:
         path = self.folder / entry["file"]
         try:
             packed = path.read_bytes()
@@ -114,12 +122,11 @@ class Checkpoints:
             raise CheckpointError(
                 f"checkpoint {path} is damaged: sha256 is {found}, the manifest says {entry['sha256']}"
             )
-        with np.load(io.BytesIO(packed)) as arrays:
-            generator = FoldedGenerator(**{name: arrays[name].astype(np.float32) for name in arrays.files})
-        if (found_shapes := FoldedGenerator(*(array.shape for array in generator))) != shapes:  # type: ignore[arg-type] # shapes in place of arrays
+        with np.load(io.BytesIO(packed)) as stored:
+            arrays = {name: stored[name].astype(np.float32) for name in stored.files}
+        if (found_shapes := {name: array.shape for name, array in arrays.items()}) != shapes:
             raise CheckpointError(f"checkpoint {path} holds {found_shapes}, the manifest's architecture has {shapes}")
-        frequencies = np.array(entry["shape_frequencies"])
-        return Loaded(generator, frequencies / frequencies.sum())
+        return make(**arrays)
 
 
 def _sha256(content: bytes) -> str:

@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.progress import TimeRemainingColumn
 from rich.table import Table
 
-from batch.alphabet import GLYPH_CLASSES
+from batch.alphabet import CHARACTER_OF_CLASS, GLYPH_CLASSES
 from batch.checkpoints import Checkpoints
 from batch.emnist import SIDE, Emnist, read_emnist
-from batch.metrics import TwoSampleTest, frechet_distance, nearest_distances, precision_and_recall
+from batch.metrics import TwoSampleTest, confusions, frechet_distance, nearest_distances, precision_and_recall
 from batch.progress import progress_bar
-from batch.recogniser import CHARACTER_OF_CLASS, FOLDED_OF_CLASS, Recogniser
+from batch.recogniser import FOLDED_OF_CLASS, Recogniser
 from batch.sample import Sampler, contact_sheet, writing
 from pool.errors import one_line_errors
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
@@ -26,6 +26,7 @@ from pool.settings import DEFAULT_CHECKPOINTS_DIR
 _REPEATS = 5  # small test sets: the mean over so many draws of as many images
 _TWO_SAMPLE_SIZES = (400, 1000)
 _PICTURE_COLUMNS = 16
+_CONFUSABLE = 0.04  # pairs of characters confused more often are told
 _TABLE_WIDTH = 160  # off a terminal
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "gantcha"
 
@@ -143,7 +144,10 @@ def main(
             bar = progress.add_task("recogniser", total=1)
             recogniser = Recogniser.cached(train, cache, lambda share: progress.advance(bar, share))
             read = recogniser.judge(test.images).classes
-            accuracy = float((CHARACTER_OF_CLASS[read] == CHARACTER_OF_CLASS[test.labels]).mean())
+            truth, taken_for = CHARACTER_OF_CLASS[test.labels], CHARACTER_OF_CLASS[read]
+            accuracy = float((truth == taken_for).mean())
+            often = {pair: share for pair, share in confusions(truth, taken_for).items() if share > _CONFUSABLE}
+            confused = sorted(often.items(), key=lambda pair: -pair[1])
             evaluation = _Evaluation(recogniser, seed)
             labels = np.repeat(np.arange(len(GLYPH_CLASSES), dtype=np.uint8), per_class)
             fakes = np.split(sampler.draw(labels, np.random.default_rng(seed)), len(GLYPH_CLASSES))
@@ -156,12 +160,22 @@ def main(
         manifest = folder.manifest()
         for name, row in metrics.items():
             manifest["classes"][name]["metrics"] = row
-        manifest["evaluation"] = {"recogniser_accuracy": round(accuracy, 4), "per_class": per_class, **summary}
+        confused_real = {
+            chr(one) + chr(other): round(share, 3) for (one, other), share in confused if share > _CONFUSABLE
+        }
+        manifest["evaluation"] = {
+            "recogniser_accuracy": round(accuracy, 4),
+            "confused_real": confused_real,
+            "per_class": per_class,
+            **summary,
+        }
         folder.write_manifest(manifest)
         _draw_picture(checkpoints / "evaluation.png", metrics, fakes, reals)
     console = Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH)
     console.print(_table(metrics, summary))
     console.print(f"The recogniser reads {accuracy:.1%} of EMNIST test (36 characters, without case).")
+    told = ", ".join(f"{pair} {share:.1%}" for pair, share in confused_real.items())
+    console.print(f"Real characters it confuses, by the share of either that it takes for the other: {told}.")
     for name in (name for name in summary if name not in next(iter(metrics.values()))):
         console.print(f"{name.replace('_', ' ')}: {summary[name]}")
 

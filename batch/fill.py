@@ -13,7 +13,7 @@ from batch.alphabet import draw_codes
 from batch.progress import progress_bar
 from pool.errors import one_line_errors
 from pool.pool import Pool
-from pool.settings import Settings, load_settings
+from pool.settings import Difficulty, Settings, load_settings
 
 _CHUNK = 500  # captchas drawn, written and committed together: what a kill can cost
 
@@ -21,6 +21,7 @@ _CHUNK = 500  # captchas drawn, written and committed together: what a kill can 
 def main(
     count: Annotated[int | None, typer.Option(min=1, help="Add exactly so many captchas.")] = None,
     target: Annotated[int | None, typer.Option(min=0, help="Top the pool up to so many ready captchas.")] = None,
+    difficulty: Annotated[Difficulty | None, typer.Option(help="Instead of CAPTCHA_DIFFICULTY.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only, for cron.")] = False,
 ) -> None:
     """Draw captchas into the pool; database, files, generators and alphabet come from the CAPTCHA_ settings.
@@ -29,13 +30,15 @@ def main(
 
     \b
     Examples:
-        python -m batch.fill --count 10000
+        python -m batch.fill --count 10000 --difficulty hard
         python -m batch.fill --target 2000 --quiet
     """
     if (count is None) == (target is None):
         raise typer.BadParameter("give either --count or --target")
     with one_line_errors():
         settings = load_settings()
+        if difficulty:
+            settings = settings.model_copy(update={"difficulty": difficulty})
         pool = Pool.open(settings)
         if target is None:
             report = _fill(pool, settings, count or 0, quiet)
@@ -69,16 +72,17 @@ def _draw(pool: Pool, settings: Settings, count: int) -> Iterator[int]:
     if not count:
         return
     # TensorFlow takes seconds to import: not before there is something to draw.
-    from batch.captcha import draw_captchas  # noqa: PLC0415
+    from batch.captcha import choose_look, draw_captchas  # noqa: PLC0415
     from batch.checkpoints import Checkpoints  # noqa: PLC0415
     from batch.sample import Sampler  # noqa: PLC0415
 
     sampler = Sampler(Checkpoints(settings.checkpoints_dir))
+    look = choose_look(settings)
     rng = np.random.default_rng()
     with ThreadPoolExecutor() as threads:
         for start in range(0, count, _CHUNK):
             codes = draw_codes(min(_CHUNK, count - start), settings.alphabet, settings.length)
-            yield len(pool.add(draw_captchas(codes, sampler, rng, threads)))
+            yield len(pool.add(draw_captchas(codes, sampler, look, rng, threads)))
 
 
 if __name__ == "__main__":

@@ -32,9 +32,9 @@ class TrainingSettings:
     pretraining_rate: float = 6e-4
     pretraining_runs: int = 4
     """Classes in a batch of the pretraining, each with an equal share."""
-    steps: int = 2_000
+    steps: int = 2_400
     """Steps of each class alone."""
-    rate: float = 3e-4
+    rate: float = 1.2e-3
     """Adam's learning rate for both networks; falls by cosine to `last_rate_ratio` of it."""
     last_rate_ratio: float = 0.1
     batch_size: int = 64
@@ -42,6 +42,8 @@ class TrainingSettings:
     r1_every: int = 4
     """The gradient penalty is applied at every so manieth step, so many times as strong (Karras et al. 2020)."""
     ema_decay: float = 0.998
+    latent_spread: float = 1.1
+    """Captchas draw their latents so many times wider than training did: more variety at a little precision."""
     seed: int = 1
 
 
@@ -188,6 +190,7 @@ class Gan:
             self.ema_generator,
             tf.constant(latent),
             tf.constant(rng.choice(len(frequencies), len(latent), p=frequencies)),
+            self._settings.latent_spread,
         )
 
     def _state(self) -> list[tf.Variable]:

@@ -50,6 +50,13 @@ def _distances(one: Features, other: Features) -> npt.NDArray[np.float32]:
     return distances
 
 
+def confusions(truth: npt.NDArray[np.int64], read: npt.NDArray[np.int64]) -> dict[tuple[int, int], float]:
+    """Of each pair of labels (N of `truth` were taken for `read`), the shares of either taken for the other, summed."""
+    labels = np.unique(truth)
+    shares = {(one, other): float((read[truth == one] == other).mean()) for one in labels for other in labels}
+    return {(one, other): shares[one, other] + shares[other, one] for one, other in shares if one < other}
+
+
 class TwoSampleTest:
     """A classifier two-sample test (Lopez-Paz and Oquab 2017): can a fresh CNN tell two sets of images apart?"""
 

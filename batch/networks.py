@@ -22,7 +22,7 @@ class Architecture:
     """Sizes of a generator; part of the manifest, so that a checkpoint is never read into another net."""
 
     latent_size: int = 64
-    shape_count: int = 6
+    shape_count: int = 24
     """Ways of writing one glyph class; the last entries of a latent say in a one-hot which one to draw."""
     wide: int = 32
     """Channels at 7 x 7."""
@@ -125,21 +125,25 @@ def as_input(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     return images[..., None].astype(np.float32) / 127.5 - 1
 
 
-def folded_shapes(architecture: Architecture) -> FoldedGenerator:
-    """Give the array shapes a checkpoint of this architecture must have."""
-    inputs, units = architecture.latent_size + architecture.shape_count, _BASE * _BASE * architecture.wide
-    shapes = ((inputs, units), (5, 5, architecture.narrow, architecture.wide), (architecture.narrow,))
-    return FoldedGenerator(*shapes, (5, 5, 1, architecture.narrow), (1,))  # type: ignore[arg-type] # shapes in place of arrays
+def folded_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+    """Give the shapes of the arrays that a `FoldedGenerator` of this architecture must have."""
+    return {
+        "dense": (architecture.latent_size + architecture.shape_count, _BASE * _BASE * architecture.wide),
+        "conv_kernel": (5, 5, architecture.narrow, architecture.wide),
+        "conv_bias": (architecture.narrow,),
+        "image_kernel": (5, 5, 1, architecture.narrow),
+        "image_bias": (1,),
+    }
 
 
-def fold(generator: keras.Model, latent: tf.Tensor, shapes: tf.Tensor) -> FoldedGenerator:
+def fold(generator: keras.Model, latent: tf.Tensor, shapes: tf.Tensor, spread: float) -> FoldedGenerator:
     """Fold a generator of one class, with the moments that a large batch of its own latents has.
 
     The standing statistics of Brock et al. 2019 (BigGAN): `latent` `[N, latent_size]` and `shapes` `[N]` should
-    number some thousands and be drawn as for sampling.
+    number some thousands and be drawn as for sampling. The folded generator takes latents `spread` times wider.
     """
     weights = {weight.path: ops.convert_to_tensor(weight) for weight in generator.weights}
-    dense, shape_table = weights["dense/kernel"], weights["shapes/embeddings"]
+    dense, shape_table = weights["dense/kernel"] * spread, weights["shapes/embeddings"]
     mean, variance = tf.nn.moments(latent @ dense, 0)
     scale = weights["dense_norm/scale"][0] * tf.math.rsqrt(variance + _EPSILON)
     dense = tf.concat([dense * scale, shape_table - mean * scale], 0)
@@ -180,4 +184,4 @@ def flops_per_glyph(architecture: Architecture) -> int:
     """Count multiplications and additions of `draw_glyphs` for one glyph."""
     shapes = folded_shapes(architecture)
     positions = {"dense": 1, "conv_kernel": _BASE**2, "image_kernel": (2 * _BASE) ** 2}  # a kernel is applied there
-    return sum(2 * at * math.prod(getattr(shapes, name)) for name, at in positions.items())
+    return sum(2 * at * math.prod(shapes[name]) for name, at in positions.items())

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import GLYPH_CLASSES
+from batch.alphabet import CHARACTER_OF_CLASS, GLYPH_CLASSES
 from batch.emnist import SIDE, Emnist
 from batch.networks import as_input
 from batch.quiet_tensorflow import keras, tf
@@ -25,10 +25,8 @@ def _fold_confusable(character: str) -> str:
     return next((fold[0] for fold in _FOLDS if character in fold), character)
 
 
-CHARACTER_OF_CLASS = np.array([ord(c.character) for c in GLYPH_CLASSES])
-"""`[47]`: classes that are one character, read without case."""
-FOLDED_OF_CLASS = np.array([ord(_fold_confusable(c.character)) for c in GLYPH_CLASSES])
-"""`[47]`: and with the characters that handwriting does not tell apart as one."""
+FOLDED_OF_CLASS = np.array([ord(_fold_confusable(chr(character))) for character in CHARACTER_OF_CLASS])
+"""`[47]`: classes that are one character, with those that handwriting does not tell apart as one."""
 
 
 class Judgement(NamedTuple):
@@ -94,12 +92,12 @@ class Recogniser:
             StorageError: the folder is not writable.
         """
         path = folder / f"recogniser-{emnist.digest[:16]}.weights.h5"
-        model = make_recogniser_model()
         if path.exists():
+            model = make_recogniser_model()
             model.load_weights(path)
             report(1)
             return cls(model)
-        _train(model, emnist, report)
+        model = train_reading(make_recogniser_model, emnist, _EPOCHS, report)
         unfinished = folder / f"unfinished-{os.getpid()}.weights.h5"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -116,21 +114,30 @@ class Recogniser:
         return Judgement(logits.argmax(1), np.concatenate([part[1] for part in parts]))
 
 
-def _train(model: keras.Model, emnist: Emnist, report: Callable[[float], Any]) -> None:
+def train_reading(
+    make_model: Callable[[], keras.Model], emnist: Emnist, epochs: int, report: Callable[[float], Any]
+) -> keras.Model:
+    """Make a model, whose first output is 47 logits, and train it to read slightly distorted glyphs.
+
+    `report` is told of each finished share of the training, 1 in all.
+    """
     keras.utils.set_random_seed(1)
+    model = make_model()
+    reading = keras.Model(model.input, model.outputs[0])
     steps = len(emnist.images) // _BATCH
-    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(_RATE, _EPOCHS * steps))
-    optimizer.build(model.trainable_variables)
+    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(_RATE, epochs * steps))
+    optimizer.build(reading.trainable_variables)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     @tf.function  # type: ignore[untyped-decorator]
     def train_step(images: tf.Tensor, labels: tf.Tensor) -> None:
         with tf.GradientTape() as tape:
-            wrong = loss(labels, model(_augment(images), training=True)[0])
-        optimizer.apply(tape.gradient(wrong, model.trainable_variables), model.trainable_variables)
+            wrong = loss(labels, reading(_augment(images), training=True))
+        optimizer.apply(tape.gradient(wrong, reading.trainable_variables), reading.trainable_variables)
 
     rng = np.random.default_rng(1)
-    for _ in range(_EPOCHS):
+    for _ in range(epochs):
         for chosen in rng.permutation(len(emnist.images))[: steps * _BATCH].reshape(steps, _BATCH):
             train_step(tf.constant(as_input(emnist.images[chosen])), tf.constant(emnist.labels[chosen]))
-            report(1 / (_EPOCHS * steps))
+            report(1 / (epochs * steps))
+    return model

@@ -1,56 +1,236 @@
-"""Rendering: glyphs to finished captchas, every step over the whole batch at once."""
+"""Rendering: glyphs to finished captchas. Every drawer takes a whole batch and draws its chances from one generator."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from batch.emnist import SIDE
 
-GREY_LEVELS = 16  # four bits a pixel: half the bytes of 256 levels, and the noise hides the steps
+GREY_LEVELS = 8  # a third of the bytes of 256 levels, and the noise hides the steps
+HEIGHT = 80
+PITCH = 40
+"""Pixels of width for each character."""
+_MARGIN = 4
+_INKED = 96  # of 255: what counts as ink where glyphs are set close
+_WINDOW = 72  # side of the square a glyph is drawn in, turned and enlarged
+cv2.setNumThreads(1)  # captchas are drawn side by side on threads of our own
+_AFFINE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+
+Floats = npt.NDArray[np.float32]
+Strokes = npt.NDArray[np.uint8]
+"""`[N, H, W]`, 0 paper to 255 full stroke"""
+Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """How a captcha looks."""
+    """How captchas look. Lengths are pixels of an image of single density, angles radians, brightness 0 to 1."""
 
-    height: int = 80
-    pitch: int = 36
-    """Pixels from one glyph to the next; less than a glyph, so that neighbours come close."""
-    margin: int = 10
-    enlargement: float = 2.0
-    paper: float = 0.9
-    """Brightness of the background, 0 black to 1 white."""
-    ink: float = 0.15
-    """Brightness of a full stroke."""
-    noise: float = 0.09
-    """Standard deviation of the Gaussian noise, in the same unit."""
-
-
-def concat_pics(glyphs: npt.NDArray[np.uint8], settings: RenderSettings = RenderSettings()) -> npt.NDArray[np.float32]:
-    """Enlarge glyphs `[N, L, 28, 28]` and set them side by side: strokes `[N, H, W]`, 0 paper to 1 full stroke."""
-    count, length = glyphs.shape[:2]
-    side = round(SIDE * settings.enlargement)
-    centres = (np.arange(side) + 0.5) / settings.enlargement - 0.5
-    # Bilinear interpolation is linear: one matrix for the rows, the same for the columns.
-    enlarge = np.stack([np.interp(centres, np.arange(SIDE), unit) for unit in np.eye(SIDE)], 1).astype(np.float32)
-    enlarged = enlarge @ (glyphs.astype(np.float32) / 255) @ enlarge.T
-    blank = SIDE // 7 * round(settings.enlargement)  # EMNIST leaves this much around a glyph
-    width = settings.pitch * (length - 1) + side - 2 * blank + 2 * settings.margin
-    strokes = np.zeros((count, settings.height, width + 2 * blank), np.float32)
-    top, left = (settings.height - side) // 2, settings.margin
-    for place in range(length):
-        across = slice(left + place * settings.pitch, left + place * settings.pitch + side)
-        window = strokes[:, top : top + side, across]
-        np.maximum(window, enlarged[:, place], out=window)
-    return strokes[:, :, blank : blank + width]
+    pixel_ratio: int = 1
+    """2 for screens of high density: twice as wide and high."""
+    dark: bool = False
+    """Light strokes on dark paper."""
+    enlargement: Range = (1.8, 2.15)
+    """Of a glyph, drawn for width and height apart."""
+    turn: float = 0.12
+    shear: float = 0.18
+    rise: float = 5.0
+    """Most that a glyph stands above or below the middle."""
+    gap: Range = (-3.0, 1.5)
+    """Between the ink of neighbours; below 0 they overlap."""
+    bend: float = 3.0
+    """Most that the line is pulled aside, at each point of a coarse grid."""
+    distractors: int = 2
+    """Strokes that cross the line."""
+    lightness: Range = (0.32, 0.5)
+    """How much of a stroke's soft edge is paper: the stroke's weight, which varies along the line."""
+    unevenness: float = 0.1
+    """Of the paper's brightness."""
+    contrast: Range = (0.6, 0.8)
+    """Of ink to paper."""
+    noise: float = 0.06
+    """Standard deviation of the Gaussian noise, in brightness."""
 
 
-def add_noise(
-    strokes: npt.NDArray[np.float32], rng: np.random.Generator, settings: RenderSettings = RenderSettings()
+DIFFICULTIES = {
+    "easy": RenderSettings(turn=0.1, shear=0.15, gap=(0.0, 3.0), bend=2.0, distractors=0, noise=0.05),
+    "standard": RenderSettings(),
+    "hard": RenderSettings(turn=0.18, shear=0.25, gap=(-5.0, 0.0), bend=4.0, distractors=3, noise=0.08),
+}
+
+
+class Lines(NamedTuple):
+    """Composed lines and where their glyphs are."""
+
+    strokes: Strokes
+    centres: npt.NDArray[np.float64]
+    """`[N, L, 2]`, x and y of each glyph's middle"""
+
+
+def render(
+    glyphs: npt.NDArray[np.uint8],
+    straight: npt.NDArray[np.uint8],
+    rng: np.random.Generator,
+    settings: RenderSettings = RenderSettings(),
 ) -> npt.NDArray[np.uint8]:
-    """Put strokes `[N, H, W]` in ink on paper with Gaussian noise: grey levels 0-15 `[N, H, W]`."""
-    brightness = settings.paper - (settings.paper - settings.ink) * strokes
-    brightness += settings.noise * rng.standard_normal(strokes.shape, np.float32)
-    levels: npt.NDArray[np.float32] = np.rint(brightness * (GREY_LEVELS - 1))
-    return levels.clip(0, GREY_LEVELS - 1).astype(np.uint8)
+    """Draw glyphs `[N, L, 28, 28]` as captchas: grey levels 0-15 `[N, H, W]`.
+
+    `straight` `[M, 28, 28]` are upright strokes of the same hand, such as the digit 1, to cross the line with.
+    """
+    strokes = bend_lines(concat_pics(glyphs, rng, settings), rng, settings).strokes
+    inked = vary_weight(cross(strokes, straight, rng, settings), rng, settings)
+    return add_noise(lay_on_paper(inked, rng, settings), rng, settings)
+
+
+def concat_pics(glyphs: npt.NDArray[np.uint8], rng: np.random.Generator, settings: RenderSettings) -> Lines:
+    """Enlarge, turn and shear glyphs `[N, L, 28, 28]`, each a little otherwise, and set them so close that they touch.
+
+    The lines are as long as they come; `bend_lines` makes them fit.
+    """
+    count, length = glyphs.shape[:2]
+    side = _WINDOW * settings.pixel_ratio
+    middle = (side - 1) / 2
+    matrices = _from_output(_distortions(count * length, rng, settings), middle, (SIDE - 1) / 2)
+    windows = np.empty((count * length, side, side), np.uint8)
+    for glyph, matrix, window in zip(glyphs.reshape(-1, SIDE, SIDE), matrices, windows, strict=True):
+        cv2.warpAffine(glyph, matrix, (side, side), dst=window, flags=_AFFINE)
+    inked = (windows.max(1) > _INKED).reshape(count, length, side)
+    left, right = inked.argmax(2), side - inked[:, :, ::-1].argmax(2)
+    gaps = rng.uniform(*settings.gap, (count, length)) * settings.pixel_ratio
+    starts = np.cumsum(right - left + gaps, 1) - (right - left) - gaps[:, :1]
+    x = np.rint(side + starts - left).astype(int)
+    height = HEIGHT * settings.pixel_ratio
+    rise = rng.uniform(-settings.rise, settings.rise, (count, length)) * settings.pixel_ratio
+    y = np.rint(height / 2 + rise - middle).astype(int)
+    # Room around for windows that reach over the edge: their ink does not.
+    room = np.zeros((count, height + 2 * side, (x + 2 * side).max()), np.uint8)
+    for line, line_x, line_y, line_windows in zip(
+        room, x, y + side, windows.reshape(*x.shape, side, side), strict=True
+    ):
+        for at_x, at_y, window in zip(line_x, line_y, line_windows, strict=True):
+            place = line[at_y : at_y + side, at_x : at_x + side]
+            np.maximum(place, window, out=place)
+    strokes = np.ascontiguousarray(room[:, side:-side, side:-side])
+    return Lines(strokes, np.stack([x - side, y], 2) + middle)
+
+
+def _distortions(count: int, rng: np.random.Generator, settings: RenderSettings) -> npt.NDArray[np.float64]:
+    """Draw what happens to each glyph: matrices `[count, 2, 2]` from its own frame to the picture's."""
+    angle = rng.uniform(-settings.turn, settings.turn, count)
+    across, down = rng.uniform(*settings.enlargement, (2, count)) * settings.pixel_ratio
+    shear = rng.uniform(-settings.shear, settings.shear, count) * down
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    sheared = np.array([[across, shear], [np.zeros(count), down]])
+    distortions: npt.NDArray[np.float64] = np.einsum("ijn,jkn->nik", turn, sheared)
+    return distortions
+
+
+def _from_output(distortions: npt.NDArray[np.float64], middle: float, source_middle: float) -> npt.NDArray[np.float64]:
+    """Invert to matrices `[N, 2, 3]` from output to source that keep the middle where it is."""
+    inverse = np.linalg.inv(distortions)
+    return np.concatenate([inverse, source_middle - inverse.sum(2, keepdims=True) * middle], 2)
+
+
+def bend_lines(lines: Lines, rng: np.random.Generator, settings: RenderSettings) -> Lines:
+    """Pull the lines this way and that like a sheet of rubber, and fit them into the picture's width.
+
+    The displacements are those of Simard et al. 2003, smooth because they are drawn on a coarse grid.
+    """
+    count, length = lines.centres.shape[:2]
+    height, width = HEIGHT * settings.pixel_ratio, PITCH * length * settings.pixel_ratio
+    margin = _MARGIN * settings.pixel_ratio
+    inked = lines.strokes.max(1) > _INKED
+    start, end = inked.argmax(1), inked.shape[1] - inked[:, ::-1].argmax(1)
+    room = width - 2 * margin
+    stretch = np.maximum(1, (end - start) / room)
+    shift = margin + rng.random(count) * (room - (end - start) / stretch)
+    pull = settings.bend * settings.pixel_ratio
+    sideways, upward = (_smooth(rng, (-pull, pull), (count, 3, 3 + length), (height, width)) for _ in range(2))
+    x = sideways + ((np.arange(width) - shift[:, None]) * stretch[:, None] + start[:, None])[:, None].astype(np.float32)
+    y = upward + np.arange(height, dtype=np.float32)[:, None]
+    strokes = np.empty((count, height, width), np.uint8)
+    for line, line_x, line_y, bent in zip(lines.strokes, x, y, strokes, strict=True):
+        cv2.remap(line, line_x, line_y, cv2.INTER_LINEAR, dst=bent)
+    centres = lines.centres.copy()
+    centres[:, :, 0] = (centres[:, :, 0] - start[:, None]) / stretch[:, None] + shift[:, None]
+    return Lines(strokes, centres)
+
+
+def cross(
+    strokes: Strokes, straight: npt.NDArray[np.uint8], rng: np.random.Generator, settings: RenderSettings
+) -> Strokes:
+    """Cross the lines with strokes of the same hand: upright ones `[M, 28, 28]`, laid down, drawn out and bent."""
+    count, height, width = strokes.shape
+    ratio = settings.pixel_ratio
+    columns, rows = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+
+    def drawn(least: float, most: float) -> Floats:
+        return rng.uniform(least, most, (count, 1)).astype(np.float32)
+
+    for _ in range(settings.distractors):
+        away = columns - drawn(0.25, 0.75) * width
+        wave = drawn(3, 9) * ratio * np.sin(away / (drawn(18, 40) * ratio) + drawn(0, 2 * np.pi))
+        path = drawn(0.3, 0.7) * height + drawn(-0.2, 0.2) * away + wave
+        along = np.broadcast_to((away / (drawn(4, 7) * ratio) + SIDE / 2)[:, None], strokes.shape)
+        beside = (rows - path[:, None]) / (drawn(0.9, 1.3) * ratio)[:, None] + SIDE / 2
+        chosen = straight[rng.integers(len(straight), size=count)]
+        for line, stroke, line_along, line_beside in zip(strokes, chosen, along, beside, strict=True):
+            np.maximum(line, cv2.remap(stroke, line_beside, line_along.copy(), cv2.INTER_LINEAR), out=line)
+    return strokes
+
+
+def vary_weight(strokes: Strokes, rng: np.random.Generator, settings: RenderSettings) -> Floats:
+    """Thin and thicken the strokes along their way: `[N, H, W]`, 0 paper to 1 ink."""
+    count, height, width = strokes.shape
+    edge = _smooth(rng, settings.lightness, (count, 3, 7), (height, width))
+    sharpness = np.float32(3 * settings.pixel_ratio)
+    inked: Floats = ((strokes * np.float32(1 / 255) - edge) * sharpness + np.float32(0.5)).clip(0, 1)
+    return inked
+
+
+def lay_on_paper(inked: Floats, rng: np.random.Generator, settings: RenderSettings) -> Floats:
+    """Put ink `[N, H, W]` on uneven paper: brightness, 0 to 1."""
+    count, *size = inked.shape
+    paper = _smooth(rng, (0.95 - 2 * settings.unevenness, 0.95), (count, 3, 7), _single_density(size, settings))
+    ink = inked * rng.uniform(*settings.contrast, (count, 1, 1)).astype(np.float32)
+    brightness = _as_grains(paper, settings) - ink
+    return 1 - brightness if settings.dark else brightness
+
+
+def add_noise(brightness: Floats, rng: np.random.Generator, settings: RenderSettings) -> npt.NDArray[np.uint8]:
+    """Add Gaussian noise: grey levels 0-15 `[N, H, W]`."""
+    count, *size = brightness.shape
+    noise = settings.noise * rng.standard_normal((count, *_single_density(size, settings)), np.float32)
+    levels = (brightness + _as_grains(noise, settings)) * (GREY_LEVELS - 1)
+    np.rint(levels, out=levels).clip(0, GREY_LEVELS - 1, out=levels)
+    return levels.astype(np.uint8)
+
+
+def _single_density(size: list[int], settings: RenderSettings) -> tuple[int, int]:
+    return size[0] // settings.pixel_ratio, size[1] // settings.pixel_ratio
+
+
+def _as_grains(texture: Floats, settings: RenderSettings) -> Floats:
+    """Enlarge `[N, H, W]` from single density in whole blocks: finer grains would not compress."""
+    ratio = settings.pixel_ratio
+    return texture.repeat(ratio, 1).repeat(ratio, 2) if ratio > 1 else texture
+
+
+def _smooth(rng: np.random.Generator, between: Range, grid: tuple[int, int, int], size: tuple[int, int]) -> Floats:
+    """Draw a number for each point of `[N, rows, columns]` and ease from one to the next: `[N, *size]`."""
+    points = rng.uniform(*between, grid).astype(np.float32)
+    # Not matrix products: BLAS would start threads within our threads for these small ones.
+    across = np.einsum("nrc,wc->nrw", points, _easing(size[1], grid[2]))
+    smooth: Floats = np.einsum("hr,nrw->nhw", _easing(size[0], grid[1]), across)
+    return smooth
+
+
+def _easing(size: int, points: int) -> Floats:
+    """Weights `[size, points]` of the two nearest of evenly spaced points, by smoothstep."""
+    place = np.linspace(0, points - 1, size)[:, None]
+    away = np.abs(place - np.arange(points)).clip(0, 1)
+    weights: Floats = (1 - away**2 * (3 - 2 * away)).astype(np.float32)
+    return weights

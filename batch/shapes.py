@@ -30,14 +30,18 @@ def _k_means(
     """Lloyd's algorithm; return the assignment and the sum of squared distances."""
     centres = points[rng.choice(len(points), count, replace=False)]
     for _ in range(_ROUNDS):
-        distances = ((points[:, None] - centres) ** 2).sum(2)
-        nearest = distances.argmin(1)
+        nearest, distances = _nearest(points, centres)
+        members = np.eye(count)[nearest]
+        sizes = members.sum(0)[:, None]
         # An empty cluster starts again from the point that fits worst.
-        centres = np.stack(
-            [
-                points[nearest == cluster].mean(0) if (nearest == cluster).any() else points[distances.min(1).argmax()]
-                for cluster in range(count)
-            ]
-        )
-    distances = ((points[:, None] - centres) ** 2).sum(2)
-    return distances.argmin(1).astype(np.int32), float(distances.min(1).sum())
+        centres = np.where(sizes > 0, members.T @ points / sizes.clip(1), points[distances.argmax()])
+    nearest, distances = _nearest(points, centres)
+    return nearest.astype(np.int32), float(distances.sum())
+
+
+def _nearest(
+    points: npt.NDArray[np.float64], centres: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Which centre is nearest to each point, and its squared distance."""
+    distances = (points**2).sum(1)[:, None] + (centres**2).sum(1) - 2 * points @ centres.T
+    return distances.argmin(1), distances.min(1)

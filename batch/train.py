@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from batch.alphabet import CLASSES_BY_NAME, GLYPH_CLASSES, GlyphClass
 from batch.checkpoints import CheckpointError, Checkpoints
@@ -17,6 +17,7 @@ from batch.emnist import Emnist, read_emnist
 from batch.gan import Gan, TrainingSet, TrainingSettings
 from batch.networks import Architecture, flops_per_glyph
 from batch.progress import progress_bar
+from batch.reader import flops_per_reading, train_reader
 from batch.workers import Task, Trained, run_training, train_side_by_side
 from pool.durable import only_one
 from pool.errors import GantchaError, StorageError, one_line_errors
@@ -40,7 +41,8 @@ def main(
 ) -> None:
     """Train one small generator for each glyph class.
 
-    A conditional GAN over all classes comes first and gives each class its start. Both save as they go.
+    First a reader that later leaves out illegible glyphs (a minute), then a conditional GAN over all classes, which
+    gives each class its start. Trainings save as they go.
 
     \b
     Examples:
@@ -146,6 +148,7 @@ class _Training:
             runs=settings.pretraining_runs,
         )
         with progress_bar(TimeElapsedColumn(), TimeRemainingColumn()) as progress:
+            self._train_reader(progress)
             bar = progress.add_task("all classes together", total=joint.steps)
             run_training(joint, self._pretraining_state, self._recipe, lambda done: progress.advance(bar, done))
             tasks = [
@@ -165,10 +168,20 @@ class _Training:
                 self._keep(trained)
                 progress.console.print(f"{trained.task.glyph_class.name} trained in {trained.seconds:.0f} s")
 
+    def _train_reader(self, progress: Progress) -> None:
+        """Train what leaves out illegible glyphs, unless this folder has it: it depends on nothing but the data."""
+        entry = self.manifest.get("reader")
+        if entry and self._checkpoints.is_sound(entry):
+            return
+        bar = progress.add_task("reader", total=1)
+        reader = train_reader(self._emnist, lambda share: progress.advance(bar, share))
+        self.manifest["reader"] = self._checkpoints.write("reader", reader) | {"flops": flops_per_reading()}
+        self._checkpoints.write_manifest(self.manifest)
+
     def _keep(self, trained: Trained) -> None:
         task = trained.task
         self.manifest["classes"][task.glyph_class.name] = {
-            **self._checkpoints.write(task.glyph_class, trained.generator),
+            **self._checkpoints.write(task.glyph_class.name, trained.generator),
             "images": len(task.training_set.images),
             "shape_frequencies": [round(float(share), 4) for share in task.training_set.shape_frequencies],
             "steps": task.settings.steps,

@@ -5,7 +5,7 @@ import re
 import string
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, HttpUrl, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -16,9 +16,10 @@ from pool.errors import SettingsError
 
 PREFIX = "CAPTCHA_"
 CHARACTERS = string.digits + string.ascii_lowercase
-CONFUSABLE = "0o1il"
-"""Left out of codes by default: in handwriting nobody can tell these apart."""
+CONFUSABLE = "01giloqsvyz"
+"""Left out of codes by default: in handwriting these pass for others (0 o, 1 i l, 9 g q, 5 s, 2 z, u v, 4 y)."""
 DEFAULT_CHECKPOINTS_DIR = Path(__file__).parent.parent / "checkpoints"
+Difficulty = Literal["easy", "standard", "hard"]
 _DAY = 24 * 60 * 60
 
 
@@ -62,6 +63,9 @@ class Settings(BaseSettings):
     api_key: Annotated[SecretStr, AfterValidator(_check_api_key)] | None = None
     public_url: Annotated[HttpUrl, AfterValidator(_check_public_url)] | None = None
     alphabet: Annotated[str, AfterValidator(_check_alphabet)] = "".join(c for c in CHARACTERS if c not in CONFUSABLE)
+    difficulty: Difficulty = "standard"
+    theme: Literal["light", "dark"] = "light"
+    pixel_ratio: int = Field(default=1, ge=1, le=2)
     length: int = Field(default=6, ge=4, le=8)
     ttl_seconds: int = Field(default=600, ge=1, le=_DAY)
     low_water: int = Field(default=1000, ge=0)

@@ -1,65 +1,168 @@
 """From glyphs to PNGs."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from batch.captcha import generate_captcha
+from batch import render
+from batch.captcha import choose_look, generate_captcha
 from batch.encode import encode_png, save_pic
-from batch.render import RenderSettings, add_noise, concat_pics
+from batch.render import DIFFICULTIES, GREY_LEVELS, RenderSettings
 from pool.errors import StorageError
+from pool.settings import Settings
+from tests import emnist_files
 from tests.conftest import only_line, run
+
+PLAIN = RenderSettings(enlargement=(2.0, 2.0), turn=0, shear=0, rise=0, gap=(4.0, 4.0), bend=0, distractors=0)
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(1)
+
+
+@pytest.fixture(scope="module")
+def glyphs() -> npt.NDArray[np.uint8]:
+    return emnist_files.strokes(40 * 6, rng()).reshape(40, 6, 28, 28)
+
+
+@pytest.fixture(scope="module")
+def straight() -> npt.NDArray[np.uint8]:
+    upright = np.zeros((3, 28, 28), np.uint8)
+    upright[:, 4:24, 13:16] = 255
+    return upright
 
 
 def test_glyphs_stand_side_by_side_in_order() -> None:
-    glyphs = np.zeros((2, 6, 28, 28), np.uint8)
+    squares = np.zeros((2, 6, 28, 28), np.uint8)
     for place in range(6):
-        glyphs[0, place, 4:24, 4:24] = 40 * place
-    strokes = concat_pics(glyphs)
-    assert strokes.shape == (2, 80, 240)
-    assert strokes[1].max() == 0
-    settings = RenderSettings()
-    centres = [settings.margin + 20 + settings.pitch * place for place in range(6)]
-    assert strokes[0, 40, centres] * 255 == pytest.approx([0, 40, 80, 120, 160, 200], abs=1)
+        squares[0, place, 9:19, 9:19] = 180 + 15 * place  # 20 pixels enlarged, and 4 between
+    lines = render.concat_pics(squares, rng(), PLAIN)
+    assert lines.strokes[1].max() == 0
+    x, y = np.rint(lines.centres[0]).astype(int).T
+    assert np.abs(np.diff(x) - 24).max() <= 1 and set(y) <= {39, 40}
+    assert list(lines.strokes[0, y, x]) == [180, 195, 210, 225, 240, 255]
 
 
-def test_no_ink_is_cut_off() -> None:
-    glyphs = np.zeros((1, 6, 28, 28), np.uint8)
-    glyphs[:, :, 4:24, 4:24] = 255
-    strokes = concat_pics(glyphs)
-    assert strokes[:, 0].max() == strokes[:, -1].max() == strokes[:, :, 0].max() == strokes[:, :, -1].max() == 0
-    assert strokes.sum() > 6 * 36 * 40 * 0.9
+def test_neighbours_overlap_as_much_as_they_should() -> None:
+    squares = np.zeros((1, 6, 28, 28), np.uint8)
+    squares[:, :, 9:19, 9:19] = 255
+    for gap, widths in ((-5.0, 6 * 20 - 5 * 5), (0.0, 6 * 20)):
+        columns = render.concat_pics(squares, rng(), replace(PLAIN, gap=(gap, gap))).strokes.max((0, 1)) > 127
+        assert columns.sum() == pytest.approx(widths, abs=6)
+        assert np.diff(np.flatnonzero(columns)).max() == 1  # no white between to cut at
 
 
-def test_other_lengths_are_wider_or_narrower() -> None:
-    assert concat_pics(np.zeros((1, 4, 28, 28), np.uint8)).shape == (1, 80, 240 - 2 * 36)
+def test_each_glyph_is_turned_and_enlarged_otherwise() -> None:
+    bars = np.zeros((50, 6, 28, 28), np.uint8)
+    bars[:, :, 6:22, 12:16] = 255
+    settings = replace(PLAIN, enlargement=(1.8, 2.2), turn=0.15, shear=0.2, rise=5.0)
+    lines = render.concat_pics(bars, rng(), settings)
+    assert len(np.unique(lines.strokes.reshape(50, -1), axis=0)) == 50
+    assert 3 < np.abs(lines.centres[:, :, 1] - 39.5).max() <= 5.5
+    same = render.concat_pics(bars, rng(), settings)
+    assert np.array_equal(lines.strokes, same.strokes)
 
 
-def test_noise_is_gaussian_on_paper_and_ink() -> None:
-    strokes = np.zeros((20, 80, 240), np.float32)
-    strokes[:, :, 120:] = 1
-    settings = RenderSettings(paper=0.7, ink=0.3)
-    levels = add_noise(strokes, np.random.default_rng(1), settings)
-    assert levels.dtype == np.uint8 and levels.max() <= 15
-    for half, brightness in ((levels[:, :, :120], 0.7), (levels[:, :, 120:], 0.3)):
-        assert half.mean() / 15 == pytest.approx(brightness, abs=0.005)
-        assert half.std() / 15 == pytest.approx(settings.noise, rel=0.1)
+@pytest.mark.parametrize("ratio", [1, 2])
+def test_no_line_is_cut_off(ratio: int) -> None:
+    """Six broad glyphs are pressed together rather than cut off."""
+    broad = np.zeros((20, 6, 28, 28), np.uint8)
+    broad[:, :, 4:24, 2:26] = 255
+    settings = replace(DIFFICULTIES["standard"], pixel_ratio=ratio)
+    bent = render.bend_lines(render.concat_pics(broad, rng(), settings), rng(), settings)
+    assert bent.strokes.shape == (20, 80 * ratio, 240 * ratio)
+    rim = (bent.strokes[:, 0], bent.strokes[:, -1], bent.strokes[:, :, 0], bent.strokes[:, :, -1])
+    assert max(side.max() for side in rim) == 0
+    assert (bent.centres[:, :, 0] > 0).all() and (bent.centres[:, :, 0] < 240 * ratio).all()
 
 
-def test_the_same_generator_repeats_the_noise() -> None:
-    strokes = np.zeros((1, 80, 240), np.float32)
-    one, same, other = (add_noise(strokes, np.random.default_rng(seed)) for seed in (1, 1, 2))
+def test_a_bent_line_keeps_its_ink_and_loses_its_straightness() -> None:
+    bars = np.zeros((20, 6, 28, 28), np.uint8)
+    bars[:, :, 12:16, 2:26] = 255  # six dashes: a straight line
+    straight = render.concat_pics(bars, rng(), PLAIN)
+    bent = render.bend_lines(straight, rng(), replace(PLAIN, bend=4.0)).strokes
+    assert bent.mean() == pytest.approx(render.bend_lines(straight, rng(), PLAIN).strokes.mean(), rel=0.2)
+    middle = (bent.astype(float) * np.arange(80)[:, None]).sum(1) / bent.sum(1).clip(1)
+    spread = [line[ink > 0].std() for line, ink in zip(middle, bent.sum(1), strict=True)]
+    assert np.mean(spread) > 0.8
+
+
+def test_strokes_cross_the_line(straight: npt.NDArray[np.uint8]) -> None:
+    empty = np.zeros((30, 80, 240), np.uint8)
+    none = render.cross(empty.copy(), straight, rng(), replace(PLAIN, distractors=0))
+    one = render.cross(empty.copy(), straight, rng(), replace(PLAIN, distractors=1))
+    three = render.cross(empty.copy(), straight, rng(), replace(PLAIN, distractors=3))
+    assert none.max() == 0
+    lengths = (one.max(1) > 127).sum(1)
+    assert lengths.mean() > 60  # across more than a character
+    thickness = (one > 127).sum(1).max(1)
+    assert np.median(thickness) <= 8  # no thicker than the characters' strokes
+    assert (three > 127).sum() > 2 * (one > 127).sum()
+
+
+def test_weight_varies_along_the_line() -> None:
+    edge = np.tile(np.linspace(0, 255, 80)[:, None], (1, 240)).astype(np.uint8)[None].repeat(10, 0)
+    inked = render.vary_weight(edge, rng(), replace(PLAIN, lightness=(0.2, 0.7))).sum(1)
+    assert (inked.max(1) - inked.min(1) > 10).all()
+    even = render.vary_weight(edge, rng(), replace(PLAIN, lightness=(0.4, 0.4))).sum(1)
+    assert np.ptp(even) < 0.01
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_ink_stands_out_from_uneven_paper(dark: bool) -> None:
+    inked = np.zeros((20, 80, 240), np.float32)
+    inked[:, :, 120:] = 1
+    brightness = render.lay_on_paper(inked, rng(), replace(PLAIN, dark=dark, unevenness=0.1, contrast=(0.6, 0.8)))
+    paper, ink = brightness[:, :, :120].mean((1, 2)), brightness[:, :, 120:].mean((1, 2))
+    contrast = ink - paper if dark else paper - ink
+    assert (contrast > 0.5).all() and np.ptp(contrast) > 0.1
+    assert np.ptp(brightness[0, :, :120]) > 0.05
+
+
+def test_noise_is_gaussian_and_comes_last() -> None:
+    levels = render.add_noise(np.full((20, 80, 240), 0.5, np.float32), rng(), replace(PLAIN, noise=0.1))
+    assert levels.dtype == np.uint8 and levels.max() < GREY_LEVELS
+    assert levels.mean() / (GREY_LEVELS - 1) == pytest.approx(0.5, abs=0.005)
+    assert levels.std() / (GREY_LEVELS - 1) == pytest.approx(np.hypot(0.1, 1 / 7 / np.sqrt(12)), rel=0.1)
+
+
+@pytest.mark.parametrize("difficulty", ["easy", "standard", "hard"])
+def test_a_seed_repeats_the_picture(
+    glyphs: npt.NDArray[np.uint8], straight: npt.NDArray[np.uint8], difficulty: str
+) -> None:
+    look = DIFFICULTIES[difficulty]
+    one, same, other = (render.render(glyphs, straight, np.random.default_rng(seed), look) for seed in (1, 1, 2))
+    assert one.shape == (40, 80, 240)
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
 
 
+def test_harder_means_more_overlap_more_bend_and_more_strokes() -> None:
+    easy, standard, hard = (DIFFICULTIES[name] for name in ("easy", "standard", "hard"))
+    for milder, harsher in ((easy, standard), (standard, hard)):
+        assert milder.gap > harsher.gap and milder.bend < harsher.bend and milder.turn < harsher.turn
+        assert milder.distractors < harsher.distractors
+
+
+def test_other_lengths_are_wider_or_narrower(straight: npt.NDArray[np.uint8]) -> None:
+    four = emnist_files.strokes(8, rng()).reshape(2, 4, 28, 28)
+    assert render.render(four, straight, rng(), PLAIN).shape == (2, 80, 160)
+
+
+def test_settings_choose_the_look() -> None:
+    look = choose_look(Settings(difficulty="hard", theme="dark", pixel_ratio=2))
+    assert look == replace(DIFFICULTIES["hard"], dark=True, pixel_ratio=2)
+
+
 def test_a_png_shows_the_levels_it_was_made_of() -> None:
-    levels = np.random.default_rng(1).integers(16, size=(80, 240), dtype=np.uint8)
+    levels = rng().integers(GREY_LEVELS, size=(80, 240), dtype=np.uint8)
     with Image.open(io.BytesIO(encode_png(levels))) as image:
-        assert np.array_equal(np.asarray(image.convert("L")), levels * 17)
+        assert np.array_equal(np.asarray(image.convert("L")), levels.astype(int) * 255 // (GREY_LEVELS - 1))
 
 
 def test_save_pic_says_where_it_could_not_write(tmp_path: Path) -> None:
@@ -71,11 +174,13 @@ def test_generate_captcha_draws_all_36_characters(tmp_path: Path) -> None:
     for text in ("012345", "6789ab", "cdefgh", "ijklmn", "opqrst", "uvwxyz", "ABCXYZ"):
         name = generate_captcha(text, tmp_path)
         assert text.lower() not in name.lower()
+        assert (tmp_path / name).stat().st_size < 8000
         with Image.open(tmp_path / name) as image:
             assert image.size == (240, 80)
             grey = np.asarray(image.convert("L"))
-        # Ink stands in each of the six places.
-        assert all((grey[:, 20 + 36 * place : 40 + 36 * place] < 110).sum() > 20 for place in range(6))
+        # Ink all along the line, whatever the characters.
+        inked = np.flatnonzero((grey < 100).sum(0) > 2)
+        assert np.ptp(inked) > 100
 
 
 def test_generate_captcha_refuses_what_it_cant_draw(tmp_path: Path) -> None:

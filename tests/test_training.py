@@ -66,16 +66,16 @@ def test_the_folded_generator_draws_what_the_trained_one_does() -> None:
     for _ in range(6):
         gan.train_step()
     rng = np.random.default_rng(2)
-    latent, shapes = rng.standard_normal((500, 64), np.float32), rng.integers(6, size=500)
-    trained = np.rint(np.asarray(gan.ema_generator([latent, shapes]))[..., 0] * 127.5 + 127.5)
-    folded = fold(gan.ema_generator, tf.constant(latent), tf.constant(shapes))
+    latent, shapes = rng.standard_normal((500, 64), np.float32), rng.integers(Architecture.shape_count, size=500)
+    trained = np.rint(np.asarray(gan.ema_generator([1.5 * latent, shapes]))[..., 0] * 127.5 + 127.5)
+    folded = fold(gan.ema_generator, tf.constant(latent), tf.constant(shapes), 1.5)
     assert np.abs(trained - _draw(folded, latent, shapes)).max() <= 1
 
 
 def _draw(
     folded: FoldedGenerator, latent: npt.NDArray[np.float32], shapes: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.uint8]:
-    inputs = np.concatenate([latent, np.eye(6, dtype=np.float32)[shapes]], 1)
+    inputs = np.concatenate([latent, np.eye(Architecture.shape_count, dtype=np.float32)[shapes]], 1)
     glyphs: npt.NDArray[np.uint8] = draw_glyphs(tf.constant(inputs), FoldedGenerator(*map(tf.constant, folded))).numpy()
     return glyphs
 
@@ -118,11 +118,12 @@ def test_train_writes_checkpoints_and_says_what_they_are(data: Path, tmp_path: P
     assert "2 classes trained" in finished.stdout
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert set(manifest["classes"]) == {"10-upper-a", "36-lower-a"}
-    assert manifest["architecture"] == {"latent_size": 64, "shape_count": 6, "wide": 32, "narrow": 16}
+    assert manifest["architecture"] == {"latent_size": 64, "shape_count": 24, "wide": 32, "narrow": 16}
     assert manifest["data"]["sha256"]
-    for entry in manifest["classes"].values():
+    for entry in (*manifest["classes"].values(), manifest["reader"]):
         content = (tmp_path / "out" / entry["file"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == entry["sha256"]
+    for entry in manifest["classes"].values():
         assert entry["steps"] == 3
         assert entry["images"] == 64
 
