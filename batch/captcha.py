@@ -45,6 +45,13 @@ def draw_captchas(
     return [Drawn(code, png) for code, png in zip(codes, pngs, strict=True)]
 
 
+def draw_pictures(
+    codes: Sequence[str], sampler: Sampler, look: RenderSettings, rng: np.random.Generator
+) -> npt.NDArray[np.uint8]:
+    """Draw a few codes of one length as grey levels `[N, H, W]`. Raises ValueError as `draw_captchas` does."""
+    return render(sampler.draw_legible(choose_classes(codes, rng), rng), _draw_straight(sampler, rng), rng, look)
+
+
 def _draw_straight(sampler: Sampler, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Draw strokes `[64, 28, 28]` to cross lines with: ones, which are hardly more than a stroke."""
     return sampler.draw(np.full(64, CLASSES_BY_CHARACTER["1"][0], np.uint8), rng)
@@ -70,9 +77,7 @@ def generate_captcha(text: str, folder: Path = Path()) -> str:
         StorageError: the file can't be written.
     """
     sampler, look = _drawing()
-    rng = np.random.default_rng()
-    glyphs = sampler.draw_legible(choose_classes([text], rng), rng)
-    (picture,) = render(glyphs, _draw_straight(sampler, rng), rng, look)
+    (picture,) = draw_pictures([text], sampler, look, np.random.default_rng())
     name = f"{new_id()}.png"
     save_pic(picture, folder / name)
     return name

@@ -28,7 +28,7 @@ _TWO_SAMPLE_SIZES = (400, 1000)
 _PICTURE_COLUMNS = 16
 _CONFUSABLE = 0.04  # pairs of characters confused more often are told
 _TABLE_WIDTH = 160  # off a terminal
-_CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "gantcha"
+CACHE = Path(os.environ.get("XDGCACHE_HOME", "~/.cache")).expanduser() / "gantcha"
 
 Images = npt.NDArray[np.uint8]
 Metrics = dict[str, float]
@@ -125,7 +125,7 @@ def main(
     ] = DEFAULT_CHECKPOINTS_DIR,
     per_class: Annotated[int, typer.Option(min=500, help="Glyphs drawn of each class.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 1,
-    cache: Annotated[Path, typer.Option(help="Folder that keeps the trained recogniser.")] = _CACHE,
+    cache: Annotated[Path, typer.Option(help="Folder that keeps the trained recogniser.")] = CACHE,
 ) -> None:
     """Compare generated glyphs with real ones, class by class.
 

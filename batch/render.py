@@ -66,8 +66,8 @@ class Lines(NamedTuple):
     """Composed lines and where their glyphs are."""
 
     strokes: Strokes
-    centres: npt.NDArray[np.float64]
-    """`[N, L, 2]`, x and y of each glyph's middle"""
+    places: npt.NDArray[np.float64]
+    """`[N, L, 3]`, where each glyph's ink begins and ends, and the height of its middle"""
 
 
 def render(
@@ -114,7 +114,7 @@ def concat_pics(glyphs: npt.NDArray[np.uint8], rng: np.random.Generator, setting
             place = line[at_y : at_y + side, at_x : at_x + side]
             np.maximum(place, window, out=place)
     strokes = np.ascontiguousarray(room[:, side:-side, side:-side])
-    return Lines(strokes, np.stack([x - side, y], 2) + middle)
+    return Lines(strokes, np.stack([x - side + left, x - side + right, y + middle], 2))
 
 
 def _distortions(count: int, rng: np.random.Generator, settings: RenderSettings) -> npt.NDArray[np.float64]:
@@ -139,7 +139,7 @@ def bend_lines(lines: Lines, rng: np.random.Generator, settings: RenderSettings)
 
     The displacements are those of Simard et al. 2003, smooth because they are drawn on a coarse grid.
     """
-    count, length = lines.centres.shape[:2]
+    count, length = lines.places.shape[:2]
     height, width = HEIGHT * settings.pixel_ratio, PITCH * length * settings.pixel_ratio
     margin = _MARGIN * settings.pixel_ratio
     inked = lines.strokes.max(1) > _INKED
@@ -154,9 +154,9 @@ def bend_lines(lines: Lines, rng: np.random.Generator, settings: RenderSettings)
     strokes = np.empty((count, height, width), np.uint8)
     for line, line_x, line_y, bent in zip(lines.strokes, x, y, strokes, strict=True):
         cv2.remap(line, line_x, line_y, cv2.INTER_LINEAR, dst=bent)
-    centres = lines.centres.copy()
-    centres[:, :, 0] = (centres[:, :, 0] - start[:, None]) / stretch[:, None] + shift[:, None]
-    return Lines(strokes, centres)
+    places = lines.places.copy()
+    places[:, :, :2] = (places[:, :, :2] - start[:, None, None]) / stretch[:, None, None] + shift[:, None, None]
+    return Lines(strokes, places)
 
 
 def cross(

@@ -43,7 +43,8 @@ def test_glyphs_stand_side_by_side_in_order() -> None:
         squares[0, place, 9:19, 9:19] = 180 + 15 * place  # 20 pixels enlarged, and 4 between
     lines = render.concat_pics(squares, rng(), PLAIN)
     assert lines.strokes[1].max() == 0
-    x, y = np.rint(lines.centres[0]).astype(int).T
+    left, right, y = np.rint(lines.places[0]).astype(int).T
+    x = (left + right) // 2
     assert np.abs(np.diff(x) - 24).max() <= 1 and set(y) <= {39, 40}
     assert list(lines.strokes[0, y, x]) == [180, 195, 210, 225, 240, 255]
 
@@ -63,7 +64,7 @@ def test_each_glyph_is_turned_and_enlarged_otherwise() -> None:
     settings = replace(PLAIN, enlargement=(1.8, 2.2), turn=0.15, shear=0.2, rise=5.0)
     lines = render.concat_pics(bars, rng(), settings)
     assert len(np.unique(lines.strokes.reshape(50, -1), axis=0)) == 50
-    assert 3 < np.abs(lines.centres[:, :, 1] - 39.5).max() <= 5.5
+    assert 3 < np.abs(lines.places[:, :, 2] - 39.5).max() <= 5.5
     same = render.concat_pics(bars, rng(), settings)
     assert np.array_equal(lines.strokes, same.strokes)
 
@@ -78,7 +79,7 @@ def test_no_line_is_cut_off(ratio: int) -> None:
     assert bent.strokes.shape == (20, 80 * ratio, 240 * ratio)
     rim = (bent.strokes[:, 0], bent.strokes[:, -1], bent.strokes[:, :, 0], bent.strokes[:, :, -1])
     assert max(side.max() for side in rim) == 0
-    assert (bent.centres[:, :, 0] > 0).all() and (bent.centres[:, :, 0] < 240 * ratio).all()
+    assert (bent.places[:, :, 0] >= 0).all() and (bent.places[:, :, 1] <= 240 * ratio).all()
 
 
 def test_a_bent_line_keeps_its_ink_and_loses_its_straightness() -> None:
