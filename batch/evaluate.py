@@ -18,10 +18,11 @@ from batch.checkpoints import Checkpoints
 from batch.emnist import SIDE, Emnist, read_emnist
 from batch.metrics import TwoSampleTest, confusions, frechet_distance, nearest_distances, precision_and_recall
 from batch.progress import progress_bar
+from batch.reader import flops_per_reading
 from batch.recogniser import FOLDED_OF_CLASS, Recogniser
-from batch.sample import Sampler, contact_sheet, writing
+from batch.sample import OVERDRAW, Sampler, contact_sheet, writing
 from pool.errors import one_line_errors
-from pool.settings import DEFAULT_CHECKPOINTS_DIR
+from pool.settings import DEFAULT_CHECKPOINTS_DIR, load_settings
 
 _REPEATS = 5  # small test sets: the mean over so many draws of as many images
 _TWO_SAMPLE_SIZES = (400, 1000)
@@ -156,6 +157,14 @@ def main(
                 c.name: evaluation.measure(c.index, fakes[c.index], trains[c.index], reals[c.index])
                 for c in progress.track(GLYPH_CLASSES, description="classes")
             }
+            legible = sampler.draw_legible(labels, np.random.default_rng(seed))
+            right = CHARACTER_OF_CLASS[recogniser.judge(legible).classes] == CHARACTER_OF_CLASS[labels]
+        alphabet = [ord(character) for character in load_settings().alphabet]
+        in_captchas = {
+            "discarded": round(1 - 1 / OVERDRAW, 4),
+            "flops_per_glyph": round(OVERDRAW * (folder.manifest()["flops_per_glyph"] + flops_per_reading())),
+            "legibility": round(float(right[np.isin(CHARACTER_OF_CLASS[labels], alphabet)].mean()), 4),
+        }
         summary = _summary(metrics)
         manifest = folder.manifest()
         for name, row in metrics.items():
@@ -166,6 +175,7 @@ def main(
         manifest["evaluation"] = {
             "recogniser_accuracy": round(accuracy, 4),
             "confused_real": confused_real,
+            "in_captchas": in_captchas,
             "per_class": per_class,
             **summary,
         }
@@ -174,6 +184,10 @@ def main(
     console = Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH)
     console.print(_table(metrics, summary))
     console.print(f"The recogniser reads {accuracy:.1%} of EMNIST test (36 characters, without case).")
+    console.print(
+        f"Captchas leave out the least legible {in_captchas['discarded']:.0%} of the glyphs drawn; it reads "
+        f"{in_captchas['legibility']:.1%} of the others, over the characters of the alphabet."
+    )
     told = ", ".join(f"{pair} {share:.1%}" for pair, share in confused_real.items())
     console.print(f"Real characters it confuses, by the share of either that it takes for the other: {told}.")
     for name in (name for name in summary if name not in next(iter(metrics.values()))):

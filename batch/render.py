@@ -39,11 +39,11 @@ class RenderSettings:
     shear: float = 0.18
     rise: float = 5.0
     """Most that a glyph stands above or below the middle."""
-    gap: Range = (-3.0, 1.5)
+    gap: Range = (-2.5, 1.5)
     """Between the ink of neighbours; below 0 they overlap."""
     bend: float = 3.0
     """Most that the line is pulled aside, at each point of a coarse grid."""
-    distractors: int = 2
+    distractors: int = 1
     """Strokes that cross the line."""
     lightness: Range = (0.32, 0.5)
     """How much of a stroke's soft edge is paper: the stroke's weight, which varies along the line."""
@@ -58,7 +58,7 @@ class RenderSettings:
 DIFFICULTIES = {
     "easy": RenderSettings(turn=0.1, shear=0.15, gap=(0.0, 3.0), bend=2.0, distractors=0, noise=0.05),
     "standard": RenderSettings(),
-    "hard": RenderSettings(turn=0.18, shear=0.25, gap=(-5.0, 0.0), bend=4.0, distractors=3, noise=0.08),
+    "hard": RenderSettings(turn=0.18, shear=0.25, gap=(-5.0, 0.0), bend=4.0, distractors=2, noise=0.08),
 }
 
 

@@ -21,7 +21,8 @@ from pool.durable import told_as_storage_error
 from pool.errors import one_line_errors
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 
-_OVERDRAW = 1.2
+OVERDRAW = 1.2
+"""So many times the glyphs asked for are drawn where illegible ones are left out."""
 _SURE = 0.8  # of test glyphs that the reader gives this probability, the recogniser reads 99.7 % alike
 
 
@@ -64,7 +65,7 @@ class Sampler:
         """
         wanted = classes.ravel()
         counts = np.bincount(wanted, minlength=len(GLYPH_CLASSES))
-        labels = np.repeat(np.arange(len(GLYPH_CLASSES), dtype=np.uint8), np.ceil(counts * _OVERDRAW).astype(int))
+        labels = np.repeat(np.arange(len(GLYPH_CLASSES), dtype=np.uint8), np.ceil(counts * OVERDRAW).astype(int))
         glyphs = self.draw(labels, rng)
         probabilities = np.asarray(read_glyphs(tf.constant(glyphs), self._reader))
         legibility = (probabilities * (CHARACTER_OF_CLASS[labels][:, None] == CHARACTER_OF_CLASS)).sum(1)

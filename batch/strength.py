@@ -29,7 +29,6 @@ from batch.solver import STEPS, Solver, as_attacked
 from pool.errors import GantchaError, one_line_errors
 from pool.settings import Difficulty, Settings, load_settings
 
-_ATTACKED = 1000
 _CHUNK = 500
 _TESSERACT_MODES = {"line": 7, "word": 8}
 _Z = 1.96  # of 95 %
@@ -134,12 +133,13 @@ def draw_theirs(codes: list[str], report: Callable[[int], Any]) -> Pngs:
 class _Attacks:
     """The attacks on captchas of one kind."""
 
-    def __init__(self, pngs: Pngs, codes: list[str], alphabet: str, progress: Progress) -> None:
-        self._pngs, self._codes, self._alphabet, self._progress = pngs, codes, alphabet, progress
+    def __init__(self, pngs: Pngs, codes: list[str], attacked: int, alphabet: str, progress: Progress) -> None:
+        self._pngs, self._codes, self._attacked = pngs, codes, attacked
+        self._alphabet, self._progress = alphabet, progress
 
     def run(self, name: str, samples: Sequence[int], steps: int) -> dict[str, Success]:
         """Run them all; the first captchas are attacked, the rest are what the solver may learn from."""
-        attacked, codes = self._pngs[:_ATTACKED], self._codes[:_ATTACKED]
+        attacked, codes = self._pngs[: self._attacked], self._codes[: self._attacked]
         results = {}
         if shutil.which("tesseract"):
             for mode, page_mode in _TESSERACT_MODES.items():
@@ -153,22 +153,23 @@ class _Attacks:
         for count in samples:
             task = self._progress.add_task(f"{name}: CNN, {count} labelled", total=steps)
             solver = Solver(self._alphabet, seed=1)
-            learnt = slice(_ATTACKED, _ATTACKED + count)
+            learnt = slice(self._attacked, self._attacked + count)
             solver.train(pictures[learnt], self._codes[learnt], partial(self._progress.advance, task), steps)
-            results[f"cnn-{count}"] = rate(codes, solver.solve(pictures[:_ATTACKED]))
+            results[f"cnn-{count}"] = rate(codes, solver.solve(pictures[: self._attacked]))
         return results
 
 
 def main(
     difficulty: Annotated[Difficulty | None, typer.Option(help="Instead of CAPTCHA_DIFFICULTY.")] = None,
     samples: Annotated[int, typer.Option(min=10, help="Most labelled captchas that the CNN gets.")] = 10_000,
+    attacked: Annotated[int, typer.Option(min=10, help="Captchas that each attacker has to read.")] = 1000,
     steps: Annotated[int, typer.Option(min=1, help="Budget of each CNN training, in steps.")] = STEPS,
     out: Annotated[Path, typer.Option(help="Folder for strength-<difficulty>.json and .png.")] = Path("docs"),
 ) -> None:
     """Measure how many captchas machines read: ours, and beside them those of the PyPI package `captcha`.
 
     Attackers are Tesseract (when installed), the captcha solver ddddocr, and a CNN trained on a tenth, three tenths
-    and all of the labelled captchas. Each reads 1,000 captchas it has not seen.
+    and all of the labelled captchas. Each reads captchas it has not seen.
 
     \b
     Examples:
@@ -180,19 +181,19 @@ def main(
         if difficulty:
             settings = settings.model_copy(update={"difficulty": difficulty})
         counts = sorted({samples // 10, samples * 3 // 10, samples})
-        codes = draw_codes(_ATTACKED + samples, settings.alphabet, settings.length)
+        codes = draw_codes(attacked + samples, settings.alphabet, settings.length)
         with progress_bar(TimeElapsedColumn(), TimeRemainingColumn()) as progress:
             task = progress.add_task("drawing", total=2 * len(codes))
             ours = draw_ours(codes, settings, lambda done: progress.advance(task, done))
             theirs = draw_theirs(codes, lambda done: progress.advance(task, done))
             results = {
-                name: _Attacks(pngs, codes, settings.alphabet, progress).run(name, counts, steps)
+                name: _Attacks(pngs, codes, attacked, settings.alphabet, progress).run(name, counts, steps)
                 for name, pngs in (("gantcha", ours), ("captcha", theirs))
             }
         report = {
             "difficulty": settings.difficulty,
             "alphabet": settings.alphabet,
-            "attacked": _ATTACKED,
+            "attacked": attacked,
             "cnn_steps": steps,
             "bytes": round(float(np.mean([len(png) for png in ours]))),
             "success": {
@@ -206,11 +207,11 @@ def main(
         with writing(out / f"{stem}.json") as file:
             file.write(json.dumps(report, indent=1).encode() + b"\n")
         _plot(out / f"{stem}.png", results, counts)
-    Console().print(_table(results))
+    Console().print(_table(results, attacked))
 
 
-def _table(results: dict[str, dict[str, Success]]) -> Table:
-    table = Table("attack", title=f"codes read whole, of {_ATTACKED} (95 % interval); characters")
+def _table(results: dict[str, dict[str, Success]], attacked: int) -> Table:
+    table = Table("attack", title=f"codes read whole, of {attacked} (95 % interval); characters")
     for name in results:
         table.add_column(name, justify="right")
     for attack in next(iter(results.values())):

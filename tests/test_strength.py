@@ -1,0 +1,111 @@
+"""Attackers read what can be read, and the figures about them are right."""
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from batch.alphabet import draw_codes
+from batch.checkpoints import Checkpoints
+from batch.readability import cut_out
+from batch.render import RenderSettings, bend_lines, concat_pics, vary_weight
+from batch.sample import Sampler
+from batch.solver import Solver, as_attacked
+from batch.strength import rate, read_with_ddddocr, read_with_tesseract, wilson_interval
+from tests.conftest import run
+
+ALPHABET = "23479acefhk"
+
+
+def _printed(codes: list[str]) -> list[bytes]:
+    """Captchas that any reader should read: printed without distortion."""
+    pngs = []
+    for code in codes:
+        page = Image.new("L", (240, 80), 255)
+        ImageDraw.Draw(page).text((20, 15), code, font=ImageFont.load_default(44), fill=0)
+        packed = io.BytesIO()
+        page.save(packed, "PNG")
+        pngs.append(packed.getvalue())
+    return pngs
+
+
+def test_wilson_interval_of_known_shares() -> None:
+    # Newcombe 1998, table I: 81 of 263 and 0 of 20.
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson_interval(0, 20) == pytest.approx((0, 0.1611), abs=5e-5)
+    assert wilson_interval(20, 20) == pytest.approx((0.8389, 1), abs=5e-5)
+
+
+def test_rates_count_whole_codes_and_characters_in_their_place() -> None:
+    found = rate(["ab3", "ab3", "ab3", "ab3"], ["AB3", "ab", "xb3x", ""])
+    assert found.codes == 0.25
+    assert found.characters == pytest.approx((3 + 2 + 2) / 12)
+
+
+def test_ddddocr_reads_plain_print() -> None:
+    codes = draw_codes(20, ALPHABET, 6)
+    assert rate(codes, read_with_ddddocr(_printed(codes))).characters > 0.8
+
+
+@pytest.mark.skipif(not shutil.which("tesseract"), reason="Tesseract is not installed")
+@pytest.mark.parametrize("page_mode", [7, 8])
+def test_tesseract_reads_plain_print(page_mode: int) -> None:
+    codes = draw_codes(20, ALPHABET, 6)
+    assert rate(codes, read_with_tesseract(_printed(codes), page_mode, ALPHABET)).characters > 0.7
+
+
+def test_the_solver_learns_to_read() -> None:
+    """Codes of two characters told by the brightness of their place."""
+    rng = np.random.default_rng(1)
+    codes = ["".join(rng.choice(list("ab"), 4)) for _ in range(300)]
+    pictures = np.array([np.repeat([255 * (c == "a") for c in code], 20) for code in codes])[:, None].repeat(40, 1)
+    shrunken = as_attacked(pictures.astype(np.uint8))
+    assert shrunken.shape == (300, 20, 40)
+    solver, steps = Solver("ba", seed=1), []
+    solver.train(shrunken[:200], codes[:200], steps.append, 150)
+    assert sum(steps) == 150
+    assert rate(codes[200:], solver.solve(shrunken[200:])).characters > 0.85  # 0.5 is chance
+
+
+def test_glyphs_are_cut_out_where_they_are() -> None:
+    rng = np.random.default_rng(1)
+    glyphs = Sampler(Checkpoints()).draw(rng.integers(47, size=(10, 6), dtype=np.uint8), rng)
+    look = RenderSettings(enlargement=(2.0, 2.0), turn=0, shear=0, rise=0, gap=(4.0, 4.0), bend=0)
+    lines = bend_lines(concat_pics(glyphs, rng, look), rng, look)
+    cut = cut_out(lines, vary_weight(lines.strokes, rng, look), 2.0)
+
+    def centred(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        columns = [np.flatnonzero(image.max(0) > 96) for image in images]
+        shifts = [14 - (inked[0] + inked[-1] + 1) // 2 for inked in columns]
+        return np.stack([np.roll(image, shift, 1) for image, shift in zip(images, shifts, strict=True)]).astype(float)
+
+    own, other = centred(glyphs.reshape(-1, 28, 28)), centred(cut.reshape(-1, 28, 28))
+    distances = ((own[:, None] - other) ** 2).sum((2, 3))
+    assert (distances.argmin(1) == np.arange(60)).mean() > 0.95
+
+
+def test_strength_compares_both_kinds_and_writes_what_it_found(tmp_path: Path) -> None:
+    words = ("--samples", 40, "--attacked", 10, "--steps", 3, "--difficulty", "easy", "--out", tmp_path)
+    finished = run("batch.strength", *words)
+    assert finished.returncode == 0, finished.stderr
+    assert "ddddocr" in finished.stdout and "cnn-40" in finished.stdout
+    report = json.loads((tmp_path / "strength-easy.json").read_text())
+    assert set(report["success"]) == {"gantcha", "captcha"}
+    for row in report["success"].values():
+        assert {"ddddocr", "cnn-4", "cnn-12", "cnn-40"} <= set(row)
+        assert all(success["low"] <= success["codes"] <= success["high"] for success in row.values())
+    with Image.open(tmp_path / "strength-easy.png") as plot:
+        assert plot.width > 600
+
+
+def test_readability_draws_a_sheet_with_answers_beside(tmp_path: Path) -> None:
+    finished = run("batch.readability", "--sheet", tmp_path / "sheet.png")
+    assert finished.returncode == 0, finished.stderr
+    assert len(json.loads((tmp_path / "sheet.json").read_text())["answers"]) == 40
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (4 * 264, 10 * 104)
