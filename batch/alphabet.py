@@ -65,10 +65,12 @@ def choose_classes(codes: Sequence[str], rng: np.random.Generator) -> npt.NDArra
     A character with two shapes gets either with equal chance.
 
     Raises:
-        ValueError: a code has a character outside 0-9 and a-z, or the codes differ in length.
+        ValueError: a code is empty or has a character outside 0-9 and a-z, or the codes differ in length.
     """
     if len({len(code) for code in codes}) > 1:
         raise ValueError("the codes of a batch must have one length")
+    if not all(codes):
+        raise ValueError("there is nothing to draw in an empty code")
     first, second = np.zeros(128, np.uint8), np.zeros(128, np.uint8)
     for character, indices in CLASSES_BY_CHARACTER.items():
         first[ord(character)], second[ord(character)] = indices[0], indices[-1]

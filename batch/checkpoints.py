@@ -99,7 +99,7 @@ class Checkpoints:
         try:
             shapes = folded_shapes(Architecture(**manifest["architecture"]))
             entries = {c.index: manifest["classes"][c.name] for c in GLYPH_CLASSES}
-            reader = self._load(manifest["reader"], FoldedReader, READER_SHAPES)
+            reader_entry = manifest["reader"]
         except KeyError as error:
             raise CheckpointError(
                 f"{self._manifest_path} lacks {error}: `python -m batch.train --resume` trains what is missing"
@@ -110,7 +110,7 @@ class Checkpoints:
         return {
             index: Loaded(self._load(entry, FoldedGenerator, shapes), frequencies[index] / frequencies[index].sum())
             for index, entry in entries.items()
-        }, reader
+        }, self._load(reader_entry, FoldedReader, READER_SHAPES)
 
     def _load(self, entry: dict[str, Any], make: type[_Arrays], shapes: dict[str, tuple[int, ...]]) -> _Arrays:
         path = self.folder / entry["file"]
@@ -125,7 +125,7 @@ class Checkpoints:
         with np.load(io.BytesIO(packed)) as stored:
             arrays = {name: stored[name].astype(np.float32) for name in stored.files}
         if (found_shapes := {name: array.shape for name, array in arrays.items()}) != shapes:
-            raise CheckpointError(f"checkpoint {path} holds {found_shapes}, the manifest's architecture has {shapes}")
+            raise CheckpointError(f"checkpoint {path} holds {found_shapes}, but must hold {shapes}")
         return make(**arrays)
 
 

@@ -8,15 +8,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from batch.render import GREY_LEVELS
+from batch.render import GREY_LEVELS, to_grey
 from pool.durable import told_as_storage_error
 
 _BITS = 4
-_PALETTE = bytes(level * 255 // (GREY_LEVELS - 1) for level in range(GREY_LEVELS) for _ in "RGB")
+_PALETTE = to_grey(np.arange(GREY_LEVELS, dtype=np.uint8)).repeat(len("RGB")).tobytes()
 
 
 def encode_png(levels: npt.NDArray[np.uint8]) -> bytes:
-    """Encode grey levels 0-15 `[H, W]` as a PNG of four bits a pixel."""
+    """Encode grey levels `[H, W]` as a PNG of four bits a pixel."""
     height, width = levels.shape
     image = Image.frombuffer("P", (width, height), levels.tobytes())
     image.putpalette(_PALETTE)
@@ -27,6 +27,6 @@ def encode_png(levels: npt.NDArray[np.uint8]) -> bytes:
 
 
 def save_pic(levels: npt.NDArray[np.uint8], path: Path) -> None:
-    """Write grey levels 0-15 `[H, W]` to a PNG file. Raises StorageError when the file can't be written."""
+    """Write grey levels `[H, W]` to a PNG file. Raises StorageError when the file can't be written."""
     with told_as_storage_error(path):
         path.write_bytes(encode_png(levels))

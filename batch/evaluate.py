@@ -27,9 +27,9 @@ from pool.settings import DEFAULT_CHECKPOINTS_DIR, load_settings
 _REPEATS = 5  # small test sets: the mean over so many draws of as many images
 _TWO_SAMPLE_SIZES = (400, 1000)
 _PICTURE_COLUMNS = 16
-_CONFUSABLE = 0.04  # pairs of characters confused more often are told
+_OFTEN = 0.04  # pairs of characters confused more often are told
 _TABLE_WIDTH = 160  # off a terminal
-CACHE = Path(os.environ.get("XDGCACHE_HOME", "~/.cache")).expanduser() / "gantcha"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "gantcha"
 
 Images = npt.NDArray[np.uint8]
 Metrics = dict[str, float]
@@ -138,6 +138,7 @@ def main(
         python -m batch.evaluate --data emnist --checkpoints checkpoints
     """
     with one_line_errors():
+        alphabet = load_settings().alphabet
         folder = Checkpoints(checkpoints)
         sampler = Sampler(folder)
         train, test = read_emnist(data, "train"), read_emnist(data, "test")
@@ -147,8 +148,7 @@ def main(
             read = recogniser.judge(test.images).classes
             truth, taken_for = CHARACTER_OF_CLASS[test.labels], CHARACTER_OF_CLASS[read]
             accuracy = float((truth == taken_for).mean())
-            often = {pair: share for pair, share in confusions(truth, taken_for).items() if share > _CONFUSABLE}
-            confused = sorted(often.items(), key=lambda pair: -pair[1])
+            often = {pair: share for pair, share in confusions(truth, taken_for).items() if share > _OFTEN}
             evaluation = _Evaluation(recogniser, seed)
             labels = np.repeat(np.arange(len(GLYPH_CLASSES), dtype=np.uint8), per_class)
             fakes = np.split(sampler.draw(labels, np.random.default_rng(seed)), len(GLYPH_CLASSES))
@@ -159,18 +159,19 @@ def main(
             }
             legible = sampler.draw_legible(labels, np.random.default_rng(seed))
             right = CHARACTER_OF_CLASS[recogniser.judge(legible).classes] == CHARACTER_OF_CLASS[labels]
-        alphabet = [ord(character) for character in load_settings().alphabet]
+        manifest = folder.manifest()
         in_captchas = {
+            "alphabet": alphabet,
             "discarded": round(1 - 1 / OVERDRAW, 4),
-            "flops_per_glyph": round(OVERDRAW * (folder.manifest()["flops_per_glyph"] + flops_per_reading())),
-            "legibility": round(float(right[np.isin(CHARACTER_OF_CLASS[labels], alphabet)].mean()), 4),
+            "flops_per_glyph": round(OVERDRAW * (manifest["flops_per_glyph"] + flops_per_reading())),
+            "legibility": round(float(right[np.isin(CHARACTER_OF_CLASS[labels], list(map(ord, alphabet)))].mean()), 4),
         }
         summary = _summary(metrics)
-        manifest = folder.manifest()
         for name, row in metrics.items():
             manifest["classes"][name]["metrics"] = row
         confused_real = {
-            chr(one) + chr(other): round(share, 3) for (one, other), share in confused if share > _CONFUSABLE
+            chr(one) + chr(other): round(share, 3)
+            for (one, other), share in sorted(often.items(), key=lambda pair: -pair[1])
         }
         manifest["evaluation"] = {
             "recogniser_accuracy": round(accuracy, 4),
@@ -185,11 +186,11 @@ def main(
     console.print(_table(metrics, summary))
     console.print(f"The recogniser reads {accuracy:.1%} of EMNIST test (36 characters, without case).")
     console.print(
-        f"Captchas leave out the least legible {in_captchas['discarded']:.0%} of the glyphs drawn; it reads "
-        f"{in_captchas['legibility']:.1%} of the others, over the characters of the alphabet."
+        f"Captchas leave out {in_captchas['discarded']:.0%} of the glyphs drawn, illegible ones first; of those in the "
+        f"alphabet {alphabet} it then reads {in_captchas['legibility']:.1%}."
     )
     told = ", ".join(f"{pair} {share:.1%}" for pair, share in confused_real.items())
-    console.print(f"Real characters it confuses, by the share of either that it takes for the other: {told}.")
+    console.print(f"Real characters it confuses, the shares of either that it takes for the other added up: {told}.")
     for name in (name for name in summary if name not in next(iter(metrics.values()))):
         console.print(f"{name.replace('_', ' ')}: {summary[name]}")
 

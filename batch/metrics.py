@@ -12,6 +12,7 @@ Features = npt.NDArray[np.float32]
 _HELD_OUT = 0.25
 _EPOCHS = 25
 _BATCH = 50
+_Z = 1.96  # of 95 %
 
 
 def frechet_distance(one: Features, other: Features) -> float:
@@ -51,10 +52,19 @@ def _distances(one: Features, other: Features) -> npt.NDArray[np.float32]:
 
 
 def confusions(truth: npt.NDArray[np.int64], read: npt.NDArray[np.int64]) -> dict[tuple[int, int], float]:
-    """Of each pair of labels (N of `truth` were taken for `read`), the shares of either taken for the other, summed."""
+    """Add up, for each pair of labels, the share of one read as the other and the reverse; both are `[N]`."""
     labels = np.unique(truth)
     shares = {(one, other): float((read[truth == one] == other).mean()) for one in labels for other in labels}
     return {(one, other): shares[one, other] + shares[other, one] for one, other in shares if one < other}
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """Give the 95 % score interval of a share (Wilson 1927)."""
+    share = successes / trials
+    middle = share + _Z**2 / (2 * trials)
+    half = _Z * np.sqrt(share * (1 - share) / trials + _Z**2 / (4 * trials**2))
+    scale = 1 + _Z**2 / trials
+    return max(0.0, float((middle - half) / scale)), min(1.0, float((middle + half) / scale))
 
 
 class TwoSampleTest:

@@ -18,12 +18,12 @@ from batch.emnist import SIDE, read_emnist
 from batch.evaluate import CACHE
 from batch.progress import progress_bar
 from batch.recogniser import Recogniser
-from batch.render import GREY_LEVELS, Lines, bend_lines, concat_pics, vary_weight
+from batch.render import Lines, bend_lines, concat_pics, to_grey, vary_weight
 from batch.sample import Sampler, writing
 from pool.errors import one_line_errors
 from pool.settings import Difficulty, load_settings
 
-_READ = 2000
+_READ = 1000
 _SHEET_ROWS, _SHEET_COLUMNS = 10, 4
 _GAP = 24  # pixels between the captchas of a sheet, for their numbers
 
@@ -36,8 +36,8 @@ def cut_out(lines: Lines, inked: npt.NDArray[np.float32], enlargement: float) ->
         padded = cv2.copyMakeBorder(line, side, side, 0, 0, cv2.BORDER_CONSTANT, value=0)
         for (left, right, middle), cut in zip(np.rint(places).astype(int), cuts, strict=True):
             # Of the neighbours only what overlaps may show.
-            patch = padded[middle + side - side // 2 :][:side, max(left, 0) : right]
-            width = min(round(patch.shape[1] / enlargement), SIDE)
+            patch = padded[middle + side - side // 2 :][:side, max(left, 0) : max(right, left + 1)]
+            width = min(max(round(patch.shape[1] / enlargement), 1), SIDE)
             start = (SIDE - width) // 2
             cut[:, start : start + width] = cv2.resize(patch, (width, SIDE), interpolation=cv2.INTER_AREA)
     levels: npt.NDArray[np.uint8] = np.rint(glyphs * 255).astype(np.uint8)
@@ -76,7 +76,9 @@ def main(
                 recogniser = Recogniser.cached(train, cache, lambda share: progress.advance(bar, share))
             classes = choose_classes(draw_codes(_READ, settings.alphabet, settings.length), rng)
             lines = bend_lines(concat_pics(sampler.draw_legible(classes, rng), rng, look), rng, look)
-            glyphs = cut_out(lines, vary_weight(lines.strokes, rng, look), float(np.mean(look.enlargement)))
+            glyphs = cut_out(
+                lines, vary_weight(lines.strokes, rng, look), look.pixel_ratio * float(np.mean(look.enlargement))
+            )
             read = recogniser.judge(glyphs.reshape(-1, SIDE, SIDE)).classes
             right = CHARACTER_OF_CLASS[read] == CHARACTER_OF_CLASS[classes.ravel()]
             print(f"{settings.difficulty}: the recogniser reads {right.mean():.1%} of {right.size} characters")
@@ -99,7 +101,7 @@ def _lay_out(pictures: npt.NDArray[np.uint8]) -> Image.Image:
     for number, picture in enumerate(pictures):
         left, top = number % _SHEET_COLUMNS * (width + _GAP), number // _SHEET_COLUMNS * (height + _GAP)
         draw.text((left, top + _GAP // 4), str(number + 1), fill=0)
-        page.paste(Image.fromarray(picture * (255 // (GREY_LEVELS - 1))), (left, top + _GAP))
+        page.paste(Image.fromarray(to_grey(picture)), (left, top + _GAP))
     return page
 
 

@@ -13,11 +13,12 @@ GREY_LEVELS = 8  # a third of the bytes of 256 levels, and the noise hides the s
 HEIGHT = 80
 PITCH = 40
 """Pixels of width for each character."""
-_MARGIN = 4
+_MARGIN = 2  # beyond what the bend may add
 _INKED = 96  # of 255: what counts as ink where glyphs are set close
 _WINDOW = 72  # side of the square a glyph is drawn in, turned and enlarged
-cv2.setNumThreads(1)  # captchas are drawn side by side on threads of our own
 _AFFINE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+
+cv2.setNumThreads(1)  # captchas are drawn side by side on threads of our own
 
 Floats = npt.NDArray[np.float32]
 Strokes = npt.NDArray[np.uint8]
@@ -36,7 +37,9 @@ class RenderSettings:
     enlargement: Range = (1.8, 2.15)
     """Of a glyph, drawn for width and height apart."""
     turn: float = 0.12
+    """Most that a glyph is turned, either way."""
     shear: float = 0.18
+    """Most that a glyph's top is pushed aside, either way, of its height."""
     rise: float = 5.0
     """Most that a glyph stands above or below the middle."""
     gap: Range = (-2.5, 1.5)
@@ -62,6 +65,12 @@ DIFFICULTIES = {
 }
 
 
+def to_grey(levels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Spread grey levels over 0 to 255."""
+    grey: npt.NDArray[np.uint8] = (np.arange(GREY_LEVELS) * 255 // (GREY_LEVELS - 1)).astype(np.uint8)[levels]
+    return grey
+
+
 class Lines(NamedTuple):
     """Composed lines and where their glyphs are."""
 
@@ -74,9 +83,9 @@ def render(
     glyphs: npt.NDArray[np.uint8],
     straight: npt.NDArray[np.uint8],
     rng: np.random.Generator,
-    settings: RenderSettings = RenderSettings(),
+    settings: RenderSettings,
 ) -> npt.NDArray[np.uint8]:
-    """Draw glyphs `[N, L, 28, 28]` as captchas: grey levels 0-15 `[N, H, W]`.
+    """Draw glyphs `[N, L, 28, 28]` as captchas: grey levels, 0 to `GREY_LEVELS - 1`, `[N, H, W]`.
 
     `straight` `[M, 28, 28]` are upright strokes of the same hand, such as the digit 1, to cross the line with.
     """
@@ -97,15 +106,16 @@ def concat_pics(glyphs: npt.NDArray[np.uint8], rng: np.random.Generator, setting
     windows = np.empty((count * length, side, side), np.uint8)
     for glyph, matrix, window in zip(glyphs.reshape(-1, SIDE, SIDE), matrices, windows, strict=True):
         cv2.warpAffine(glyph, matrix, (side, side), dst=window, flags=_AFFINE)
-    inked = (windows.max(1) > _INKED).reshape(count, length, side)
-    left, right = inked.argmax(2), side - inked[:, :, ::-1].argmax(2)
-    gaps = rng.uniform(*settings.gap, (count, length)) * settings.pixel_ratio
-    starts = np.cumsum(right - left + gaps, 1) - (right - left) - gaps[:, :1]
+    left, right = _extents((windows.max(1) > _INKED).reshape(count, length, side))
+    widths = right - left
+    # A bar may not vanish in its neighbour: a third of it is the most that overlaps.
+    most = np.minimum(widths, np.roll(widths, 1, 1)) / 3
+    gaps = np.maximum(rng.uniform(*settings.gap, (count, length)) * settings.pixel_ratio, -most)
+    starts = np.cumsum(widths + gaps, 1) - widths - gaps[:, :1]
     x = np.rint(side + starts - left).astype(int)
     height = HEIGHT * settings.pixel_ratio
     rise = rng.uniform(-settings.rise, settings.rise, (count, length)) * settings.pixel_ratio
     y = np.rint(height / 2 + rise - middle).astype(int)
-    # Room around for windows that reach over the edge: their ink does not.
     room = np.zeros((count, height + 2 * side, (x + 2 * side).max()), np.uint8)
     for line, line_x, line_y, line_windows in zip(
         room, x, y + side, windows.reshape(*x.shape, side, side), strict=True
@@ -113,8 +123,16 @@ def concat_pics(glyphs: npt.NDArray[np.uint8], rng: np.random.Generator, setting
         for at_x, at_y, window in zip(line_x, line_y, line_windows, strict=True):
             place = line[at_y : at_y + side, at_x : at_x + side]
             np.maximum(place, window, out=place)
-    strokes = np.ascontiguousarray(room[:, side:-side, side:-side])
-    return Lines(strokes, np.stack([x - side + left, x - side + right, y + middle], 2))
+    strokes = np.ascontiguousarray(room[:, side:-side])
+    return Lines(strokes, np.stack([x + left, x + right, y + middle], 2))
+
+
+def _extents(inked: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Where the True of `[..., W]` begin and end; both in the middle where there are none."""
+    width = inked.shape[-1]
+    none = ~inked.any(-1)
+    start, end = inked.argmax(-1), width - inked[..., ::-1].argmax(-1)
+    return np.where(none, width // 2, start), np.where(none, width // 2, end)
 
 
 def _distortions(count: int, rng: np.random.Generator, settings: RenderSettings) -> npt.NDArray[np.float64]:
@@ -141,9 +159,8 @@ def bend_lines(lines: Lines, rng: np.random.Generator, settings: RenderSettings)
     """
     count, length = lines.places.shape[:2]
     height, width = HEIGHT * settings.pixel_ratio, PITCH * length * settings.pixel_ratio
-    margin = _MARGIN * settings.pixel_ratio
-    inked = lines.strokes.max(1) > _INKED
-    start, end = inked.argmax(1), inked.shape[1] - inked[:, ::-1].argmax(1)
+    margin = (_MARGIN + settings.bend) * settings.pixel_ratio
+    start, end = _extents(lines.strokes.max(1) > _INKED)
     room = width - 2 * margin
     stretch = np.maximum(1, (end - start) / room)
     shift = margin + rng.random(count) * (room - (end - start) / stretch)
@@ -156,13 +173,19 @@ def bend_lines(lines: Lines, rng: np.random.Generator, settings: RenderSettings)
         cv2.remap(line, line_x, line_y, cv2.INTER_LINEAR, dst=bent)
     places = lines.places.copy()
     places[:, :, :2] = (places[:, :, :2] - start[:, None, None]) / stretch[:, None, None] + shift[:, None, None]
+    # A point is drawn where the picture's pixel is that was pulled to it.
+    picture = np.arange(count)[:, None]
+    at_x = np.rint(places[:, :, :2].mean(2)).astype(int).clip(0, width - 1)
+    at_y = np.rint(places[:, :, 2]).astype(int).clip(0, height - 1)
+    places[:, :, :2] -= (sideways[picture, at_y, at_x] / stretch[:, None])[:, :, None]
+    places[:, :, 2] -= upward[picture, at_y, at_x]
     return Lines(strokes, places)
 
 
 def cross(
     strokes: Strokes, straight: npt.NDArray[np.uint8], rng: np.random.Generator, settings: RenderSettings
 ) -> Strokes:
-    """Cross the lines with strokes of the same hand: upright ones `[M, 28, 28]`, laid down, drawn out and bent."""
+    """Cross the lines, in place, with upright strokes of the same hand `[M, 28, 28]`, laid down, drawn out and bent."""
     count, height, width = strokes.shape
     ratio = settings.pixel_ratio
     columns, rows = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
@@ -175,7 +198,7 @@ def cross(
         wave = drawn(3, 9) * ratio * np.sin(away / (drawn(18, 40) * ratio) + drawn(0, 2 * np.pi))
         path = drawn(0.3, 0.7) * height + drawn(-0.2, 0.2) * away + wave
         along = np.broadcast_to((away / (drawn(4, 7) * ratio) + SIDE / 2)[:, None], strokes.shape)
-        beside = (rows - path[:, None]) / (drawn(0.9, 1.3) * ratio)[:, None] + SIDE / 2
+        beside = (rows - path[:, None]) / (drawn(1.2, 1.6) * ratio)[:, None] + SIDE / 2
         chosen = straight[rng.integers(len(straight), size=count)]
         for line, stroke, line_along, line_beside in zip(strokes, chosen, along, beside, strict=True):
             np.maximum(line, cv2.remap(stroke, line_beside, line_along.copy(), cv2.INTER_LINEAR), out=line)
@@ -201,7 +224,7 @@ def lay_on_paper(inked: Floats, rng: np.random.Generator, settings: RenderSettin
 
 
 def add_noise(brightness: Floats, rng: np.random.Generator, settings: RenderSettings) -> npt.NDArray[np.uint8]:
-    """Add Gaussian noise: grey levels 0-15 `[N, H, W]`."""
+    """Add Gaussian noise: grey levels, 0 to `GREY_LEVELS - 1`, `[N, H, W]`."""
     count, *size = brightness.shape
     noise = settings.noise * rng.standard_normal((count, *_single_density(size, settings)), np.float32)
     levels = (brightness + _as_grains(noise, settings)) * (GREY_LEVELS - 1)

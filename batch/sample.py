@@ -71,7 +71,8 @@ class Sampler:
         legibility = (probabilities * (CHARACTER_OF_CLASS[labels][:, None] == CHARACTER_OF_CLASS)).sum(1)
         best_first = np.lexsort([-legibility.clip(max=_SURE), labels])
         firsts = np.searchsorted(labels, labels)
-        kept = best_first[np.arange(len(labels)) - firsts < counts[labels]]
+        # In the order they were drawn in: else the last captchas of a batch would get all that is doubtful.
+        kept = np.sort(best_first[np.arange(len(labels)) - firsts < counts[labels]])
         legible = np.empty((len(wanted), SIDE, SIDE), np.uint8)
         legible[np.argsort(wanted, kind="stable")] = glyphs[kept]
         return legible.reshape(*classes.shape, SIDE, SIDE)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 from batch.quiet_tensorflow import keras, tf
 
@@ -22,7 +23,7 @@ def as_attacked(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Shrink grey pictures `[N, H, W]` to half their size: `[N, H / 2, W / 2]`."""
     count, height, width = pictures.shape
     blocks = pictures.reshape(count, height // _SHRINK, _SHRINK, width // _SHRINK, _SHRINK)
-    shrunken: npt.NDArray[np.uint8] = blocks.mean((2, 4)).astype(np.uint8)
+    shrunken: npt.NDArray[np.uint8] = (blocks.sum((2, 4), np.uint16) // _SHRINK**2).astype(np.uint8)
     return shrunken
 
 
@@ -59,17 +60,18 @@ class Solver:
 
         @tf.function  # type: ignore[untyped-decorator]
         def train_step(batch: tf.Tensor, truth: tf.Tensor) -> None:
-            shifts = [[0, 0], [_SHIFT, _SHIFT], [_SHIFT, _SHIFT], [0, 0]]
-            shifted = tf.image.random_crop(tf.pad(_as_input(batch), shifts, "SYMMETRIC"), (*batch.shape, 1))
             with tf.GradientTape() as tape:
-                wrong = loss(truth, self._model(shifted, training=True))
+                wrong = loss(truth, self._model(_as_input(batch), training=True))
             variables = self._model.trainable_variables
             optimizer.apply(tape.gradient(wrong, variables), variables)
 
         rng = np.random.default_rng(self._seed)
+        around = np.pad(pictures, ((0, 0), (_SHIFT, _SHIFT), (_SHIFT, _SHIFT)), "symmetric")
+        shifted = sliding_window_view(around, pictures.shape[1:], (1, 2))
         for _ in range(steps):
             chosen = rng.integers(len(pictures), size=_BATCH)
-            train_step(tf.constant(pictures[chosen]), tf.constant(labels[chosen]))
+            down, across = rng.integers(2 * _SHIFT + 1, size=(2, _BATCH))
+            train_step(tf.constant(shifted[chosen, down, across]), tf.constant(labels[chosen]))
             report(1)
 
     def solve(self, pictures: npt.NDArray[np.uint8]) -> list[str]:

@@ -1,43 +1,35 @@
 """Attack captchas, ours and those of the PyPI package `captcha`: `python -m batch.strength`."""
 
-import io
 import json
-import shutil
-import subprocess
-import tempfile
+import os
+import sys
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, BinaryIO, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import typer
-from PIL import Image
 from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from batch.alphabet import draw_codes
-from batch.captcha import choose_look, draw_captchas
+from batch.attackers import Pictures, has_tesseract, read_with_ddddocr, read_with_tesseract, require_extras
+from batch.captcha import choose_look, draw_pictures
 from batch.checkpoints import Checkpoints
+from batch.metrics import wilson_interval
 from batch.progress import progress_bar
-from batch.render import HEIGHT, PITCH
+from batch.render import HEIGHT, PITCH, to_grey
 from batch.sample import Sampler, writing
 from batch.solver import STEPS, Solver, as_attacked
-from pool.errors import GantchaError, one_line_errors
+from pool.errors import StorageError, one_line_errors
 from pool.settings import Difficulty, Settings, load_settings
 
 _CHUNK = 500
-_TESSERACT_MODES = {"line": 7, "word": 8}
-_Z = 1.96  # of 95 %
-
-Pngs = list[bytes]
-
-
-class ExtraMissingError(GantchaError):
-    """A package that only this command needs is not installed."""
+_TABLE_WIDTH = 120  # off a terminal
 
 
 class Success(NamedTuple):
@@ -52,15 +44,6 @@ class Success(NamedTuple):
     """Share of characters read in their place."""
 
 
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """Give the 95 % score interval of a share (Wilson 1927)."""
-    share = successes / trials
-    middle = share + _Z**2 / (2 * trials)
-    half = _Z * np.sqrt(share * (1 - share) / trials + _Z**2 / (4 * trials**2))
-    scale = 1 + _Z**2 / trials
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
-
-
 def rate(codes: Sequence[str], answers: Sequence[str]) -> Success:
     """Compare answers with codes, without case."""
     pairs = [(code, answer.lower()) for code, answer in zip(codes, answers, strict=True)]
@@ -70,93 +53,56 @@ def rate(codes: Sequence[str], answers: Sequence[str]) -> Success:
     return Success(whole / len(pairs), low, high, in_place / sum(map(len, codes)))
 
 
-def _grey(png: bytes) -> npt.NDArray[np.uint8]:
-    with Image.open(io.BytesIO(png)) as image:
-        return np.asarray(image.convert("L"))
-
-
-def read_with_tesseract(pngs: Pngs, page_mode: int, alphabet: str) -> list[str]:
-    """Read captchas with Tesseract, told which characters there are."""
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / f"{number}.png" for number in range(len(pngs))]
-        for path, png in zip(paths, pngs, strict=True):
-            path.write_bytes(png)
-        (Path(folder) / "list.txt").write_text("\n".join(map(str, paths)))
-        both_cases = alphabet + "".join(c for c in alphabet.upper() if c.isalpha())
-        finished = subprocess.run(
-            ["tesseract", "list.txt", "stdout", "--psm", str(page_mode), "-c", f"tessedit_char_whitelist={both_cases}"],  # noqa: S607 - whichever is on the path
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    pages = finished.stdout.split("\f")  # Tesseract ends each page with one
-    return ["".join(page.split()) for page in pages[: len(pngs)]]
-
-
-def read_with_ddddocr(pngs: Pngs) -> list[str]:
-    """Read captchas with the captcha solver ddddocr."""
-    try:
-        from ddddocr import DdddOcr  # noqa: PLC0415 - only developers have it
-    except ImportError as error:
-        raise ExtraMissingError(f"{error.name} is missing: `pip install -r requirements-dev.txt`") from error
-    ocr = DdddOcr(show_ad=False)
-    return [str(ocr.classification(png)) for png in pngs]
-
-
-def draw_ours(codes: list[str], settings: Settings, report: Callable[[int], Any]) -> Pngs:
-    """Draw our captchas for these codes."""
+def draw_ours(codes: list[str], settings: Settings, report: Callable[[int], Any]) -> Pictures:
+    """Draw our captchas for these codes: grey `[N, H, W]`."""
     sampler, look, rng = Sampler(Checkpoints(settings.checkpoints_dir)), choose_look(settings), np.random.default_rng()
-    pngs: Pngs = []
-    with ThreadPoolExecutor() as threads:
-        for start in range(0, len(codes), _CHUNK):
-            drawn = draw_captchas(codes[start : start + _CHUNK], sampler, look, rng, threads)
-            pngs += [captcha.png for captcha in drawn]
-            report(len(drawn))
-    return pngs
+    parts = []
+    for start in range(0, len(codes), _CHUNK):
+        parts.append(to_grey(draw_pictures(codes[start : start + _CHUNK], sampler, look, rng)))
+        report(len(parts[-1]))
+    return np.concatenate(parts)
 
 
-def draw_theirs(codes: list[str], report: Callable[[int], Any]) -> Pngs:
-    """Draw the PyPI package's captchas for these codes, at our size."""
-    try:
-        from captcha.image import ImageCaptcha  # noqa: PLC0415 - only developers have it
-    except ImportError as error:
-        raise ExtraMissingError(f"{error.name} is missing: `pip install -r requirements-dev.txt`") from error
+def draw_theirs(codes: list[str], report: Callable[[int], Any]) -> Pictures:
+    """Draw the PyPI package's captchas for these codes, at our size: grey `[N, H, W]`."""
+    from captcha.image import ImageCaptcha  # noqa: PLC0415 - only developers have it
+
     generator = ImageCaptcha(width=PITCH * len(codes[0]), height=HEIGHT)
-    pngs: Pngs = []
+    pictures = []
     for code in codes:
-        pngs.append(generator.generate(code).getvalue())
+        pictures.append(np.asarray(generator.generate_image(code).convert("L")))
         report(1)
-    return pngs
+    return np.stack(pictures)
 
 
-class _Attacks:
-    """The attacks on captchas of one kind."""
-
-    def __init__(self, pngs: Pngs, codes: list[str], attacked: int, alphabet: str, progress: Progress) -> None:
-        self._pngs, self._codes, self._attacked = pngs, codes, attacked
-        self._alphabet, self._progress = alphabet, progress
-
-    def run(self, name: str, samples: Sequence[int], steps: int) -> dict[str, Success]:
-        """Run them all; the first captchas are attacked, the rest are what the solver may learn from."""
-        attacked, codes = self._pngs[: self._attacked], self._codes[: self._attacked]
-        results = {}
-        if shutil.which("tesseract"):
-            for mode, page_mode in _TESSERACT_MODES.items():
-                task = self._progress.add_task(f"{name}: Tesseract, {mode}", total=None)
-                results[f"tesseract-{mode}"] = rate(codes, read_with_tesseract(attacked, page_mode, self._alphabet))
-                self._progress.update(task, total=1, completed=1)
-        task = self._progress.add_task(f"{name}: ddddocr", total=None)
-        results["ddddocr"] = rate(codes, read_with_ddddocr(attacked))
-        self._progress.update(task, total=1, completed=1)
-        pictures = as_attacked(np.stack([_grey(png) for png in self._pngs]))
-        for count in samples:
-            task = self._progress.add_task(f"{name}: CNN, {count} labelled", total=steps)
-            solver = Solver(self._alphabet, seed=1)
-            learnt = slice(self._attacked, self._attacked + count)
-            solver.train(pictures[learnt], self._codes[learnt], partial(self._progress.advance, task), steps)
-            results[f"cnn-{count}"] = rate(codes, solver.solve(pictures[: self._attacked]))
-        return results
+def _attack(
+    name: str,
+    pictures: Pictures,
+    codes: list[str],
+    alphabet: str,
+    samples: Sequence[int],
+    attacked: int,
+    steps: int,
+    progress: Progress,
+) -> dict[str, Success]:
+    """Run all attacks on captchas of one kind: the first are attacked, a solver may learn from the rest."""
+    victims, truth = pictures[:attacked], codes[:attacked]
+    readers: dict[str, Callable[[], list[str]]] = {"ddddocr": partial(read_with_ddddocr, victims)}
+    if has_tesseract():
+        for mode in ("line", "word"):
+            readers[f"tesseract-{mode}"] = partial(read_with_tesseract, victims, mode, alphabet)
+    results = {}
+    for attacker, read in readers.items():
+        task = progress.add_task(f"{name}: {attacker}", total=None)
+        results[attacker] = rate(truth, read())
+        progress.update(task, total=1, completed=1)
+    shrunken = as_attacked(pictures)
+    for count in samples:
+        task = progress.add_task(f"{name}: CNN, {count} labelled", total=steps)
+        solver, learnt = Solver(alphabet, seed=1), slice(attacked, attacked + count)
+        solver.train(shrunken[learnt], codes[learnt], partial(progress.advance, task), steps)
+        results[f"cnn-{count}"] = rate(truth, solver.solve(shrunken[:attacked]))
+    return results
 
 
 def main(
@@ -176,38 +122,51 @@ def main(
         python -m batch.strength
         python -m batch.strength --difficulty hard --samples 3000
     """
+    started = time.monotonic()
     with one_line_errors():
-        settings = load_settings()
+        require_extras()
+        settings = load_settings().model_copy(update={"pixel_ratio": 1})  # theirs know of no other
         if difficulty:
             settings = settings.model_copy(update={"difficulty": difficulty})
         counts = sorted({samples // 10, samples * 3 // 10, samples})
         codes = draw_codes(attacked + samples, settings.alphabet, settings.length)
+        report_path, plot_path = (out / f"strength-{settings.difficulty}.{kind}" for kind in ("json", "png"))
+        if not os.access(out, os.W_OK):
+            raise StorageError(f"can't write to {out}: give --out a folder that is there and writable")
         with progress_bar(TimeElapsedColumn(), TimeRemainingColumn()) as progress:
             task = progress.add_task("drawing", total=2 * len(codes))
-            ours = draw_ours(codes, settings, lambda done: progress.advance(task, done))
-            theirs = draw_theirs(codes, lambda done: progress.advance(task, done))
+            kinds = {
+                "gantcha": draw_ours(codes, settings, partial(progress.advance, task)),
+                "captcha": draw_theirs(codes, partial(progress.advance, task)),
+            }
             results = {
-                name: _Attacks(pngs, codes, attacked, settings.alphabet, progress).run(name, counts, steps)
-                for name, pngs in (("gantcha", ours), ("captcha", theirs))
+                name: _attack(name, pictures, codes, settings.alphabet, counts, attacked, steps, progress)
+                for name, pictures in kinds.items()
             }
         report = {
-            "difficulty": settings.difficulty,
+            "look": asdict(choose_look(settings)),
             "alphabet": settings.alphabet,
+            "length": settings.length,
             "attacked": attacked,
             "cnn_steps": steps,
-            "bytes": round(float(np.mean([len(png) for png in ours]))),
             "success": {
-                name: {
-                    attack: {k: round(v, 4) for k, v in success._asdict().items()} for attack, success in row.items()
-                }
+                name: {attacker: _rounded(success) for attacker, success in row.items()}
                 for name, row in results.items()
             },
         }
-        stem = f"strength-{settings.difficulty}"
-        with writing(out / f"{stem}.json") as file:
+        with writing(report_path) as file:
             file.write(json.dumps(report, indent=1).encode() + b"\n")
-        _plot(out / f"{stem}.png", results, counts)
-    Console().print(_table(results, attacked))
+        with writing(plot_path) as file:
+            _plot(file, results, counts)
+    console = Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH)
+    console.print(_table(results, attacked))
+    if not has_tesseract():
+        console.print("Tesseract is not installed and was left out.")
+    console.print(f"{report_path} and {plot_path} written after {time.monotonic() - started:.0f} s")
+
+
+def _rounded(success: Success) -> dict[str, float]:
+    return {name: round(float(value), 4) for name, value in success._asdict().items()}
 
 
 def _table(results: dict[str, dict[str, Success]], attacked: int) -> Table:
@@ -223,12 +182,10 @@ def _table(results: dict[str, dict[str, Success]], attacked: int) -> Table:
     return table
 
 
-def _plot(path: Path, results: dict[str, dict[str, Success]], counts: Sequence[int]) -> None:
+def _plot(file: BinaryIO, results: dict[str, dict[str, Success]], counts: Sequence[int]) -> None:
     """Draw success of the CNN against the number of labelled captchas."""
-    try:
-        from matplotlib.figure import Figure  # noqa: PLC0415 - only developers have it
-    except ImportError as error:
-        raise ExtraMissingError(f"{error.name} is missing: `pip install -r requirements-dev.txt`") from error
+    from matplotlib.figure import Figure  # noqa: PLC0415 - only developers have it
+
     figure = Figure((7, 4), layout="constrained")
     axes = figure.subplots()
     for name, row in results.items():
@@ -239,8 +196,7 @@ def _plot(path: Path, results: dict[str, dict[str, Success]], counts: Sequence[i
     axes.set(xscale="log", xlabel="labelled captchas to learn from", ylabel="codes read whole, %", ylim=(0, 100))
     axes.set_xticks(counts, [f"{count:,}" for count in counts])
     axes.legend()
-    with writing(path) as file:
-        figure.savefig(file, format="png", dpi=120)
+    figure.savefig(file, format="png", dpi=120)
 
 
 if __name__ == "__main__":

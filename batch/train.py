@@ -58,8 +58,10 @@ def main(
             raise StorageError(f"another training is at work in {out}: give --out another folder")
         training = _Training(read_emnist(data, "train"), Checkpoints(out), settings)
         chosen = training.left_over(chosen) if resume else training.start_over(chosen)
-        if chosen:
-            training.run(chosen, jobs)
+        with progress_bar(TimeElapsedColumn(), TimeRemainingColumn()) as progress:
+            training.train_reader(progress)
+            if chosen:
+                training.train_generators(chosen, jobs, progress)
         held = len(training.manifest["classes"])
     print(f"{len(chosen)} classes trained in {time.monotonic() - started:.0f} s; {out} holds {held} of the 47")
 
@@ -132,7 +134,17 @@ class _Training:
             path.unlink(missing_ok=True)
         return chosen
 
-    def run(self, chosen: list[GlyphClass], jobs: int) -> None:
+    def train_reader(self, progress: Progress) -> None:
+        """Train what leaves out illegible glyphs, unless this folder has it: it depends on nothing but the data."""
+        entry, flops = self.manifest.get("reader"), flops_per_reading()
+        if entry and entry["flops"] == flops and self._checkpoints.is_sound(entry):
+            return
+        bar = progress.add_task("reader", total=1)
+        reader = train_reader(self._emnist, lambda share: progress.advance(bar, share))
+        self.manifest["reader"] = self._checkpoints.write("reader", reader) | {"flops": flops}
+        self._write_manifest()
+
+    def train_generators(self, chosen: list[GlyphClass], jobs: int, progress: Progress) -> None:
         """Pretrain on all classes, then train each of the chosen from there."""
         settings, architecture = self._settings, self._architecture
         sets = [
@@ -147,36 +159,24 @@ class _Training:
             rate=settings.pretraining_rate,
             runs=settings.pretraining_runs,
         )
-        with progress_bar(TimeElapsedColumn(), TimeRemainingColumn()) as progress:
-            self._train_reader(progress)
-            bar = progress.add_task("all classes together", total=joint.steps)
-            run_training(joint, self._pretraining_state, self._recipe, lambda done: progress.advance(bar, done))
-            tasks = [
-                Task(
-                    c,
-                    sets[c.index],
-                    joint.starting_weights(c.index),
-                    architecture,
-                    settings,
-                    self._state(c),
-                    f"{self._recipe} {settings.steps} steps",
-                )
-                for c in chosen
-            ]
-            bar = progress.add_task("each class", total=len(chosen) * settings.steps)
-            for trained in train_side_by_side(tasks, jobs, lambda done: progress.advance(bar, done)):
-                self._keep(trained)
-                progress.console.print(f"{trained.task.glyph_class.name} trained in {trained.seconds:.0f} s")
-
-    def _train_reader(self, progress: Progress) -> None:
-        """Train what leaves out illegible glyphs, unless this folder has it: it depends on nothing but the data."""
-        entry = self.manifest.get("reader")
-        if entry and self._checkpoints.is_sound(entry):
-            return
-        bar = progress.add_task("reader", total=1)
-        reader = train_reader(self._emnist, lambda share: progress.advance(bar, share))
-        self.manifest["reader"] = self._checkpoints.write("reader", reader) | {"flops": flops_per_reading()}
-        self._checkpoints.write_manifest(self.manifest)
+        bar = progress.add_task("all classes together", total=joint.steps)
+        run_training(joint, self._pretraining_state, self._recipe, lambda done: progress.advance(bar, done))
+        tasks = [
+            Task(
+                c,
+                sets[c.index],
+                joint.starting_weights(c.index),
+                architecture,
+                settings,
+                self._state(c),
+                f"{self._recipe} {settings.steps} steps",
+            )
+            for c in chosen
+        ]
+        bar = progress.add_task("each class", total=len(chosen) * settings.steps)
+        for trained in train_side_by_side(tasks, jobs, lambda done: progress.advance(bar, done)):
+            self._keep(trained)
+            progress.console.print(f"{trained.task.glyph_class.name} trained in {trained.seconds:.0f} s")
 
     def _keep(self, trained: Trained) -> None:
         task = trained.task
@@ -188,9 +188,12 @@ class _Training:
             "seconds": round(trained.seconds),
         }
         self.manifest["classes"] = dict(sorted(self.manifest["classes"].items()))
+        self._write_manifest()
+        task.state.unlink()
+
+    def _write_manifest(self) -> None:
         self.manifest.pop("evaluation", None)  # it was of other weights
         self._checkpoints.write_manifest(self.manifest)
-        task.state.unlink()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from batch.metrics import TwoSampleTest, frechet_distance, nearest_distances, precision_and_recall
+from batch.metrics import TwoSampleTest, confusions, frechet_distance, nearest_distances, precision_and_recall
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 from tests import emnist_files
 from tests.conftest import run
@@ -42,6 +42,11 @@ def test_nearest_distances_find_copies() -> None:
     assert distances[5] == pytest.approx(expected, abs=1e-2)
 
 
+def test_confusions_add_up_both_ways() -> None:
+    truth, read = np.array([1, 1, 1, 1, 2, 2, 3]), np.array([1, 1, 1, 2, 1, 2, 3])
+    assert confusions(truth, read) == {(1, 2): 0.25 + 0.5, (1, 3): 0, (2, 3): 0}
+
+
 def test_the_two_sample_test_tells_unlike_sets_apart_and_like_ones_not() -> None:
     test = TwoSampleTest()
     strokes, same = emnist_files.strokes(400, RNG), emnist_files.strokes(400, RNG)
@@ -61,6 +66,7 @@ def test_evaluate_measures_every_class(tmp_path: Path) -> None:
     assert "36-lower-a" in finished.stdout and "frechet to real" in finished.stdout
     manifest = json.loads((checkpoints / "manifest.json").read_text())
     assert all("legibility_folded" in entry["metrics"] for entry in manifest["classes"].values())
+    assert 0 < manifest["evaluation"]["in_captchas"]["legibility"] < 1
     assert manifest["evaluation"]["two_sample_400"] > 0.9  # glyphs are not the bars of this data
     assert (checkpoints / "evaluation.png").stat().st_size > 10_000
     assert len(list((tmp_path / "cache").glob("recogniser-*.weights.h5"))) == 1

@@ -4,6 +4,7 @@ import io
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -31,6 +32,20 @@ def test_count_adds_exactly_so_many_rows_and_files(pool: Pool, settings: dict[st
         with Image.open(io.BytesIO(pool.files.path(issued.id).read_bytes())) as image:
             assert image.size == (240, 80)
         assert len(issued.code) == 6
+
+
+def test_difficulty_and_look_reach_the_pictures(sqlite_settings: dict[str, object]) -> None:
+    """Light on dark, twice as large; and `easy` lines are not crossed, so they hold less ink than `hard` ones."""
+    sqlite_settings |= {"THEME": "dark", "PIXEL_RATIO": 2}
+    ink = {}
+    for difficulty in ("easy", "hard"):
+        files = Path(str(sqlite_settings["FILES_DIR"]))
+        before = set(files.rglob("*.png"))
+        assert run("batch.fill", "--count", 40, "--difficulty", difficulty, **sqlite_settings).returncode == 0
+        pictures = [np.asarray(Image.open(path).convert("L")) for path in set(files.rglob("*.png")) - before]
+        assert {picture.shape for picture in pictures} == {(160, 480)}
+        ink[difficulty] = np.mean([(picture > 140).mean() for picture in pictures])
+    assert 0 < ink["easy"] < ink["hard"] < 0.5
 
 
 def test_target_tops_up_and_then_has_nothing_to_do(pool: Pool, settings: dict[str, object]) -> None:

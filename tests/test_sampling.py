@@ -72,17 +72,18 @@ def test_legible_glyphs_are_read_as_what_they_are_more_often(sampler: Sampler) -
     """Judged by the reader itself; what an independent judge says of it is in the manifest."""
     classes = np.tile(np.arange(47, dtype=np.uint8), 60)
 
-    def sure(glyphs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    def sure(glyphs: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
         probabilities = np.asarray(read_glyphs(tf.constant(glyphs), sampler._reader))
         own = (probabilities * (CHARACTER_OF_CLASS[classes][:, None] == CHARACTER_OF_CLASS)).sum(1)
-        return np.array([(own[classes == index] >= 0.5).mean() for index in range(47)])
+        return np.asarray(own >= 0.5)
 
-    clear = [SHAPES.index(shape) for shape in "2345679ACEHKMPRTWX"]
-    any_glyphs = sure(sampler.draw(classes, np.random.default_rng(1)))
-    legible = sampler.draw_legible(classes, np.random.default_rng(1))
-    assert legible.shape == (47 * 60, 28, 28)
-    assert any_glyphs[clear].mean() < 0.985
-    assert sure(legible)[clear].mean() > 0.995
+    clear = np.isin(classes, [SHAPES.index(shape) for shape in "2345679ACEHKMPRTWX"])
+    unsure_of_any = ~sure(sampler.draw(classes, np.random.default_rng(1)))
+    unsure = ~sure(sampler.draw_legible(classes, np.random.default_rng(1)))
+    assert unsure[clear].mean() < unsure_of_any[clear].mean() / 3
+    # What is doubtful nevertheless is not kept for the last of the batch.
+    first, last = np.split(unsure, 2)
+    assert last.mean() < first.mean() + 0.04
 
 
 def test_glyphs_are_bright_strokes_on_black(sampler: Sampler) -> None:
@@ -142,7 +143,7 @@ def test_each_fault_of_a_checkpoint_folder_is_said_in_one_line(copy: Path, tmp_p
     manifest = json.loads((copy / "manifest.json").read_text())
     for change, reason in (
         ({"format": 99}, "format 99"),
-        ({"architecture": manifest["architecture"] | {"wide": 64}}, "the manifest's architecture has"),
+        ({"architecture": manifest["architecture"] | {"wide": 64}}, "but must hold"),
         ({"classes": {}}, "00-digit-0"),
     ):
         (copy / "manifest.json").write_text(json.dumps(manifest | change))

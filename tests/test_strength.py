@@ -1,8 +1,6 @@
 """Attackers read what can be read, and the figures about them are right."""
 
-import io
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,28 +8,26 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from batch.alphabet import draw_codes
+from batch.attackers import Pictures, has_tesseract, read_with_ddddocr, read_with_tesseract
 from batch.checkpoints import Checkpoints
+from batch.metrics import wilson_interval
 from batch.readability import cut_out
 from batch.render import RenderSettings, bend_lines, concat_pics, vary_weight
 from batch.sample import Sampler
 from batch.solver import Solver, as_attacked
-from batch.strength import rate, read_with_ddddocr, read_with_tesseract, wilson_interval
-from tests.conftest import run
+from batch.strength import rate
+from tests.conftest import only_line, run
 
 ALPHABET = "23479acefhk"
+CODES = ["".join(code) for code in np.random.default_rng(1).choice(list(ALPHABET), (20, 6))]
 
 
-def _printed(codes: list[str]) -> list[bytes]:
+def _printed(codes: list[str]) -> Pictures:
     """Captchas that any reader should read: printed without distortion."""
-    pngs = []
-    for code in codes:
-        page = Image.new("L", (240, 80), 255)
+    pages = [Image.new("L", (240, 80), 255) for _ in codes]
+    for code, page in zip(codes, pages, strict=True):
         ImageDraw.Draw(page).text((20, 15), code, font=ImageFont.load_default(44), fill=0)
-        packed = io.BytesIO()
-        page.save(packed, "PNG")
-        pngs.append(packed.getvalue())
-    return pngs
+    return np.stack([np.asarray(page) for page in pages])
 
 
 def test_wilson_interval_of_known_shares() -> None:
@@ -48,15 +44,13 @@ def test_rates_count_whole_codes_and_characters_in_their_place() -> None:
 
 
 def test_ddddocr_reads_plain_print() -> None:
-    codes = draw_codes(20, ALPHABET, 6)
-    assert rate(codes, read_with_ddddocr(_printed(codes))).characters > 0.8
+    assert rate(CODES, read_with_ddddocr(_printed(CODES))).characters > 0.8
 
 
-@pytest.mark.skipif(not shutil.which("tesseract"), reason="Tesseract is not installed")
-@pytest.mark.parametrize("page_mode", [7, 8])
-def test_tesseract_reads_plain_print(page_mode: int) -> None:
-    codes = draw_codes(20, ALPHABET, 6)
-    assert rate(codes, read_with_tesseract(_printed(codes), page_mode, ALPHABET)).characters > 0.7
+@pytest.mark.skipif(not has_tesseract(), reason="Tesseract is not installed: apt install tesseract-ocr")
+@pytest.mark.parametrize("mode", ["line", "word"])
+def test_tesseract_reads_plain_print(mode: str) -> None:
+    assert rate(CODES, read_with_tesseract(_printed(CODES), mode, ALPHABET)).characters > 0.7
 
 
 def test_the_solver_learns_to_read() -> None:
@@ -72,12 +66,16 @@ def test_the_solver_learns_to_read() -> None:
     assert rate(codes[200:], solver.solve(shrunken[200:])).characters > 0.85  # 0.5 is chance
 
 
-def test_glyphs_are_cut_out_where_they_are() -> None:
+@pytest.mark.parametrize("ratio", [1, 2])
+def test_glyphs_are_cut_out_where_they_are(ratio: int) -> None:
+    """Also out of lines that were bent and pressed together."""
     rng = np.random.default_rng(1)
     glyphs = Sampler(Checkpoints()).draw(rng.integers(47, size=(10, 6), dtype=np.uint8), rng)
-    look = RenderSettings(enlargement=(2.0, 2.0), turn=0, shear=0, rise=0, gap=(4.0, 4.0), bend=0)
+    look = RenderSettings(
+        pixel_ratio=ratio, enlargement=(2.0, 2.0), turn=0, shear=0, rise=4.0, gap=(4.0, 4.0), lightness=(0.4, 0.4)
+    )
     lines = bend_lines(concat_pics(glyphs, rng, look), rng, look)
-    cut = cut_out(lines, vary_weight(lines.strokes, rng, look), 2.0)
+    cut = cut_out(lines, vary_weight(lines.strokes, rng, look), 2.0 * ratio)
 
     def centred(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         columns = [np.flatnonzero(image.max(0) > 96) for image in images]
@@ -86,7 +84,7 @@ def test_glyphs_are_cut_out_where_they_are() -> None:
 
     own, other = centred(glyphs.reshape(-1, 28, 28)), centred(cut.reshape(-1, 28, 28))
     distances = ((own[:, None] - other) ** 2).sum((2, 3))
-    assert (distances.argmin(1) == np.arange(60)).mean() > 0.95
+    assert (distances.argmin(1) == np.arange(60)).mean() > 0.85
 
 
 def test_strength_compares_both_kinds_and_writes_what_it_found(tmp_path: Path) -> None:
@@ -101,6 +99,7 @@ def test_strength_compares_both_kinds_and_writes_what_it_found(tmp_path: Path) -
         assert all(success["low"] <= success["codes"] <= success["high"] for success in row.values())
     with Image.open(tmp_path / "strength-easy.png") as plot:
         assert plot.width > 600
+    assert "can't write to" in only_line(run("batch.strength", "--out", tmp_path / "nowhere"))
 
 
 def test_readability_draws_a_sheet_with_answers_beside(tmp_path: Path) -> None:

@@ -135,6 +135,12 @@ def test_train_writes_checkpoints_and_says_what_they_are(data: Path, tmp_path: P
     mended = run(*_train(data, tmp_path, "--resume", *two))
     assert "1 classes trained" in mended.stdout, mended.stderr
 
+    reader = tmp_path / "out" / "reader.npz"
+    reader.write_bytes(b"")
+    assert "0 classes trained" in run(*_train(data, tmp_path, "--resume", *two)).stdout
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert hashlib.sha256(reader.read_bytes()).hexdigest() == manifest["reader"]["sha256"]
+
     other = run(*_train(data, tmp_path, "--resume", "--seed", 2, *two))
     assert "give --out another folder" in only_line(other)
 
