@@ -77,7 +77,7 @@ def test_alphabet_and_length_are_followed(pool: Pool, settings: dict[str, object
     assert {len(issued.code) for issued in popped} == {4}
     assert set("".join(issued.code for issued in popped)) == set("xyz789")
     with Image.open(pool.files.path(popped[0].id)) as image:
-        assert image.size == (240 - 2 * 36, 80)
+        assert image.size == (160, 80)
 
 
 def test_pictures_of_one_code_differ(pool: Pool, settings: dict[str, object]) -> None:
