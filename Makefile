@@ -1,25 +1,30 @@
 # `make run` and `make test` do everything from a fresh clone; see README.md.
 HOST ?= 127.0.0.1
 PORT ?= 8000
+WORKERS ?= 1
 # Enough for a first burst while the server has the rest of its target drawn.
 FIRST_FILL ?= 600
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test setup lint clean
+.PHONY: run test bench setup lint clean
 .DEFAULT_GOAL := run
 
 # The pool is migrated and filled before the server starts, so that the first request finds a captcha.
 run: setup
 	$(VENV)/bin/alembic upgrade head
 	$(VENV)/bin/python -m batch.fill --target $(FIRST_FILL)
-	exec $(VENV)/bin/python -m server --host $(HOST) --port $(PORT)
+	exec $(VENV)/bin/python -m server --host $(HOST) --port $(PORT) --workers $(WORKERS)
 
 setup: $(VENV)/.installed-batch
 
 test: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m pytest
+
+# Ratios of things measured side by side: let nothing else run meanwhile.
+bench: $(VENV)/.installed-dev
+	$(VENV)/bin/python -m benchmarks.pool
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check .

@@ -68,6 +68,11 @@ class Checkpoints:
             raise CheckpointError(f"{path} has format {found}; this version reads format {FORMAT}")
         return dict(manifest)
 
+    def digest(self) -> str:
+        """Give the sha256 of the manifest, which has those of the files. Raises CheckpointError as `manifest` does."""
+        self.manifest()
+        return _sha256(self._manifest_path.read_bytes())
+
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Write the manifest. Raises StorageError when the folder is not writable."""
         write_durably(self._manifest_path, json.dumps(manifest | {"format": FORMAT}, indent=1).encode() + b"\n")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from batch.augment import augment
 from batch.networks import Architecture, FoldedGenerator, fold, make_discriminator_model, make_generator_model
 from batch.quiet_tensorflow import keras, tf
 from batch.shapes import cluster_shapes
@@ -42,8 +43,12 @@ class TrainingSettings:
     r1_every: int = 4
     """The gradient penalty is applied at every so manieth step, so many times as strong (Karras et al. 2020)."""
     ema_decay: float = 0.998
-    latent_spread: float = 1.1
+    latent_spread: float = 1.2
     """Captchas draw their latents so many times wider than training did: more variety at a little precision."""
+    scarce: int = 1_300
+    """A class of fewer images is trained on augmented copies as well, or it would learn its images by heart."""
+    copies: int = 8
+    """Augmented copies of each image of a scarce class."""
     seed: int = 1
 
 
@@ -61,6 +66,12 @@ class TrainingSet:
     def of(cls, images: npt.NDArray[np.uint8], shape_count: int, seed: int) -> "TrainingSet":
         """Cluster the images into shapes."""
         return cls(images, cluster_shapes(images, shape_count, np.random.default_rng(seed)), shape_count)
+
+    def with_copies(self, copies: int, seed: int) -> "TrainingSet":
+        """Add augmented copies of every image; each keeps its shape."""
+        rng = np.random.default_rng(seed)
+        images = [self.images, *(augment(self.images, rng) for _ in range(copies))]
+        return TrainingSet(np.concatenate(images), np.tile(self.shapes, copies + 1), self.shape_count)
 
     @property
     def shape_frequencies(self) -> npt.NDArray[np.float64]:

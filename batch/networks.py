@@ -143,16 +143,16 @@ def fold(generator: keras.Model, latent: tf.Tensor, shapes: tf.Tensor, spread: f
     number some thousands and be drawn as for sampling. The folded generator takes latents `spread` times wider.
     """
     weights = {weight.path: ops.convert_to_tensor(weight) for weight in generator.weights}
-    dense, shape_table = weights["dense/kernel"] * spread, weights["shapes/embeddings"]
+    dense, shape_table = weights["dense/kernel"], weights["shapes/embeddings"]
     mean, variance = tf.nn.moments(latent @ dense, 0)
     scale = weights["dense_norm/scale"][0] * tf.math.rsqrt(variance + _EPSILON)
-    dense = tf.concat([dense * scale, shape_table - mean * scale], 0)
     inputs = tf.concat([latent, tf.one_hot(shapes, shape_table.shape[0])], 1)
+    dense = tf.concat([dense * scale, shape_table - mean * scale], 0)
     conv_kernel = weights["conv/kernel"]
     mean, variance = tf.nn.moments(_first_half(inputs, dense, conv_kernel), (0, 1, 2))
     scale = weights["conv_norm/scale"][0] * tf.math.rsqrt(variance + _EPSILON)
     folded = FoldedGenerator(
-        dense,
+        tf.concat([dense[: -shape_table.shape[0]] * spread, dense[-shape_table.shape[0] :]], 0),
         conv_kernel * scale[:, None],
         weights["conv_norm/offset"][0] - mean * scale,
         weights["image/kernel"],

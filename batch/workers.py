@@ -108,7 +108,10 @@ def _start_worker(steps_done: Any) -> None:
 
 def _train(task: Task) -> Trained:
     started, settings = time.monotonic(), task.settings
-    gan = Gan([task.training_set], task.architecture, settings, steps=settings.steps, rate=settings.rate)
+    training_set = task.training_set
+    if len(training_set.images) < settings.scarce:
+        training_set = training_set.with_copies(settings.copies, settings.seed)
+    gan = Gan([training_set], task.architecture, settings, steps=settings.steps, rate=settings.rate)
     gan.start_from(task.start)
     run_training(gan, task.state, task.recipe, _Worker.steps_done.put)
     return Trained(task, gan.fold(), time.monotonic() - started)

@@ -1,4 +1,4 @@
-"""The engine: the one place that knows how SQLite and PostgreSQL differ."""
+"""The engine and its transactions, on SQLite and on PostgreSQL."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,9 +61,19 @@ def transaction(engine: Engine, **options: Any) -> Iterator[Connection]:
     Raises:
         DatabaseError: the database can't be reached, is locked or full, or was never migrated.
     """
+    with (
+        told_as_database_error(engine),
+        engine.connect().execution_options(**options) as connection,
+        connection.begin(),
+    ):
+        yield connection
+
+
+@contextmanager
+def told_as_database_error(engine: Engine) -> Iterator[None]:
+    """Raise what the driver says as a DatabaseError that names the database and the cause."""
     try:
-        with engine.connect().execution_options(**options) as connection, connection.begin():
-            yield connection
+        yield
     except (DBAPIError, NoConnectionError) as error:
         raise DatabaseError(_explain(engine, error)) from error
 

@@ -21,6 +21,18 @@ class StorageError(GantchaError):
     """A file or folder can't be read or written."""
 
 
+class AddingStoppedError(StorageError):
+    """The disk took only some of the captchas; those are in the pool."""
+
+    def __init__(self, reason: str, ids: list[str]) -> None:
+        super().__init__(reason)
+        self.ids = ids
+
+
+class LeaseLostError(GantchaError):
+    """What only one process may do is another's by now."""
+
+
 class UnknownCaptchaError(GantchaError):
     """There is no captcha with this id."""
 

@@ -5,10 +5,10 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pool.durable import UNFINISHED, only_one, open_lock, told_as_storage_error, write_durably
+from pool.durable import UNFINISHED, open_lock, told_as_storage_error, write_durably
 from pool.errors import StorageError
 
 ID = re.compile(r"[0-9a-f]{32}")
@@ -45,10 +45,6 @@ class FileStore:
         finally:
             os.close(descriptor)
 
-    def only_one(self, what: str) -> AbstractContextManager[bool]:
-        """Say whether this process is the only one to do `what` with the folder; it stays so within the block."""
-        return only_one(self.folder / f".{what}")
-
     def belong_to(self, pool_id: str) -> None:
         """Take the folder for this pool, or make sure that it was taken for it.
 
@@ -79,6 +75,10 @@ class FileStore:
         """
         write_durably(self.path(file_id), content)
 
+    def probe(self) -> None:
+        """Try to write. Raises StorageError when the disk is full or the folder not writable."""
+        write_durably(self.folder / f".probe-{os.getpid()}", b"probe")
+
     def sync(self, file_ids: Iterable[str]) -> None:
         """Make the renames of these files survive a power cut: one fsync for each folder they touched."""
         for folder in {self.folder, *(self.folder / file_id[:2] for file_id in file_ids)}:
@@ -94,6 +94,26 @@ class FileStore:
         with told_as_storage_error(self.folder / bucket), suppress(FileNotFoundError):
             return os.listdir(self.folder / bucket)
         return []
+
+    def usage(self) -> tuple[int, int]:
+        """Count the files and the bytes they take on disk. Raises StorageError when the folder can't be read."""
+        files = disk_bytes = 0
+        for bucket in BUCKETS:
+            with told_as_storage_error(self.folder / bucket), suppress(FileNotFoundError):
+                for entry in os.scandir(self.folder / bucket):
+                    with suppress(FileNotFoundError):  # gone meanwhile
+                        files, disk_bytes = files + 1, disk_bytes + entry.stat().st_blocks * 512
+        return files, disk_bytes
+
+    def remove(self, file_ids: Iterable[str]) -> None:
+        """Unlink the PNGs of rows that are gone; one that is missing is no mistake.
+
+        Raises:
+            StorageError: the folder is not writable.
+        """
+        for path in map(self.path, file_ids):
+            with told_as_storage_error(path):
+                path.unlink(missing_ok=True)
 
     def remove_strays(self, bucket: str, live_ids: set[str]) -> int:
         """Unlink our files in `bucket` that are unfinished or not in `live_ids`; leave foreign names alone.

@@ -3,14 +3,32 @@
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import Column, DateTime, Dialect, Index, MetaData, String, Table, TypeDecorator, text
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    false,
+    text,
+)
 
 
 class State(StrEnum):
     """Where a captcha is in its life."""
 
     READY = "ready"  #: drawn, waiting to be popped
-    ISSUED = "issued"  #: handed out
+    ISSUED = "issued"  #: handed out, or held by a server that is about to
+    SOLVED = "solved"  #: answered rightly
+    FAILED = "failed"  #: answered wrongly
+    EXPIRED = "expired"  #: not answered in time
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -45,11 +63,38 @@ captcha = Table(
     Column("id", FileId, primary_key=True),  # also the name of its PNG
     Column("code", String(16)),  # NULL: an upload without a code, which can be shown but never popped
     Column("state", String(8), nullable=False),
+    Column(
+        "redeemable", Boolean, nullable=False, server_default=false()
+    ),  # popped for a challenge: its code has not left the server
+    Column("pop_id", FileId),  # the pop that took it
     Column("created_at", UtcDateTime, nullable=False),
     Column("issued_at", UtcDateTime),
     Column("expires_at", UtcDateTime),
 )
 
 _READY = text(f"state = '{State.READY}'")
-# Only ready rows are indexed, so a pop costs the same however many were issued before.
+_TAKEN = text(f"state <> '{State.READY}'")
+# Only ready rows are indexed, so a pop costs the same however many were issued before; and the sweep finds what is
+# due without a look at what is ready.
 Index("captcha_ready", captcha.c.created_at, postgresql_where=_READY, sqlite_where=_READY)
+Index("captcha_taken", captcha.c.state, captcha.c.expires_at, postgresql_where=_TAKEN, sqlite_where=_TAKEN)
+
+fill = Table(
+    "fill",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("added", Integer, nullable=False),
+    Column("checkpoints", String(64)),  # sha256 of the manifest
+    Column("error", Text),
+)
+
+# SQLite has no advisory locks: who does what only one may do, and until when that counts without a word from it.
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", String(16), primary_key=True),
+    Column("holder", FileId, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+)

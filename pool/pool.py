@@ -1,19 +1,23 @@
-"""The pool's verbs: add, pop, shown_until, level, sweep."""
+"""The pool's verbs: add, pop, give_back, verify, shown_until, level, demand."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from secrets import compare_digest
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import Engine, func, insert, literal, select, update
+from sqlalchemy import Engine, case, func, insert, literal, select, update
 
 from pool import database
-from pool.errors import StorageError, UnknownCaptchaError
-from pool.files import BUCKETS, FileStore, new_id
+from pool.errors import AddingStoppedError, DatabaseError, StorageError, UnknownCaptchaError
+from pool.files import FileStore, new_id
 from pool.models import State, captcha, identity
 from pool.settings import Settings
 
 # Written into the statement and not bound, or SQLite would not see that the partial index fits.
-_IS_READY = captcha.c.state == literal(State.READY.value, literal_execute=True)
+_READY = literal(State.READY.value, literal_execute=True)
+_IS_READY = captcha.c.state == _READY
+IS_TAKEN = captcha.c.state != _READY
+_DEMAND_SECONDS = 60
 
 
 class Drawn(NamedTuple):
@@ -47,7 +51,7 @@ class Pool:
         engine = database.connect(settings.database_url)
         return cls(engine, FileStore(settings.files_dir), timedelta(seconds=settings.ttl_seconds))
 
-    def _check_files(self) -> None:
+    def check_files(self) -> None:
         """Make sure that the folder is this pool's own, or take it for this pool if it is nobody's.
 
         Raises:
@@ -64,11 +68,11 @@ class Pool:
         """Store captchas, files first and then all rows in one transaction; return their ids.
 
         Raises:
-            StorageError: the disk is full or not writable, and what was written before that is in the pool; or the
-                folder is another pool's.
+            AddingStoppedError: the disk is full or not writable; what was written before that is in the pool.
+            StorageError: the folder is another pool's.
             DatabaseError: the rows could not be committed; the files are strays and the next sweep takes them.
         """
-        self._check_files()
+        self.check_files()
         now = datetime.now(UTC)
         rows: list[dict[str, Any]] = []
         failure = None
@@ -89,18 +93,20 @@ class Pool:
                 with database.transaction(self.engine) as connection:
                     connection.execute(insert(captcha), rows)
         if failure:
-            raise failure
+            raise AddingStoppedError(str(failure), ids) from failure
         return ids
 
-    def pop(self, n: int = 1) -> list[Issued]:
+    def pop(self, n: int = 1, *, redeemable: bool = False, hold: timedelta = timedelta()) -> list[Issued]:
         """Hand out up to `n` of the oldest ready captchas, each at most once whoever else pops at the time.
 
         One statement selects, marks and returns, so that nobody can read a row between another's read and write.
+        `redeemable` ones can be answered by `verify`, others never. The time to live counts from the end of `hold`,
+        for a caller that keeps captchas a while before it shows them.
 
         Raises:
             DatabaseError: the database does not answer.
         """
-        now = datetime.now(UTC)
+        now, pop_id = datetime.now(UTC), new_id()
         candidate = (
             select(captcha.c.id)
             .where(_IS_READY)
@@ -109,14 +115,64 @@ class Pool:
             .with_for_update(skip_locked=True)
             .cte("candidate")
         )
+        taken = {"issued_at": now, "expires_at": now + hold + self.ttl, "redeemable": redeemable, "pop_id": pop_id}
         statement = (
             update(captcha)
             .where(captcha.c.id == candidate.c.id)
-            .values(state=State.ISSUED, issued_at=now, expires_at=now + self.ttl)
+            .values(state=State.ISSUED, **taken)
             .returning(captcha.c.id, captcha.c.code, captcha.c.expires_at)
         )
+        issued: list[Issued] = []
+        try:
+            with database.transaction(self.engine) as connection:
+                issued = [Issued(*row) for row in connection.execute(statement)]
+        except DatabaseError:
+            if not issued:
+                raise
+            # The connection was lost between the commit and its confirmation: see whether it took effect.
+            ids = [captcha.c.id.in_([one.id for one in issued]), captcha.c.pop_id == pop_id]
+            with database.transaction(self.engine, **database.READ_ONLY) as connection:
+                ours = set(connection.scalars(select(captcha.c.id).where(*ids)))
+            return [one for one in issued if one.id in ours]
+        return issued
+
+    def give_back(self, ids: list[str]) -> None:
+        """Make popped captchas that nobody was shown ready again.
+
+        Raises:
+            DatabaseError: the database does not answer; they will expire.
+        """
+        untaken = {"issued_at": None, "expires_at": None, "redeemable": False, "pop_id": None}
+        given_back = captcha.c.id.in_(ids), captcha.c.state == State.ISSUED
         with database.transaction(self.engine) as connection:
-            return [Issued(*row) for row in connection.execute(statement)]
+            connection.execute(update(captcha).where(*given_back).values(state=State.READY, **untaken))
+
+    def verify(self, file_id: str, answer: str) -> State | None:
+        """Take the one try that a redeemable captcha allows, right or wrong.
+
+        Return SOLVED, FAILED or EXPIRED, or None when there is nothing to try: an id that is unknown, answered before,
+        or popped with its code.
+
+        Raises:
+            DatabaseError: the database does not answer.
+        """
+        lapsed = captcha.c.expires_at <= datetime.now(UTC)
+        burn = (
+            update(captcha)
+            .where(captcha.c.id == file_id, captcha.c.state == State.ISSUED, captcha.c.redeemable)
+            .values(state=case((lapsed, State.EXPIRED), else_=State.FAILED))
+            .returning(captcha.c.code, captcha.c.state)
+        )
+        with database.transaction(self.engine) as connection:
+            row = connection.execute(burn).first()
+            if row is None:
+                return None
+            if row.state == State.EXPIRED:
+                return State.EXPIRED
+            if not compare_digest(row.code.encode(), answer.strip().lower().encode()):
+                return State.FAILED
+            connection.execute(update(captcha).where(captcha.c.id == file_id).values(state=State.SOLVED))
+            return State.SOLVED
 
     def shown_until(self, file_id: str) -> datetime | None:
         """Say until when a picture may be shown; None where that is not limited yet.
@@ -135,22 +191,16 @@ class Pool:
     def level(self) -> int:
         """Count the ready captchas. Raises DatabaseError when the database does not answer."""
         with database.transaction(self.engine, **database.READ_ONLY) as connection:
-            return connection.execute(select(func.count()).select_from(captcha).where(_IS_READY)).scalar_one()
+            return connection.execute(select(func.count()).where(_IS_READY)).scalar_one()
 
-    def sweep(self) -> int:
-        """Remove stray files, a bucket at a time so that writers wait little; return how many went.
+    def demand(self) -> float:
+        """Say how many captchas were popped a second in the last minute, whoever popped them.
 
         Raises:
-            DatabaseError: the database does not answer; nothing is removed without its word.
-            StorageError: the folder is another pool's, or not writable.
+            DatabaseError: the database does not answer.
         """
-        self._check_files()
-        removed = 0
-        for bucket in BUCKETS:
-            with self.files.lock(exclusive=True):
-                if self.files.names(bucket):
-                    with database.transaction(self.engine, **database.READ_ONLY) as connection:
-                        in_bucket = captcha.c.id.between(bucket, bucket + "g")
-                        live_ids = set(connection.scalars(select(captcha.c.id).where(in_bucket)))
-                    removed += self.files.remove_strays(bucket, live_ids)
-        return removed
+        since = datetime.now(UTC) + self.ttl - timedelta(seconds=_DEMAND_SECONDS)
+        states = [state for state in State if state is not State.READY]
+        popped = select(func.count()).where(IS_TAKEN, captcha.c.state.in_(states), captcha.c.expires_at > since)
+        with database.transaction(self.engine, **database.READ_ONLY) as connection:
+            return connection.execute(popped).scalar_one() / _DEMAND_SECONDS

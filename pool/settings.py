@@ -68,6 +68,7 @@ class Settings(BaseSettings):
     pixel_ratio: int = Field(default=1, ge=1, le=2)
     length: int = Field(default=6, ge=4, le=8)
     ttl_seconds: int = Field(default=600, ge=1, le=_DAY)
+    keep_seconds: int = Field(default=600, ge=0, le=_DAY)
     low_water: int = Field(default=1000, ge=0)
     target: int = Field(default=2000, ge=0)
     refill_seconds: float = Field(default=10, gt=0, le=_DAY)

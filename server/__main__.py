@@ -14,16 +14,20 @@ _GRACE_SECONDS = 5
 def main(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every network.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer, all from the one pool.")] = 1,
 ) -> None:
     """Serve captchas from the pool and keep the pool filled.
 
     \b
-    Example:
-        python -m server --host 0.0.0.0 --port 8080
+    Examples:
+        python -m server
+        python -m server --host 0.0.0.0 --port 8080 --workers 4
     """
     with one_line_errors():
         load_settings()
-    uvicorn.run("server.app:application", host=host, port=port, timeout_graceful_shutdown=_GRACE_SECONDS)
+    uvicorn.run(
+        "server.app:application", host=host, port=port, workers=workers, timeout_graceful_shutdown=_GRACE_SECONDS
+    )
 
 
 if __name__ == "__main__":

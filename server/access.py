@@ -11,7 +11,7 @@ _FORWARDING_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-re
 _bearer = HTTPBearer(auto_error=False, description="The value of CAPTCHA_API_KEY")
 
 
-def require_trusted_caller(
+async def require_trusted_caller(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> None:
     """Let pass the API key's bearer or, while no key is set, callers on this machine.

@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from pool.errors import DatabaseError, StorageError, one_line_errors
 from pool.pool import Pool
 from pool.settings import Settings, load_settings
+from server.block import Block
 from server.refill import Refill
 from server.routes import router, unavailable
 from server.uploads import BodyLimit
@@ -29,15 +30,19 @@ def create_app(settings: Settings) -> FastAPI:
     pool = Pool.open(settings)
     refill = Refill(settings, pool)
 
+    block = Block(pool, refill.count_pop, redeemable=False)
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         refill.start()
+        block.open()
         yield
+        await block.close()
         await run_in_threadpool(refill.stop)
         pool.engine.dispose()
 
     app = FastAPI(title="Gantcha", summary="Captchas drawn by neural networks, ready in a pool", lifespan=lifespan)
-    app.state.settings, app.state.pool, app.state.refill = settings, pool, refill
+    app.state.settings, app.state.pool, app.state.refill, app.state.block = settings, pool, refill, block
     app.add_middleware(BodyLimit)
     app.include_router(router)
     app.add_exception_handler(RequestValidationError, _refuse_invalid)  # type: ignore[arg-type] # typed for any error

@@ -1,50 +1,59 @@
-"""Refilling: a scheduled look at the level that starts `python -m batch.fill` when the pool runs low."""
+"""The schedule: a look at the level that starts `python -m batch.fill` when the pool runs low, and the sweep."""
 
 import logging
 import os
 import subprocess
 import sys
 import threading
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from pool.errors import GantchaError
+from pool.lease import FILLING, is_taken
+from pool.marks import Marks, marks
 from pool.pool import Pool
 from pool.settings import Settings
+from pool.sweep import Sweep
 
 log = logging.getLogger("uvicorn.error.refill")
 _NICENESS = 10
+_EARLY_LOOK_SECONDS = 1
+_LONGEST_WAIT_SECONDS = 600
 
 
 class Refill:
-    """Keeps the pool filled by one child process at a time; an answer never waits for it."""
+    """Keeps the pool filled by one child process at a time, and swept; an answer waits for neither."""
 
     def __init__(self, settings: Settings, pool: Pool) -> None:
-        self._settings = settings
-        self._pool = pool
+        self._settings, self._pool = settings, pool
+        self._sweep = Sweep(pool, timedelta(seconds=settings.keep_seconds))
         self._scheduler = BackgroundScheduler(timezone=UTC)
         self._process: subprocess.Popen[bytes] | None = None
         self._one_look = threading.Lock()
         self._one_start_or_stop = threading.Lock()
         self._stopping = False
-        self._is_hopeless = False
-        self._early_look = threading.Event()
+        self._failures = 0
+        self._no_early_look_before = self._no_fill_before = 0.0  # by the monotonic clock
         self._expected_level = settings.target
+        self.marks = Marks(settings.low_water, settings.target)
+        self.error: str | None = None
+        """Why the last refill failed; None when it did not."""
 
     def start(self) -> None:
-        """Look at the level now and every REFILL_SECONDS; do nothing when the target is 0."""
-        if self._settings.target:
-            # That a look is skipped while a fill goes on is no news.
-            logging.getLogger("apscheduler").setLevel(logging.ERROR)
+        """Look at the level, unless the target is 0, and sweep: now and every REFILL_SECONDS."""
+        # That a look is skipped while a fill goes on is no news.
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)
+        for job in (self._look, self._tidy) if self._settings.target else (self._tidy,):
             self._scheduler.add_job(
-                self._look,
+                job,
                 "interval",
                 seconds=self._settings.refill_seconds,
                 next_run_time=datetime.now(UTC),
                 misfire_grace_time=None,
             )
-            self._scheduler.start()
+        self._scheduler.start()
 
     def stop(self) -> None:
         """End the schedule and the running fill; what that has committed stays in the pool."""
@@ -52,45 +61,60 @@ class Refill:
             self._stopping = True
             if self._process:
                 self._process.terminate()
-        if self._scheduler.running:
-            self._scheduler.shutdown(wait=True)
+        self._scheduler.shutdown(wait=True)
 
     def count_pop(self, popped: int) -> None:
-        """Note that captchas left the pool, or that there were none to give, and look early when that is low.
-
-        After a fill that did not help the next look waits for its time, or it would be tried over and over.
-        """
+        """Note that captchas left the pool, or that there were none to give, and look early when that is low."""
         self._expected_level -= popped
-        is_low = popped == 0 or self._expected_level < self._settings.low_water
-        if is_low and self._scheduler.running and not self._is_hopeless and not self._early_look.is_set():
-            self._early_look.set()
+        is_low = popped == 0 or self._expected_level < self.marks.low_water
+        now = time.monotonic()
+        if is_low and self._settings.target and self._scheduler.running and now >= self._no_early_look_before:
+            self._no_early_look_before = max(now + _EARLY_LOOK_SECONDS, self._no_fill_before)
             self._scheduler.add_job(self._look, misfire_grace_time=None)
+
+    def _tidy(self) -> None:
+        try:
+            self._sweep.tick()
+        except GantchaError as error:
+            log.error("sweep failed: %s", error)
 
     def _look(self) -> None:
         with self._one_look:
-            self._early_look.clear()
             try:
                 self._expected_level = self._pool.level()
-                if self._expected_level < self._settings.low_water:
-                    went_well = self._fill()
+                self.marks = marks(self._settings, self._pool.demand())
+                is_due = self._expected_level < self.marks.low_water and time.monotonic() >= self._no_fill_before
+                if is_due and not is_taken(self._pool.engine, FILLING):
+                    self._note(self._fill())
                     self._expected_level = self._pool.level()
-                    self._is_hopeless = not went_well or self._expected_level < self._settings.low_water
             except GantchaError as error:
-                self._is_hopeless = True
-                log.error("refill failed: %s", error)
+                self.error = str(error)
+                log.error("no look at the level: %s", error)
 
-    def _fill(self) -> bool:
-        """Run a fill to its end and say whether it went well."""
-        command = [sys.executable, "-m", "batch.fill", "--target", str(self._settings.target), "--quiet"]
+    def _fill(self) -> str | None:
+        """Run a fill to its end; return why it failed, or None."""
+        command = [sys.executable, "-m", "batch.fill", "--target", str(self.marks.target), "--quiet"]
         with self._one_start_or_stop:
             if self._stopping:
-                return True
-            log.info("refill: %d ready captchas, filling to %d", self._expected_level, self._settings.target)
+                return None
+            log.info("refill: %d ready captchas, filling to %d", self._expected_level, self.marks.target)
             # A session of its own: Ctrl-C reaches the server alone, which then ends the fill.
             self._process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
             os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICENESS)
         _, errors = self._process.communicate()
-        if self._process.returncode and not self._stopping:
-            reason = errors.decode(errors="replace").strip().splitlines() or ["no message"]
-            log.error("refill failed: batch.fill ended with %d: %s", self._process.returncode, reason[-1])
-        return self._process.returncode == 0
+        if self._stopping or not self._process.returncode:
+            return None
+        reason = errors.decode(errors="replace").strip().splitlines() or ["no message"]
+        return f"batch.fill ended with {self._process.returncode}: {reason[-1]}"
+
+    def _note(self, error: str | None) -> None:
+        """Say why a fill failed, and wait twice as long as the last time before another try."""
+        self.error = error
+        if error is None:
+            self._failures = 0
+            return
+        seconds = self._settings.refill_seconds
+        wait = min(seconds * 2**self._failures, max(seconds, _LONGEST_WAIT_SECONDS))
+        self._no_fill_before = time.monotonic() + wait
+        self._failures += 1
+        log.error("refill failed, next try in %.0f s: %s", wait, error)

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, HTTPException, Request, Response, UploadFile, status
 
-from pool.errors import UnknownCaptchaError
+from pool.errors import GantchaError, UnknownCaptchaError
 from pool.files import ID
 from pool.pool import Drawn
 from pool.settings import CHARACTERS
 from server.access import require_trusted_caller
-from server.schemas import Generated, Loaded, Refused
+from server.schemas import Generated, Healthy, Loaded, Readiness, Refused
 from server.uploads import clean_png
 
 router = APIRouter()
@@ -34,13 +34,11 @@ def _file_url(request: Request, file_id: str) -> str:
 
 
 @router.get("/generate", dependencies=[Depends(require_trusted_caller)], responses=refusals(401, 403, 503))
-def generate(request: Request, response: Response) -> Generated:
+async def generate(request: Request, response: Response) -> Generated:
     """Hand out a captcha with its code, for a back end that compares the answer itself."""
-    popped = request.app.state.pool.pop()
-    request.app.state.refill.count_pop(len(popped))
-    if not popped:
+    captcha = await request.app.state.block.take()
+    if captcha is None:
         raise unavailable("The pool is empty; new captchas are being drawn.")
-    (captcha,) = popped
     response.headers["Cache-Control"] = "no-store"
     return Generated(
         code=captcha.code, fileURL=_file_url(request, captcha.id), id=captcha.id, expires_at=captcha.expires_at
@@ -63,6 +61,32 @@ def load(
             )
     (file_id,) = request.app.state.pool.add([Drawn(code, clean_png(file.file.read()))])
     return Loaded(fileURL=_file_url(request, file_id), id=file_id)
+
+
+@router.get("/healthz")
+async def healthz() -> Healthy:
+    """Say that the process runs; whether it can serve is told by `/readyz`."""
+    return Healthy()
+
+
+@router.get("/readyz", responses={503: {"model": Readiness}})
+def readyz(request: Request, response: Response) -> Readiness:
+    """Say whether captchas can be handed out, and what is wrong if not."""
+    pool, refill = request.app.state.pool, request.app.state.refill
+    problems, level = [], None
+    try:
+        level = pool.level()
+        if not level and not len(request.app.state.block):
+            problems.append("the pool is empty")
+        pool.files.probe()
+    except GantchaError as error:
+        problems.append(str(error))
+    if problems:
+        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+        response.headers["Retry-After"] = str(RETRY_SECONDS)
+    return Readiness(
+        ready=not problems, problems=problems, level=level, refill_error=refill.error, **refill.marks._asdict()
+    )
 
 
 @router.get(

@@ -1,6 +1,7 @@
 """What the routes answer, as JSON."""
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -41,3 +42,35 @@ class Refused(BaseModel):
     """Why a request was refused, in one sentence."""
 
     detail: str
+
+
+class Healthy(BaseModel):
+    """The process runs."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    """Whether captchas can be handed out."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "ready": True,
+                "problems": [],
+                "level": 1893,
+                "low_water": 1000,
+                "target": 2000,
+                "refill_error": None,
+            }
+        }
+    )
+
+    ready: bool
+    problems: list[str]
+    level: int | None
+    """Ready captchas; None when the database does not say."""
+    low_water: int
+    target: int
+    refill_error: str | None
+    """Why the last refill failed; None when it did not."""

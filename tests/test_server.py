@@ -18,6 +18,7 @@ from sqlalchemy import text
 from pool.files import new_id
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
+from pool.sweep import Sweep
 from tests.conftest import (
     ROOT,
     Server,
@@ -203,15 +204,18 @@ def test_another_machine_does_not_get_in_without_a_key(sqlite_settings: dict[str
 def test_a_database_out_of_reach_is_503_and_not_the_end(pool: Pool, settings: dict[str, object], serve: Serve) -> None:
     pool.add(drawn(1))
     server = serve(settings)
+    assert server.get("/generate").status_code == 200
     with pool.engine.begin() as connection:
         connection.execute(text("ALTER TABLE captcha RENAME TO elsewhere"))
-    for path in ("/generate", f"/{new_id()}"):
+    for path in ("/generate", f"/{new_id()}", "/readyz"):
         answer = server.get(path)
         assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
-        assert "captcha_" not in answer.text and str(settings["DATABASE_URL"]) not in answer.text
+    assert server.get("/healthz").json() == {"status": "ok"}
     with pool.engine.begin() as connection:
         connection.execute(text("ALTER TABLE elsewhere RENAME TO captcha"))
+    pool.add(drawn(2))
     assert server.get("/generate").status_code == 200
+    assert server.get("/readyz").json()["ready"]
 
 
 def test_the_log_holds_no_code(sqlite_settings: dict[str, object], serve: Serve) -> None:
@@ -276,6 +280,9 @@ def test_the_pool_is_refilled_without_a_hand(sqlite_settings: dict[str, object],
         return len(ids) == 100
 
     wait_until(a_hundred_ids, "three refills", seconds=120)
+    wait_until(lambda: server.get("/readyz").json()["low_water"] > 20, "the marks to follow the demand")
+    readiness = server.get("/readyz").json()
+    assert readiness["target"] > readiness["low_water"]
     assert all(server.get(f"/{file_id}").status_code == 200 for file_id in ids)
 
 
@@ -295,7 +302,7 @@ def test_a_server_that_stops_ends_its_refill(sqlite_settings: dict[str, object],
     pool = Pool.open(
         Settings(database_url=str(sqlite_settings["DATABASE_URL"]), files_dir=sqlite_settings["FILES_DIR"])
     )
-    pool.sweep()
+    Sweep(pool, timedelta(0)).all()
     assert row_ids(pool) == png_names(pool.files.folder)
     pool.engine.dispose()
 
@@ -309,6 +316,10 @@ def test_a_refill_that_fails_says_why_and_is_not_tried_at_once(
     wait_until(lambda: "refill failed" in server.printed(), "the refill to fail")
     for _ in range(20):
         assert server.get("/generate").status_code == 503
+    readiness = server.get("/readyz")
+    assert readiness.status_code == 503
+    assert "the pool is empty" in readiness.json()["problems"]
+    assert "manifest.json can't be read" in readiness.json()["refill_error"]
     output = server.stop()
     assert output.count("refill failed") == 1
     assert "manifest.json can't be read" in output

@@ -67,9 +67,10 @@ def test_the_folded_generator_draws_what_the_trained_one_does() -> None:
         gan.train_step()
     rng = np.random.default_rng(2)
     latent, shapes = rng.standard_normal((500, 64), np.float32), rng.integers(Architecture.shape_count, size=500)
-    trained = np.rint(np.asarray(gan.ema_generator([1.5 * latent, shapes]))[..., 0] * 127.5 + 127.5)
-    folded = fold(gan.ema_generator, tf.constant(latent), tf.constant(shapes), 1.5)
-    assert np.abs(trained - _draw(folded, latent, shapes)).max() <= 1
+    trained = np.rint(np.asarray(gan.ema_generator([latent, shapes]))[..., 0] * 127.5 + 127.5)
+    for spread in (1, 1.5):
+        folded = fold(gan.ema_generator, tf.constant(latent), tf.constant(shapes), spread)
+        assert np.abs(trained - _draw(folded, latent / np.float32(spread), shapes)).max() <= 1
 
 
 def _draw(
@@ -104,6 +105,26 @@ def test_shapes_are_told_apart() -> None:
     assignment = cluster_shapes(images, 2, np.random.default_rng(1))
     assert len(set(assignment[:25])) == len(set(assignment[25:])) == 1
     assert assignment[0] != assignment[-1]
+
+
+def test_copies_of_scarce_images_differ_but_fill_the_same_box() -> None:
+    images = emnist_files.strokes(40, np.random.default_rng(1))
+    one = TrainingSet.of(images, 4, seed=1)
+    many = one.with_copies(3, seed=1)
+    assert len(many.images) == 4 * 40
+    np.testing.assert_array_equal(many.shapes.reshape(4, 40), [one.shapes] * 4)
+    np.testing.assert_array_equal(many.images[:40], images)
+    copies = many.images[40:].reshape(3, 40, 28, 28)
+    for copy in copies:
+        assert np.abs(copy.astype(float) - images).mean((1, 2)).min() > 0.2
+        for axis in (1, 2):
+            np.testing.assert_allclose(_extents(copy, axis), _extents(images, axis), atol=1)
+    assert (copies[0] != copies[1]).any((1, 2)).all()
+
+
+def _extents(images: npt.NDArray[np.uint8], axis: int) -> list[tuple[int, int]]:
+    inked = [np.flatnonzero(profile > 40) for profile in images.max(axis)]
+    return [(places[0], places[-1]) for places in inked]
 
 
 def _train(data: Path, folder: Path, *options: object) -> tuple[str, ...]:

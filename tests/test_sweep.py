@@ -1,0 +1,123 @@
+"""The sweep: what it removes, and what it never touches."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from pool import database
+from pool.files import BUCKETS, new_id
+from pool.lease import SWEEPING, only_one
+from pool.models import State, captcha
+from pool.pool import Drawn, Pool
+from pool.sweep import Sweep, Swept
+from tests.conftest import Server, a_png, drawn, png_names, row_ids, run, wait_until
+
+
+def _age(pool: Pool, seconds: float) -> None:
+    """Let everything that was popped have expired so long ago."""
+    with database.transaction(pool.engine) as connection:
+        past = datetime.now(UTC) - timedelta(seconds=seconds)
+        connection.execute(update(captcha).where(captcha.c.expires_at.is_not(None)).values(expires_at=past))
+
+
+def _states(pool: Pool) -> dict[str, str]:
+    with database.transaction(pool.engine) as connection:
+        return {row.id: row.state for row in connection.execute(select(captcha.c.id, captcha.c.state))}
+
+
+def test_strays_go_and_nothing_else(pool: Pool) -> None:
+    live = pool.add(drawn(3))
+    stray, half_written = new_id(), new_id()
+    pool.files.write(stray, a_png())
+    pool.files.write(half_written, a_png())
+    pool.files.path(half_written).rename(pool.files.path(half_written).with_suffix(".part"))
+    folder = pool.files.folder
+    foreign = [folder / live[0][:2] / name for name in ("README.txt", ".png", "x.png", f"{live[0]}.png.bak")]
+    for path in foreign:
+        path.touch()
+    sweep = Sweep(pool, timedelta(0))
+    assert sweep.all() == Swept(purged=0, strays=2)
+    assert all(path.exists() for path in foreign)
+    for path in foreign:
+        path.unlink()
+    assert png_names(folder) == set(live)
+    assert not list(folder.rglob("*.part"))
+    assert sweep.all() == Swept(0, 0)
+
+
+def test_what_expired_is_marked_then_purged_with_its_file(pool: Pool) -> None:
+    ids = pool.add([*drawn(4), Drawn(None, a_png())])
+    solved, failed, unanswered = pool.pop(3, redeemable=True)
+    pool.verify(solved.id, solved.code)
+    pool.verify(failed.id, "wrong")
+    _age(pool, seconds=30)
+    keeping = Sweep(pool, timedelta(minutes=1))
+    assert keeping.all() == Swept(0, 0)
+    states = _states(pool)
+    assert states[unanswered.id] == states[ids[4]] == State.EXPIRED
+    assert (states[solved.id], states[failed.id]) == (State.SOLVED, State.FAILED)
+    _age(pool, seconds=61)
+    assert keeping.all() == Swept(purged=4, strays=0)
+    (ready,) = row_ids(pool)
+    assert png_names(pool.files.folder) == {ready}
+    assert pool.level() == 1
+
+
+def test_a_tick_is_bounded_and_the_next_goes_on(pool: Pool) -> None:
+    pool.add([Drawn("abc234", b"")] * 2500)
+    pool.pop(2500)
+    _age(pool, seconds=1)
+    strays = [bucket + new_id()[2:] for bucket in BUCKETS]
+    for stray in strays:
+        pool.files.write(stray, b"")
+    sweep = Sweep(pool, timedelta(0))
+    ticks = [sweep.tick() for _ in range(16)]
+    assert all(tick.purged <= 1000 for tick in ticks)
+    assert sum(tick.purged for tick in ticks) == 2500
+    assert [tick.strays for tick in ticks] == [16] * 16
+    assert not png_names(pool.files.folder)
+
+
+def test_a_file_that_is_gone_does_not_stop_the_sweep(pool: Pool) -> None:
+    (file_id,) = pool.add(drawn(1))
+    pool.pop()
+    _age(pool, seconds=1)
+    pool.files.path(file_id).unlink()
+    assert Sweep(pool, timedelta(0)).all() == Swept(1, 0)
+
+
+def test_one_sweeps_at_a_time(pool: Pool, settings: dict[str, object]) -> None:
+    with only_one(pool.engine, SWEEPING):
+        assert Sweep(pool, timedelta(0)).tick() == Swept(0, 0)
+        finished = run("pool.sweep", **settings)
+    assert (finished.returncode, finished.stdout) == (0, "another sweep is at work\n")
+
+
+def test_the_command_says_what_it_did(pool: Pool, settings: dict[str, object]) -> None:
+    pool.add(drawn(2))
+    pool.pop(1)
+    _age(pool, seconds=1)
+    pool.files.write(new_id(), a_png())
+    finished = run("pool.sweep", **settings, KEEP_SECONDS=0)
+    assert finished.stdout == "1 expired captchas and 1 stray files removed\n"
+    assert row_ids(pool) == png_names(pool.files.folder)
+
+
+def test_the_server_sweeps(pool: Pool, settings: dict[str, object], serve: Callable[..., Server]) -> None:
+    pool.add(drawn(1))
+    pool.pop()
+    _age(pool, seconds=1)
+    serve(settings | {"KEEP_SECONDS": 0, "REFILL_SECONDS": 1})
+    wait_until(lambda: not row_ids(pool) and not png_names(pool.files.folder), "the server's sweep")
+
+
+@pytest.mark.parametrize("name", ["", "..", "../../etc/passwd", "A" * 32, "a" * 31])
+def test_no_path_is_built_from_a_foreign_name(pool: Pool, name: str, tmp_path: Path) -> None:
+    bystander = tmp_path / "files" / ".pool"
+    pool.add(drawn(1))
+    with pytest.raises(ValueError, match="not a file id"):
+        pool.files.remove([name])
+    assert bystander.exists()

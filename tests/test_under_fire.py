@@ -1,0 +1,151 @@
+"""The pool's promises while processes are killed, databases stop and disks fill up."""
+
+import hashlib
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import update
+
+from pool import database
+from pool.files import FileStore
+from pool.models import State, captcha
+from pool.pool import Drawn, Pool
+from pool.settings import Settings
+from pool.sweep import Sweep
+from server.block import LARGEST
+from tests.conftest import ROOT, environment, migrate, only_line, png_names, row_ids, run, running_server, wait_until
+from tests.load import CLIENTS, Load, ids_in_state
+
+
+def test_a_killed_server_repeats_nothing_and_wastes_a_block(pool: Pool, settings: dict[str, object]) -> None:
+    """Ten lives on each database, each ended by SIGKILL in the middle of the load."""
+    pool.add([Drawn("abc234", b"")] * 12_000)
+    seen: list[str] = []
+    for life in range(1, 11):
+        with running_server(settings) as server, Load(server) as load:
+            wait_until(lambda: len(load.ids) > 20, "the load to begin")
+            time.sleep(np.random.default_rng().uniform(0, 0.3))
+            server.process.kill()
+            server.process.wait()
+        seen += load.ids
+        wasted = ids_in_state(pool.engine, State.ISSUED) - set(seen)
+        assert len(wasted) <= life * (LARGEST + CLIENTS)
+    assert max(Counter(seen).values()) == 1
+    assert len(seen) > 200
+    ready = ids_in_state(pool.engine, State.READY)
+    assert not ready & set(seen)
+    with database.transaction(pool.engine) as connection:
+        connection.execute(update(captcha).where(captcha.c.state == State.ISSUED).values(expires_at=datetime.now(UTC)))
+    Sweep(pool, timedelta(0)).all()
+    assert row_ids(pool) == png_names(pool.files.folder) == ready
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_server_that_stops_returns_what_it_held(pool: Pool, settings: dict[str, object], workers: int) -> None:
+    pool.add([Drawn("abc234", b"")] * 3000)
+    with running_server(settings, workers=workers) as server:
+        with Load(server) as load:
+            wait_until(lambda: len(load.ids) > 300, "the load")
+        assert {answer.status_code for answer in load.answers} == {200}
+        server.stop()
+    assert max(Counter(load.ids).values()) == 1
+    assert ids_in_state(pool.engine, State.ISSUED) == set(load.ids)
+    assert pool.level() == 3000 - len(load.ids)
+
+
+_SPY = """
+import hashlib, sys
+from pool.files import FileStore
+log, write = open(sys.argv.pop(1), "ab", buffering=0), FileStore.write
+def spy(self, file_id, content):
+    log.write(f"{file_id} {hashlib.sha256(content).hexdigest()}\\n".encode())
+    write(self, file_id, content)
+FileStore.write = spy
+import typer, batch.fill
+typer.run(batch.fill.main)
+"""
+"""A fill that notes beforehand what it is about to write."""
+
+
+def test_a_fill_killed_at_any_moment_leaves_rows_and_files_in_step(
+    pool: Pool, settings: dict[str, object], tmp_path: Path
+) -> None:
+    """Ten kills on each database, two fills at a time."""
+    log = tmp_path / "written"
+    for _ in range(5):
+        fills = [
+            subprocess.Popen(
+                [sys.executable, "-c", _SPY, str(log), "--count", "100000", "--quiet"],
+                cwd=ROOT,
+                env=environment(settings),
+            )
+            for _ in range(2)
+        ]
+        before = len(png_names(pool.files.folder))
+        wait_until(lambda: len(png_names(pool.files.folder)) > before, "the first file")  # noqa: B023 - called at once
+        for fill in fills:
+            time.sleep(np.random.default_rng().uniform(0, 1))
+            fill.kill()
+            fill.wait()
+        Sweep(pool, timedelta(0)).all()
+        assert row_ids(pool) == png_names(pool.files.folder)
+        assert not list(pool.files.folder.rglob("*.part"))
+    written = dict(line.split() for line in log.read_text().splitlines())
+    for file_id in row_ids(pool):
+        assert hashlib.sha256(pool.files.path(file_id).read_bytes()).hexdigest() == written[file_id]
+    assert pool.level() == len(row_ids(pool)) >= 500
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"only root can mount a small disk: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_stops_a_fill_with_all_that_is_finished_kept(
+    pool: Pool, settings: dict[str, object], small_disk: Path
+) -> None:
+    settings |= {"FILES_DIR": small_disk / "files"}
+    line = only_line(run("batch.fill", "--count", 1000, **settings))
+    assert "No space left on device: free some space and run it again" in line
+    on_disk = Pool(pool.engine, FileStore(small_disk / "files"), pool.ttl)
+    kept = pool.level()
+    assert f"; {kept} captchas were added before that" in line
+    assert kept > 100
+    assert row_ids(pool) == png_names(small_disk)
+    assert not list(small_disk.rglob("*.part"))
+    subprocess.run(["mount", "-o", "remount,size=20m", small_disk], check=True)
+    assert "20 captchas added" in run("batch.fill", "--count", 20, **settings).stdout
+    assert on_disk.level() == kept + 20
+
+
+def test_a_full_disk_under_the_database_keeps_what_is_finished(
+    sqlite_settings: dict[str, object], small_disk: Path
+) -> None:
+    url = f"sqlite:///{small_disk}/pool.db"
+    migrate(url)
+    sqlite_settings |= {"DATABASE_URL": url}
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(1_500_000))
+    assert "full" in only_line(run("batch.fill", "--count", 20_000, **sqlite_settings))
+    ballast.unlink()
+    pool = Pool.open(Settings(database_url=url, files_dir=sqlite_settings["FILES_DIR"]))
+    kept = pool.level()
+    assert "20 captchas added" in run("batch.fill", "--count", 20, **sqlite_settings).stdout
+    assert pool.level() == kept + 20
+    Sweep(pool, timedelta(0)).all()
+    assert row_ids(pool) == png_names(pool.files.folder)
+    pool.engine.dispose()
