@@ -32,6 +32,8 @@ class Loaded(NamedTuple):
     """float32"""
     shape_frequencies: npt.NDArray[np.float64]
     """`[shape_count]`, sum 1"""
+    latent_spread: float
+    """Latents are drawn so many times wider than training did."""
 
 
 class Checkpoints:
@@ -113,7 +115,11 @@ class Checkpoints:
             raise CheckpointError(f"{self._manifest_path} describes another architecture: {error}") from error
         frequencies = {index: np.array(entry["shape_frequencies"]) for index, entry in entries.items()}
         return {
-            index: Loaded(self._load(entry, FoldedGenerator, shapes), frequencies[index] / frequencies[index].sum())
+            index: Loaded(
+                self._load(entry, FoldedGenerator, shapes),
+                frequencies[index] / frequencies[index].sum(),
+                entry["latent_spread"],
+            )
             for index, entry in entries.items()
         }, self._load(reader_entry, FoldedReader, READER_SHAPES)
 

@@ -43,12 +43,10 @@ class TrainingSettings:
     r1_every: int = 4
     """The gradient penalty is applied at every so manieth step, so many times as strong (Karras et al. 2020)."""
     ema_decay: float = 0.998
-    latent_spread: float = 1.2
-    """Captchas draw their latents so many times wider than training did: more variety at a little precision."""
-    scarce: int = 1_300
-    """A class of fewer images is trained on augmented copies as well, or it would learn its images by heart."""
+    copied: tuple[str, ...] = ("14-upper-e", "17-upper-h", "26-upper-q", "40-lower-f")
+    """Classes of few images, which a generator learns by heart unless it is shown augmented copies as well."""
     copies: int = 8
-    """Augmented copies of each image of a scarce class."""
+    """Augmented copies of each image of such a class."""
     seed: int = 1
 
 
@@ -201,7 +199,6 @@ class Gan:
             self.ema_generator,
             tf.constant(latent),
             tf.constant(rng.choice(len(frequencies), len(latent), p=frequencies)),
-            self._settings.latent_spread,
         )
 
     def _state(self) -> list[tf.Variable]:

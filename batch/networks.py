@@ -136,11 +136,11 @@ def folded_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
     }
 
 
-def fold(generator: keras.Model, latent: tf.Tensor, shapes: tf.Tensor, spread: float) -> FoldedGenerator:
+def fold(generator: keras.Model, latent: tf.Tensor, shapes: tf.Tensor) -> FoldedGenerator:
     """Fold a generator of one class, with the moments that a large batch of its own latents has.
 
     The standing statistics of Brock et al. 2019 (BigGAN): `latent` `[N, latent_size]` and `shapes` `[N]` should
-    number some thousands and be drawn as for sampling. The folded generator takes latents `spread` times wider.
+    number some thousands and be drawn as in training.
     """
     weights = {weight.path: ops.convert_to_tensor(weight) for weight in generator.weights}
     dense, shape_table = weights["dense/kernel"], weights["shapes/embeddings"]
@@ -152,7 +152,7 @@ def fold(generator: keras.Model, latent: tf.Tensor, shapes: tf.Tensor, spread: f
     mean, variance = tf.nn.moments(_first_half(inputs, dense, conv_kernel), (0, 1, 2))
     scale = weights["conv_norm/scale"][0] * tf.math.rsqrt(variance + _EPSILON)
     folded = FoldedGenerator(
-        tf.concat([dense[: -shape_table.shape[0]] * spread, dense[-shape_table.shape[0] :]], 0),
+        dense,
         conv_kernel * scale[:, None],
         weights["conv_norm/offset"][0] - mean * scale,
         weights["image/kernel"],

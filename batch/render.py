@@ -1,5 +1,6 @@
 """Rendering: glyphs to finished captchas. Every drawer takes a whole batch and draws its chances from one generator."""
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +16,6 @@ PITCH = 40
 """Pixels of width for each character."""
 _MARGIN = 2  # beyond what the bend may add
 _INKED = 96  # of 255: what counts as ink where glyphs are set close
-_WINDOW = 72  # side of the square a glyph is drawn in, turned and enlarged
 _AFFINE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 cv2.setNumThreads(1)  # captchas are drawn side by side on threads of our own
@@ -34,34 +34,62 @@ class RenderSettings:
     """2 for screens of high density: twice as wide and high."""
     dark: bool = False
     """Light strokes on dark paper."""
-    enlargement: Range = (1.8, 2.15)
+    enlargement: Range = (1.75, 2.2)
     """Of a glyph, drawn for width and height apart."""
-    turn: float = 0.12
+    size: Range = (0.78, 1.02)
+    """Of a whole line: small lines lie anywhere in the picture, so that no place is a character's own."""
+    slant: float = 0.2
+    """Most that all glyphs of a line lean, either way, of their height."""
+    turn: float = 0.1
     """Most that a glyph is turned, either way."""
-    shear: float = 0.18
+    shear: float = 0.12
     """Most that a glyph's top is pushed aside, either way, of its height."""
     rise: float = 5.0
-    """Most that a glyph stands above or below the middle."""
-    gap: Range = (-2.5, 1.5)
+    """Most that a glyph stands above or below the line."""
+    gap: Range = (-1.0, 4.0)
     """Between the ink of neighbours; below 0 they overlap."""
-    bend: float = 3.0
-    """Most that the line is pulled aside, at each point of a coarse grid."""
+    lift: float = 5.0
+    """Most that the whole line stands above or below the middle."""
+    wave: Range = (3.0, 8.0)
+    """How far the line swings above and below the middle."""
+    wave_length: Range = (110.0, 200.0)
+    bend: float = 2.5
+    """Most that the line is pulled aside besides, at each point of a coarse grid."""
     distractors: int = 1
-    """Strokes that cross the line."""
-    lightness: Range = (0.32, 0.5)
+    """Thin strokes in the same ink that run along the line's upper or lower edge."""
+    lightness: Range = (0.32, 0.45)
     """How much of a stroke's soft edge is paper: the stroke's weight, which varies along the line."""
-    unevenness: float = 0.1
+    scribbles: int = 8
+    """Glyphs in pale ink that the line is written over."""
+    unevenness: float = 0.05
     """Of the paper's brightness."""
-    contrast: Range = (0.6, 0.8)
+    contrast: Range = (0.82, 0.92)
     """Of ink to paper."""
-    noise: float = 0.06
+    pale_contrast: Range = (0.27, 0.35)
+    """Of pale ink to paper."""
+    noise: float = 0.15
     """Standard deviation of the Gaussian noise, in brightness."""
+    grain: int = 2
+    """Side of the squares that the noise is made of: too coarse to be smoothed away."""
 
 
 DIFFICULTIES = {
-    "easy": RenderSettings(turn=0.1, shear=0.15, gap=(0.0, 3.0), bend=2.0, distractors=0, noise=0.05),
+    "easy": RenderSettings(
+        size=(0.9, 1.05), slant=0.1, gap=(0.0, 4.0), wave=(2.0, 5.0), bend=1.5, distractors=0, scribbles=3, noise=0.1
+    ),
     "standard": RenderSettings(),
-    "hard": RenderSettings(turn=0.18, shear=0.25, gap=(-5.0, 0.0), bend=4.0, distractors=2, noise=0.08),
+    "hard": RenderSettings(
+        turn=0.2,
+        shear=0.25,
+        gap=(-4.0, 1.0),
+        wave=(6.0, 10.0),
+        wave_length=(80.0, 150.0),
+        bend=4.0,
+        distractors=2,
+        scribbles=10,
+        pale_contrast=(0.35, 0.45),
+        noise=0.22,
+    ),
 }
 
 
@@ -91,7 +119,8 @@ def render(
     """
     strokes = bend_lines(concat_pics(glyphs, rng, settings), rng, settings).strokes
     inked = vary_weight(cross(strokes, straight, rng, settings), rng, settings)
-    return add_noise(lay_on_paper(inked, rng, settings), rng, settings)
+    pale = vary_weight(scribble(glyphs, inked.shape, rng, settings), rng, settings)
+    return add_noise(lay_on_paper(inked, pale, rng, settings), rng, settings)
 
 
 def concat_pics(glyphs: npt.NDArray[np.uint8], rng: np.random.Generator, settings: RenderSettings) -> Lines:
@@ -100,12 +129,13 @@ def concat_pics(glyphs: npt.NDArray[np.uint8], rng: np.random.Generator, setting
     The lines are as long as they come; `bend_lines` makes them fit.
     """
     count, length = glyphs.shape[:2]
-    side = _WINDOW * settings.pixel_ratio
+    windows = _redraw(
+        glyphs.reshape(-1, SIDE, SIDE),
+        _distortions(count * length, settings.turn, rng, settings)
+        @ np.repeat(_of_lines(count, rng, settings), length, 0),
+    )
+    side = windows.shape[1]
     middle = (side - 1) / 2
-    matrices = _from_output(_distortions(count * length, rng, settings), middle, (SIDE - 1) / 2)
-    windows = np.empty((count * length, side, side), np.uint8)
-    for glyph, matrix, window in zip(glyphs.reshape(-1, SIDE, SIDE), matrices, windows, strict=True):
-        cv2.warpAffine(glyph, matrix, (side, side), dst=window, flags=_AFFINE)
     left, right = _extents((windows.max(1) > _INKED).reshape(count, length, side))
     widths = right - left
     # A bar may not vanish in its neighbour: a third of it is the most that overlaps.
@@ -127,6 +157,26 @@ def concat_pics(glyphs: npt.NDArray[np.uint8], rng: np.random.Generator, setting
     return Lines(strokes, np.stack([x + left, x + right, y + middle], 2))
 
 
+def _of_lines(count: int, rng: np.random.Generator, settings: RenderSettings) -> npt.NDArray[np.float64]:
+    """Draw what happens to all glyphs of a line alike: matrices `[count, 2, 2]`."""
+    size = rng.uniform(*settings.size, count)
+    slant = rng.uniform(-settings.slant, settings.slant, count)
+    matrices: npt.NDArray[np.float64] = np.array([[size, slant * size], [np.zeros(count), size]]).transpose(2, 0, 1)
+    return matrices
+
+
+def _redraw(glyphs: npt.NDArray[np.uint8], distortions: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+    """Draw glyphs `[N, 28, 28]` distorted in the middle of windows `[N, side, side]` that have room for them."""
+    side = math.ceil(SIDE * np.linalg.norm(distortions, 2, (1, 2)).max(initial=1))
+    inverse = np.linalg.inv(distortions)
+    middle, glyph_middle = (side - 1) / 2, (SIDE - 1) / 2
+    from_window = np.concatenate([inverse, glyph_middle - inverse.sum(2, keepdims=True) * middle], 2)
+    windows = np.empty((len(glyphs), side, side), np.uint8)
+    for glyph, matrix, window in zip(glyphs, from_window, windows, strict=True):
+        cv2.warpAffine(glyph, matrix, (side, side), dst=window, flags=_AFFINE)
+    return windows
+
+
 def _extents(inked: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Where the True of `[..., W]` begin and end; both in the middle where there are none."""
     width = inked.shape[-1]
@@ -135,25 +185,21 @@ def _extents(inked: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.N
     return np.where(none, width // 2, start), np.where(none, width // 2, end)
 
 
-def _distortions(count: int, rng: np.random.Generator, settings: RenderSettings) -> npt.NDArray[np.float64]:
+def _distortions(
+    count: int, turn: float, rng: np.random.Generator, settings: RenderSettings
+) -> npt.NDArray[np.float64]:
     """Draw what happens to each glyph: matrices `[count, 2, 2]` from its own frame to the picture's."""
-    angle = rng.uniform(-settings.turn, settings.turn, count)
+    angle = rng.uniform(-turn, turn, count)
     across, down = rng.uniform(*settings.enlargement, (2, count)) * settings.pixel_ratio
     shear = rng.uniform(-settings.shear, settings.shear, count) * down
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    turned = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     sheared = np.array([[across, shear], [np.zeros(count), down]])
-    distortions: npt.NDArray[np.float64] = np.einsum("ijn,jkn->nik", turn, sheared)
+    distortions: npt.NDArray[np.float64] = np.einsum("ijn,jkn->nik", turned, sheared)
     return distortions
 
 
-def _from_output(distortions: npt.NDArray[np.float64], middle: float, source_middle: float) -> npt.NDArray[np.float64]:
-    """Invert to matrices `[N, 2, 3]` from output to source that keep the middle where it is."""
-    inverse = np.linalg.inv(distortions)
-    return np.concatenate([inverse, source_middle - inverse.sum(2, keepdims=True) * middle], 2)
-
-
 def bend_lines(lines: Lines, rng: np.random.Generator, settings: RenderSettings) -> Lines:
-    """Pull the lines this way and that like a sheet of rubber, and fit them into the picture's width.
+    """Let the lines swing, pull them this way and that like a sheet of rubber, and fit them into the picture's width.
 
     The displacements are those of Simard et al. 2003, smooth because they are drawn on a coarse grid.
     """
@@ -166,6 +212,11 @@ def bend_lines(lines: Lines, rng: np.random.Generator, settings: RenderSettings)
     shift = margin + rng.random(count) * (room - (end - start) / stretch)
     pull = settings.bend * settings.pixel_ratio
     sideways, upward = (_smooth(rng, (-pull, pull), (count, 3, 3 + length), (height, width)) for _ in range(2))
+    swing = settings.pixel_ratio * rng.uniform(*settings.wave, (count, 1))
+    wave_length = settings.pixel_ratio * rng.uniform(*settings.wave_length, (count, 1))
+    turns = np.arange(width) / wave_length + rng.random((count, 1))
+    lift = settings.pixel_ratio * rng.uniform(-settings.lift, settings.lift, (count, 1))
+    upward += (lift + swing * np.sin(2 * np.pi * turns)).astype(np.float32)[:, None]
     x = sideways + ((np.arange(width) - shift[:, None]) * stretch[:, None] + start[:, None])[:, None].astype(np.float32)
     y = upward + np.arange(height, dtype=np.float32)[:, None]
     strokes = np.empty((count, height, width), np.uint8)
@@ -185,7 +236,7 @@ def bend_lines(lines: Lines, rng: np.random.Generator, settings: RenderSettings)
 def cross(
     strokes: Strokes, straight: npt.NDArray[np.uint8], rng: np.random.Generator, settings: RenderSettings
 ) -> Strokes:
-    """Cross the lines, in place, with upright strokes of the same hand `[M, 28, 28]`, laid down, drawn out and bent."""
+    """Draw upright strokes of the same hand `[M, 28, 28]`, laid down, drawn out and bent, along the lines, in place."""
     count, height, width = strokes.shape
     ratio = settings.pixel_ratio
     columns, rows = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
@@ -196,13 +247,34 @@ def cross(
     for _ in range(settings.distractors):
         away = columns - drawn(0.25, 0.75) * width
         wave = drawn(3, 9) * ratio * np.sin(away / (drawn(18, 40) * ratio) + drawn(0, 2 * np.pi))
-        path = drawn(0.3, 0.7) * height + drawn(-0.2, 0.2) * away + wave
+        edge = np.where(drawn(-1, 1) < 0, drawn(0.06, 0.16), drawn(0.84, 0.94))
+        path = edge * height + drawn(-0.15, 0.15) * away + wave
         along = np.broadcast_to((away / (drawn(4, 7) * ratio) + SIDE / 2)[:, None], strokes.shape)
-        beside = (rows - path[:, None]) / (drawn(1.2, 1.6) * ratio)[:, None] + SIDE / 2
+        beside = (rows - path[:, None]) / (drawn(0.6, 0.8) * ratio)[:, None] + SIDE / 2
         chosen = straight[rng.integers(len(straight), size=count)]
         for line, stroke, line_along, line_beside in zip(strokes, chosen, along, beside, strict=True):
             np.maximum(line, cv2.remap(stroke, line_beside, line_along.copy(), cv2.INTER_LINEAR), out=line)
     return strokes
+
+
+def scribble(
+    glyphs: npt.NDArray[np.uint8], shape: tuple[int, ...], rng: np.random.Generator, settings: RenderSettings
+) -> Strokes:
+    """Scatter some of the glyphs `[..., 28, 28]`, turned any way, over pictures of this shape `[N, H, W]`."""
+    count, height, width = shape
+    each = settings.scribbles
+    pool = glyphs.reshape(-1, SIDE, SIDE)
+    chosen = pool[rng.integers(len(pool), size=count * each)]
+    windows = _redraw(chosen, _distortions(count * each, np.pi / 2, rng, settings))
+    side = windows.shape[1]
+    middle = rng.uniform([0.2 * height, 0], [0.8 * height, width], (count, each, 2))
+    corners = np.rint(middle + side / 2).astype(int)  # in a room that is wider by a window on each side
+    room = np.zeros((count, height + 2 * side, width + 2 * side), np.uint8)
+    for picture, places, picture_windows in zip(room, corners, windows.reshape(count, each, side, side), strict=True):
+        for (top, left), window in zip(places, picture_windows, strict=True):
+            place = picture[top : top + side, left : left + side]
+            np.maximum(place, window, out=place)
+    return room[:, side:-side, side:-side]
 
 
 def vary_weight(strokes: Strokes, rng: np.random.Generator, settings: RenderSettings) -> Floats:
@@ -214,20 +286,24 @@ def vary_weight(strokes: Strokes, rng: np.random.Generator, settings: RenderSett
     return inked
 
 
-def lay_on_paper(inked: Floats, rng: np.random.Generator, settings: RenderSettings) -> Floats:
-    """Put ink `[N, H, W]` on uneven paper: brightness, 0 to 1."""
+def lay_on_paper(inked: Floats, pale: Floats, rng: np.random.Generator, settings: RenderSettings) -> Floats:
+    """Put ink over pale ink, `[N, H, W]` each, on uneven paper: brightness, 0 to 1."""
     count, *size = inked.shape
     paper = _smooth(rng, (0.95 - 2 * settings.unevenness, 0.95), (count, 3, 7), _single_density(size, settings))
-    ink = inked * rng.uniform(*settings.contrast, (count, 1, 1)).astype(np.float32)
-    brightness = _as_grains(paper, settings) - ink
+    ink, pale_ink = (
+        strokes * rng.uniform(*contrast, (count, 1, 1)).astype(np.float32)
+        for strokes, contrast in ((inked, settings.contrast), (pale, settings.pale_contrast))
+    )
+    brightness = _as_grains(paper, settings.pixel_ratio) - np.maximum(ink, pale_ink)
     return 1 - brightness if settings.dark else brightness
 
 
 def add_noise(brightness: Floats, rng: np.random.Generator, settings: RenderSettings) -> npt.NDArray[np.uint8]:
     """Add Gaussian noise: grey levels, 0 to `GREY_LEVELS - 1`, `[N, H, W]`."""
-    count, *size = brightness.shape
-    noise = settings.noise * rng.standard_normal((count, *_single_density(size, settings)), np.float32)
-    levels = (brightness + _as_grains(noise, settings)) * (GREY_LEVELS - 1)
+    count, height, width = brightness.shape
+    grain = settings.grain * settings.pixel_ratio
+    noise = settings.noise * rng.standard_normal((count, -(-height // grain), -(-width // grain)), np.float32)
+    levels = (brightness + _as_grains(noise, grain)[:, :height, :width]) * (GREY_LEVELS - 1)
     np.rint(levels, out=levels).clip(0, GREY_LEVELS - 1, out=levels)
     return levels.astype(np.uint8)
 
@@ -236,10 +312,9 @@ def _single_density(size: list[int], settings: RenderSettings) -> tuple[int, int
     return size[0] // settings.pixel_ratio, size[1] // settings.pixel_ratio
 
 
-def _as_grains(texture: Floats, settings: RenderSettings) -> Floats:
-    """Enlarge `[N, H, W]` from single density in whole blocks: finer grains would not compress."""
-    ratio = settings.pixel_ratio
-    return texture.repeat(ratio, 1).repeat(ratio, 2) if ratio > 1 else texture
+def _as_grains(texture: Floats, side: int) -> Floats:
+    """Enlarge `[N, H, W]` in whole blocks: finer grains would not compress."""
+    return texture.repeat(side, 1).repeat(side, 2) if side > 1 else texture
 
 
 def _smooth(rng: np.random.Generator, between: Range, grid: tuple[int, int, int], size: tuple[int, int]) -> Floats:

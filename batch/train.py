@@ -18,6 +18,7 @@ from batch.gan import Gan, TrainingSet, TrainingSettings
 from batch.networks import Architecture, flops_per_glyph
 from batch.progress import progress_bar
 from batch.reader import flops_per_reading, train_reader
+from batch.sample import USUAL_SPREAD
 from batch.workers import Task, Trained, run_training, train_side_by_side
 from pool.durable import only_one
 from pool.errors import GantchaError, StorageError, one_line_errors
@@ -88,15 +89,14 @@ class _Training:
         # Steps are told class by class; all else is the same for every class of a folder.
         common = {name: value for name, value in asdict(settings).items() if name != "steps"}
         self._recipe = json.dumps([asdict(self._architecture), common, emnist.digest])
-        self.manifest = self._merged(
-            {
-                "architecture": asdict(self._architecture),
-                "flops_per_glyph": flops_per_glyph(self._architecture),
-                "training": common,
-                "data": {"name": "EMNIST ByMerge", "split": "train", "sha256": emnist.digest},
-                "classes": {},
-            }
-        )
+        fresh = {
+            "architecture": asdict(self._architecture),
+            "flops_per_glyph": flops_per_glyph(self._architecture),
+            "training": common,
+            "data": {"name": "EMNIST ByMerge", "split": "train", "sha256": emnist.digest},
+            "classes": {},
+        }
+        self.manifest = self._merged(json.loads(json.dumps(fresh)))  # as it is read back
         checkpoints.write_manifest(self.manifest)  # an unwritable folder is better found out now
 
     def _merged(self, fresh: dict[str, Any]) -> dict[str, Any]:
@@ -184,6 +184,7 @@ class _Training:
             **self._checkpoints.write(task.glyph_class.name, trained.generator),
             "images": len(task.training_set.images),
             "shape_frequencies": [round(float(share), 4) for share in task.training_set.shape_frequencies],
+            "latent_spread": USUAL_SPREAD,
             "steps": task.settings.steps,
             "seconds": round(trained.seconds),
         }

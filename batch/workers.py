@@ -109,7 +109,7 @@ def _start_worker(steps_done: Any) -> None:
 def _train(task: Task) -> Trained:
     started, settings = time.monotonic(), task.settings
     training_set = task.training_set
-    if len(training_set.images) < settings.scarce:
+    if task.glyph_class.name in settings.copied:
         training_set = training_set.with_copies(settings.copies, settings.seed)
     gan = Gan([training_set], task.architecture, settings, steps=settings.steps, rate=settings.rate)
     gan.start_from(task.start)

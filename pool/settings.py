@@ -16,8 +16,8 @@ from pool.errors import SettingsError
 
 PREFIX = "CAPTCHA_"
 CHARACTERS = string.digits + string.ascii_lowercase
-CONFUSABLE = "01giloqsvyz"
-"""Left out of codes by default: in handwriting these pass for others (0 o, 1 i l, 9 g q, 5 s, 2 z, u v, 4 y)."""
+CONFUSABLE = "01abcgilnoqrstuvyz"
+"""Left out of codes by default: handwritten, turned and bent, these pass for others (0 o, 2 a, 6 b, 7 r, c e, m n)."""
 DEFAULT_CHECKPOINTS_DIR = Path(__file__).parent.parent / "checkpoints"
 Difficulty = Literal["easy", "standard", "hard"]
 _DAY = 24 * 60 * 60

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from batch.metrics import TwoSampleTest, confusions, frechet_distance, nearest_distances, precision_and_recall
+from batch.spread import widest
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 from tests import emnist_files
 from tests.conftest import run
@@ -70,3 +71,18 @@ def test_evaluate_measures_every_class(tmp_path: Path) -> None:
     assert manifest["evaluation"]["two_sample_400"] > 0.9  # glyphs are not the bars of this data
     assert (checkpoints / "evaluation.png").stat().st_size > 10_000
     assert len(list((tmp_path / "cache").glob("recogniser-*.weights.h5"))) == 1
+
+    finished = run("batch.spread", *words[:4], *words[6:])
+    assert finished.returncode == 0, finished.stderr
+    chosen = json.loads((checkpoints / "manifest.json").read_text())
+    assert "evaluation" not in chosen
+    assert {entry["latent_spread"] for entry in chosen["classes"].values()} <= {1.0, 1.1, 1.2, 1.3, 1.4, 1.5}
+    assert sum(line.count("-") for line in finished.stdout.splitlines()) >= 47  # every class is named beside its spread
+
+
+def test_the_widest_spread_that_costs_little_is_chosen() -> None:
+    legible = [0.99] * 6
+    assert widest([1.5, 1.1, 1.0, 1.1, 1.3, 2], legible) == 1.3
+    assert widest([1.0, 1.1, 1.3, 1.6, 2, 3], legible) == 1.1
+    assert widest([1.5, 1.1, 1.0, 1.1, 1.1, 1.1], [0.99, 0.98, 0.97, 0.95, 0.94, 0.9]) == 1.2
+    assert widest([5, 4, 3, 2, 1, 0.5], [0.99, 0.9, 0.8, 0.7, 0.6, 0.5]) == 1.0

@@ -55,6 +55,17 @@ def test_a_batch_makes_one_call_for_each_class(sampler: Sampler, monkeypatch: py
     assert sum(sizes) == classes.size
 
 
+def test_wider_latents_give_more_various_glyphs() -> None:
+    sampler, classes = Sampler(Checkpoints()), np.repeat(np.arange(47, dtype=np.uint8), 100)
+
+    def variety(spread: float) -> npt.NDArray[np.float64]:
+        glyphs = sampler.draw(classes, np.random.default_rng(1), spread).reshape(47, 100, -1)
+        return glyphs.astype(float).std(1).mean(1)
+
+    assert (variety(0) < variety(1)).all()  # at 0 only the shapes differ
+    assert (variety(1) < variety(1.5)).all()
+
+
 def test_a_seed_repeats_the_glyphs_and_another_does_not(sampler: Sampler) -> None:
     classes = np.arange(47, dtype=np.uint8)
     one, same, other = (sampler.draw(classes, np.random.default_rng(seed)) for seed in (1, 1, 2))
