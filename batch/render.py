@@ -143,17 +143,13 @@ def concat_pics(glyphs: npt.NDArray[np.uint8], rng: np.random.Generator, setting
     gaps = np.maximum(rng.uniform(*settings.gap, (count, length)) * settings.pixel_ratio, -most)
     starts = np.cumsum(widths + gaps, 1) - widths - gaps[:, :1]
     x = np.rint(side + starts - left).astype(int)
-    height = HEIGHT * settings.pixel_ratio
     rise = rng.uniform(-settings.rise, settings.rise, (count, length)) * settings.pixel_ratio
-    y = np.rint(height / 2 + rise - middle).astype(int)
-    room = np.zeros((count, height + 2 * side, (x + 2 * side).max()), np.uint8)
-    for line, line_x, line_y, line_windows in zip(
-        room, x, y + side, windows.reshape(*x.shape, side, side), strict=True
-    ):
+    y = np.rint(side + rise).astype(int)
+    strokes = np.zeros((count, 3 * side, (x + 2 * side).max()), np.uint8)
+    for line, line_x, line_y, line_windows in zip(strokes, x, y, windows.reshape(*x.shape, side, side), strict=True):
         for at_x, at_y, window in zip(line_x, line_y, line_windows, strict=True):
             place = line[at_y : at_y + side, at_x : at_x + side]
             np.maximum(place, window, out=place)
-    strokes = np.ascontiguousarray(room[:, side:-side])
     return Lines(strokes, np.stack([x + left, x + right, y + middle], 2))
 
 
@@ -204,33 +200,62 @@ def bend_lines(lines: Lines, rng: np.random.Generator, settings: RenderSettings)
     The displacements are those of Simard et al. 2003, smooth because they are drawn on a coarse grid.
     """
     count, length = lines.places.shape[:2]
-    height, width = HEIGHT * settings.pixel_ratio, PITCH * length * settings.pixel_ratio
-    margin = (_MARGIN + settings.bend) * settings.pixel_ratio
-    start, end = _extents(lines.strokes.max(1) > _INKED)
-    room = width - 2 * margin
-    stretch = np.maximum(1, (end - start) / room)
-    shift = margin + rng.random(count) * (room - (end - start) / stretch)
-    pull = settings.bend * settings.pixel_ratio
-    sideways, upward = (_smooth(rng, (-pull, pull), (count, 3, 3 + length), (height, width)) for _ in range(2))
-    swing = settings.pixel_ratio * rng.uniform(*settings.wave, (count, 1))
-    wave_length = settings.pixel_ratio * rng.uniform(*settings.wave_length, (count, 1))
-    turns = np.arange(width) / wave_length + rng.random((count, 1))
-    lift = settings.pixel_ratio * rng.uniform(-settings.lift, settings.lift, (count, 1))
-    upward += (lift + swing * np.sin(2 * np.pi * turns)).astype(np.float32)[:, None]
-    x = sideways + ((np.arange(width) - shift[:, None]) * stretch[:, None] + start[:, None])[:, None].astype(np.float32)
-    y = upward + np.arange(height, dtype=np.float32)[:, None]
+    ratio = settings.pixel_ratio
+    height, width = HEIGHT * ratio, PITCH * length * ratio
+    pull, margin = settings.bend * ratio, _MARGIN * ratio
+    sideways, down = (_smooth(rng, (-pull, pull), (count, 3, 3 + length), (height, width)) for _ in range(2))
+    swing = rng.uniform(*settings.wave, (count, 1)) * ratio
+    turns = np.arange(width) / (rng.uniform(*settings.wave_length, (count, 1)) * ratio) + rng.random((count, 1))
+    down += (swing * np.sin(2 * np.pi * turns)).astype(np.float32)[:, None]
+    across = _fit(*_extents(lines.strokes.max(1) > _INKED), width - 2 * (margin + pull), width / 2, rng)
+    room_along = height - 2 * (margin + pull + swing[:, 0])
+    along = _fit(*_extents(lines.strokes.max(2) > _INKED), room_along, height / 2, rng, settings.lift * ratio)
+    x = across.source(np.arange(width))[:, None] + sideways
+    y = along.source(np.arange(height))[:, :, None] + down * along.stretch.astype(np.float32)[:, None, None]
     strokes = np.empty((count, height, width), np.uint8)
     for line, line_x, line_y, bent in zip(lines.strokes, x, y, strokes, strict=True):
         cv2.remap(line, line_x, line_y, cv2.INTER_LINEAR, dst=bent)
-    places = lines.places.copy()
-    places[:, :, :2] = (places[:, :, :2] - start[:, None, None]) / stretch[:, None, None] + shift[:, None, None]
+    places = np.stack(
+        [*(across.target(lines.places[:, :, side]) for side in (0, 1)), along.target(lines.places[:, :, 2])], 2
+    )
     # A point is drawn where the picture's pixel is that was pulled to it.
     picture = np.arange(count)[:, None]
     at_x = np.rint(places[:, :, :2].mean(2)).astype(int).clip(0, width - 1)
     at_y = np.rint(places[:, :, 2]).astype(int).clip(0, height - 1)
-    places[:, :, :2] -= (sideways[picture, at_y, at_x] / stretch[:, None])[:, :, None]
-    places[:, :, 2] -= upward[picture, at_y, at_x]
+    places[:, :, :2] -= (sideways[picture, at_y, at_x] / across.stretch[:, None])[:, :, None]
+    places[:, :, 2] -= down[picture, at_y, at_x]
     return Lines(strokes, places)
+
+
+class _Fit(NamedTuple):
+    """How one axis of lines is pressed and moved into that of pictures; all `[N]`."""
+
+    stretch: npt.NDArray[np.float64]
+    source_middle: npt.NDArray[np.float64]
+    middle: npt.NDArray[np.float64]
+
+    def source(self, target: npt.NDArray[np.int64]) -> Floats:
+        """Where in the lines the places `[P]` of the pictures come from: `[N, P]`."""
+        away = (target - self.middle[:, None]) * self.stretch[:, None]
+        return (away + self.source_middle[:, None]).astype(np.float32)
+
+    def target(self, source: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Where in the pictures the places `[N, P]` of the lines go to: `[N, P]`."""
+        return (source - self.source_middle[:, None]) / self.stretch[:, None] + self.middle[:, None]
+
+
+def _fit(
+    start: npt.NDArray[np.int64],
+    end: npt.NDArray[np.int64],
+    room: npt.NDArray[np.float64] | float,
+    middle: float,
+    rng: np.random.Generator,
+    most: float = math.inf,
+) -> _Fit:
+    """Press lines that are longer than their room, and move them within it, by `most` at the most."""
+    stretch = np.maximum(1, (end - start) / room)
+    free = np.minimum((room - (end - start) / stretch) / 2, most)
+    return _Fit(stretch, (start + end) / 2, middle + rng.uniform(-1, 1, len(start)) * free)
 
 
 def cross(

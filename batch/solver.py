@@ -15,7 +15,7 @@ _HIDDEN = 256
 _BATCH = 64
 _RATE = 1e-3
 _SHIFT = 3
-STEPS = 2000
+STEPS = 1000
 """The budget: steps of a training, however many captchas it has."""
 
 
