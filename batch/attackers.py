@@ -1,5 +1,7 @@
 """Programs that read captchas without having learnt from ours."""
 
+import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -44,21 +46,28 @@ def read_with_tesseract(pictures: Pictures, mode: str, alphabet: str) -> list[st
     """
     both_cases = alphabet + "".join(c for c in alphabet.upper() if c.isalpha())
     options = ("--psm", str(_TESSERACT_MODES[mode]), "-c", f"tessedit_char_whitelist={both_cases}")
+    left = list(range(len(pictures)))
     with tempfile.TemporaryDirectory() as folder:
-        names = [f"{number}.png" for number in range(len(pictures))]
-        for name, picture in zip(names, pictures, strict=True):
-            Image.fromarray(picture).save(Path(folder) / name)
-        (Path(folder) / "list.txt").write_text("\n".join(names))
-        finished = subprocess.run(  # noqa: PLW1510 - whose exit code is looked at below; one process for all: starting takes longer than reading
-            ["tesseract", "list.txt", "stdout", *options],  # noqa: S607 - whichever is on the path
-            cwd=folder,
-            capture_output=True,
-            text=True,
-        )
-    if finished.returncode:
-        raise AttackerError(f"Tesseract failed: {finished.stderr.strip()[-200:]}")
+        for number, picture in enumerate(pictures):
+            Image.fromarray(picture).save(Path(folder) / f"{number}.png")
+        while True:
+            (Path(folder) / "list.txt").write_text("\n".join(f"{number}.png" for number in left))
+            finished = subprocess.run(  # noqa: PLW1510 - whose exit code is looked at below; one process for all: starting takes longer than reading
+                ["tesseract", "list.txt", "stdout", *options],  # noqa: S607 - whichever is on the path
+                cwd=folder,
+                env=os.environ | {"OMP_THREAD_LIMIT": "1"},  # more threads than one slow it down
+                capture_output=True,
+                text=True,
+            )
+            if not finished.returncode:
+                break
+            begun = re.findall(r"^Page \d+ : (\d+)\.png", finished.stderr, re.MULTILINE)
+            if not begun:
+                raise AttackerError(f"Tesseract failed: {finished.stderr.strip()[-200:]}")
+            left.remove(int(begun[-1]))  # it crashes on some pictures: those it can't read
     pages = finished.stdout.split("\f")  # what it puts between pages
-    return ["".join(page.split()) for page in pages[: len(pictures)]]
+    answers = dict(zip(left, pages, strict=False))
+    return ["".join(answers.get(number, "").split()) for number in range(len(pictures))]
 
 
 def read_with_ddddocr(pictures: Pictures) -> list[str]:

@@ -16,6 +16,7 @@ from batch.captcha import choose_look, draw_pictures
 from batch.checkpoints import Checkpoints
 from batch.emnist import SIDE, read_emnist
 from batch.evaluate import CACHE
+from batch.metrics import confusions
 from batch.progress import progress_bar
 from batch.recogniser import Recogniser
 from batch.render import Lines, bend_lines, concat_pics, to_grey, vary_weight
@@ -24,6 +25,7 @@ from pool.errors import one_line_errors
 from pool.settings import Difficulty, load_settings
 
 _READ = 1000
+_PAIRS = 12
 _SHEET_ROWS, _SHEET_COLUMNS = 10, 4
 _GAP = 24  # pixels between the captchas of a sheet, for their numbers
 
@@ -59,6 +61,7 @@ def main(
     \b
     Examples:
         python -m batch.readability --data emnist
+        CAPTCHA_ALPHABET=0123456789abcdefghijklmnopqrstuvwxyz python -m batch.readability --data emnist
         python -m batch.readability --sheet docs/readability.png
     """
     if data is None and sheet is None:
@@ -77,11 +80,17 @@ def main(
             classes = choose_classes(draw_codes(_READ, settings.alphabet, settings.length), rng)
             lines = bend_lines(concat_pics(sampler.draw_legible(classes, rng), rng, look), rng, look)
             glyphs = cut_out(
-                lines, vary_weight(lines.strokes, rng, look), look.pixel_ratio * float(np.mean(look.enlargement))
+                lines,
+                vary_weight(lines.strokes, rng, look),
+                look.pixel_ratio * float(np.mean(look.enlargement) * np.mean(look.size)),
             )
             read = recogniser.judge(glyphs.reshape(-1, SIDE, SIDE)).classes
-            right = CHARACTER_OF_CLASS[read] == CHARACTER_OF_CLASS[classes.ravel()]
-            print(f"{settings.difficulty}: the recogniser reads {right.mean():.1%} of {right.size} characters")
+            truth, taken_for = CHARACTER_OF_CLASS[classes.ravel()], CHARACTER_OF_CLASS[read]
+            share = (truth == taken_for).mean()
+            print(f"{settings.difficulty}: the recogniser reads {share:.1%} of {truth.size} characters")
+            worst = sorted(confusions(truth, taken_for).items(), key=lambda pair: -pair[1])[:_PAIRS]
+            told = ", ".join(f"{chr(one)}{chr(other)} {share:.1%}" for (one, other), share in worst)
+            print(f"most confused, the shares of either that it takes for the other added up: {told}")
         if sheet:
             codes = draw_codes(_SHEET_ROWS * _SHEET_COLUMNS, settings.alphabet, settings.length)
             with writing(sheet) as file:

@@ -72,10 +72,18 @@ def test_glyphs_are_cut_out_where_they_are(ratio: int) -> None:
     rng = np.random.default_rng(1)
     glyphs = Sampler(Checkpoints()).draw(rng.integers(47, size=(10, 6), dtype=np.uint8), rng)
     look = RenderSettings(
-        pixel_ratio=ratio, enlargement=(2.0, 2.0), turn=0, shear=0, rise=4.0, gap=(4.0, 4.0), lightness=(0.4, 0.4)
+        pixel_ratio=ratio,
+        size=(0.9, 0.9),
+        slant=0,
+        enlargement=(2.0, 2.0),
+        turn=0,
+        shear=0,
+        rise=4.0,
+        gap=(4.0, 4.0),
+        lightness=(0.4, 0.4),
     )
     lines = bend_lines(concat_pics(glyphs, rng, look), rng, look)
-    cut = cut_out(lines, vary_weight(lines.strokes, rng, look), 2.0 * ratio)
+    cut = cut_out(lines, vary_weight(lines.strokes, rng, look), 1.8 * ratio)
 
     def centred(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         columns = [np.flatnonzero(image.max(0) > 96) for image in images]
