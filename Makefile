@@ -20,7 +20,7 @@ run: setup
 setup: $(VENV)/.installed-batch
 
 test: $(VENV)/.installed-dev
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal
 
 # Ratios of things measured side by side: let nothing else run meanwhile.
 bench: $(VENV)/.installed-dev

@@ -1,5 +1,7 @@
 """Fill the pool: `python -m batch.fill`."""
 
+import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -37,6 +39,7 @@ def main(
     """
     if (count is None) == (target is None):
         raise typer.BadParameter("give either --count or --target")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # an orderly end, that gives up the lease
     with one_line_errors():
         settings = load_settings()
         if difficulty:

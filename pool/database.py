@@ -12,7 +12,14 @@ from sqlalchemy.exc import TimeoutError as NoConnectionError
 from pool.errors import DatabaseError, StorageError
 
 READ_ONLY = {"read_only": True}
-_CONNECT_SECONDS = 10
+# A database host that vanished is given up after seconds and not after TCP's quarter of an hour.
+_PATIENCE = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+}
 
 
 def connect(url: str) -> Engine:
@@ -25,7 +32,7 @@ def connect(url: str) -> Engine:
         StorageError: the folder of a SQLite file can't be made.
     """
     is_sqlite = make_url(url).get_backend_name() == "sqlite"
-    limits = {} if is_sqlite else {"connect_timeout": _CONNECT_SECONDS}
+    limits = {} if is_sqlite else _PATIENCE
     engine = create_engine(url, pool_pre_ping=not is_sqlite, connect_args=limits)
     if is_sqlite:
         _make_folder(engine.url.database)

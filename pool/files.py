@@ -77,7 +77,9 @@ class FileStore:
 
     def probe(self) -> None:
         """Try to write. Raises StorageError when the disk is full or the folder not writable."""
-        write_durably(self.folder / f".probe-{os.getpid()}", b"probe")
+        path = self.folder / f".probe-{new_id()}"
+        write_durably(path, b"probe")
+        path.unlink()
 
     def sync(self, file_ids: Iterable[str]) -> None:
         """Make the renames of these files survive a power cut: one fsync for each folder they touched."""

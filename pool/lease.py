@@ -6,7 +6,7 @@ its holder puts off for as long as it lives.
 
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, Executable, delete, func, select, tex
 from sqlalchemy.dialects.sqlite import insert
 
 from pool import database
-from pool.errors import LeaseLostError
+from pool.errors import DatabaseError, LeaseLostError
 from pool.files import new_id
 from pool.models import lease
 
@@ -83,6 +83,8 @@ def _locked(engine: Engine, name: str) -> Iterator[_Lock | None]:
         # Not one of the engine's connections any more: closing it is what gives the lock back, come what may.
         connection.detach()
         with database.told_as_database_error(engine):
+            for limit in ("idle = 10", "interval = 10", "count = 3"):  # a host that vanished holds it no longer
+                connection.execute(text(f"SET tcp_keepalives_{limit}"))
             is_ours = connection.execute(select(func.pg_try_advisory_lock(*key))).scalar_one()
         yield _Lock(connection) if is_ours else None
 
@@ -124,4 +126,5 @@ def _row_taken(engine: Engine, name: str) -> Iterator[_Row | None]:
     try:
         yield row
     finally:
-        row.give_up()
+        with suppress(DatabaseError):  # it lapses by itself; what ended the block counts for more
+            row.give_up()

@@ -18,6 +18,7 @@ _READY = literal(State.READY.value, literal_execute=True)
 _IS_READY = captcha.c.state == _READY
 IS_TAKEN = captcha.c.state != _READY
 _DEMAND_SECONDS = 60
+_SPARE = 64  # files, of which the rows of a chunk need a few
 
 
 class Drawn(NamedTuple):
@@ -89,12 +90,23 @@ class Pool:
                 rows.append(row | (issued if code is None else {"issued_at": None, "expires_at": None}))
             ids = [row["id"] for row in rows]
             self.files.sync(ids)
-            if rows:
-                with database.transaction(self.engine) as connection:
-                    connection.execute(insert(captcha), rows)
+            try:
+                self._insert(rows)
+            except DatabaseError:
+                if not failure:
+                    raise
+                # The database is on the full disk as well: a few files make room for the rows of the others.
+                ids, spare = ids[:-_SPARE], ids[-_SPARE:]
+                self.files.remove(spare)
+                self._insert(rows[:-_SPARE])
         if failure:
             raise AddingStoppedError(str(failure), ids) from failure
         return ids
+
+    def _insert(self, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            with database.transaction(self.engine) as connection:
+                connection.execute(insert(captcha), rows)
 
     def pop(self, n: int = 1, *, redeemable: bool = False, hold: timedelta = timedelta()) -> list[Issued]:
         """Hand out up to `n` of the oldest ready captchas, each at most once whoever else pops at the time.
@@ -133,6 +145,8 @@ class Pool:
             ids = [captcha.c.id.in_([one.id for one in issued]), captcha.c.pop_id == pop_id]
             with database.transaction(self.engine, **database.READ_ONLY) as connection:
                 ours = set(connection.scalars(select(captcha.c.id).where(*ids)))
+            if not ours:
+                raise
             return [one for one in issued if one.id in ours]
         return issued
 
@@ -199,8 +213,10 @@ class Pool:
         Raises:
             DatabaseError: the database does not answer.
         """
-        since = datetime.now(UTC) + self.ttl - timedelta(seconds=_DEMAND_SECONDS)
+        since = datetime.now(UTC) - timedelta(seconds=_DEMAND_SECONDS)
         states = [state for state in State if state is not State.READY]
-        popped = select(func.count()).where(IS_TAKEN, captcha.c.state.in_(states), captcha.c.expires_at > since)
+        # The index knows when they expire: later than the time to live from then.
+        recent = IS_TAKEN, captcha.c.state.in_(states), captcha.c.expires_at > since + self.ttl
+        popped = select(func.count()).where(*recent, captcha.c.issued_at > since, captcha.c.code.is_not(None))
         with database.transaction(self.engine, **database.READ_ONLY) as connection:
             return connection.execute(popped).scalar_one() / _DEMAND_SECONDS

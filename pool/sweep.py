@@ -16,6 +16,7 @@ from pool.pool import IS_TAKEN, Pool
 from pool.settings import load_settings
 
 _ROWS = 1000  # at a time, so that nobody waits long for the database
+_ROUNDS_A_TICK = 10
 _BUCKETS_A_TICK = 16
 _FILLS = 1000  # remembered
 _ANSWERED = (State.SOLVED, State.FAILED, State.EXPIRED)
@@ -54,7 +55,13 @@ class Sweep:
             if not lease:
                 return Swept(0, 0)
             buckets = [next(self._buckets) for _ in range(_BUCKETS_A_TICK)]
-            return Swept(self._purge().purged, sum(map(self._remove_strays, buckets)))
+            purged = 0
+            for _ in range(_ROUNDS_A_TICK):
+                done = self._purge()
+                purged += done.purged
+                if not any(done):
+                    break
+            return Swept(purged, sum(map(self._remove_strays, buckets)))
 
     def all(self) -> Swept | None:
         """Do all there is to do; None if another process is at it. Raises as `tick` does."""

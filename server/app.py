@@ -37,9 +37,11 @@ def create_app(settings: Settings) -> FastAPI:
         refill.start()
         block.open()
         yield
-        await block.close()
-        await run_in_threadpool(refill.stop)
-        pool.engine.dispose()
+        try:
+            await block.close()
+        finally:
+            await run_in_threadpool(refill.stop)
+            pool.engine.dispose()
 
     app = FastAPI(title="Gantcha", summary="Captchas drawn by neural networks, ready in a pool", lifespan=lifespan)
     app.state.settings, app.state.pool, app.state.refill, app.state.block = settings, pool, refill, block

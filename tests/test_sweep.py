@@ -66,7 +66,8 @@ def test_what_expired_is_marked_then_purged_with_its_file(pool: Pool) -> None:
     assert pool.level() == 1
 
 
-def test_a_tick_is_bounded_and_the_next_goes_on(pool: Pool) -> None:
+def test_a_tick_is_bounded_and_the_next_goes_on(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pool.sweep._ROUNDS_A_TICK", 1)
     pool.add([Drawn("abc234", b"")] * 2500)
     pool.pop(2500)
     _age(pool, seconds=1)

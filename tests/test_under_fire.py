@@ -132,6 +132,20 @@ def test_a_full_disk_stops_a_fill_with_all_that_is_finished_kept(
     assert on_disk.level() == kept + 20
 
 
+def test_files_and_database_on_one_full_disk_keep_what_is_finished(
+    sqlite_settings: dict[str, object], small_disk: Path
+) -> None:
+    url = f"sqlite:///{small_disk}/pool.db"
+    migrate(url)
+    sqlite_settings |= {"DATABASE_URL": url, "FILES_DIR": small_disk / "files"}
+    line = only_line(run("batch.fill", "--count", 1000, **sqlite_settings))
+    assert "No space left on device" in line
+    pool = Pool.open(Settings(database_url=url, files_dir=small_disk / "files"))
+    assert pool.level() > 50
+    assert row_ids(pool) == png_names(small_disk)
+    pool.engine.dispose()
+
+
 def test_a_full_disk_under_the_database_keeps_what_is_finished(
     sqlite_settings: dict[str, object], small_disk: Path
 ) -> None:
