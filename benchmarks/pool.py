@@ -35,7 +35,7 @@ def main() -> None:
     for column in ("database", "ready", "ms", f"against {_LEVELS[0]:,}"):
         table.add_column(column, justify="left" if column == "database" else "right")
     with tempfile.TemporaryDirectory() as folder, _postgresql(Path(folder)) as server:
-        for name, url in (("SQLite", f"sqlite:///{folder}/%d.db"), ("PostgreSQL", server)):
+        for name, url in (("SQLite", f"sqlite:///{folder}/LEVEL.db"), ("PostgreSQL", server)):
             with ExitStack() as stack:
                 pools = {level: stack.enter_context(_pool(url, level, Path(folder))) for level in _LEVELS}
                 milliseconds = _measure(pools)
@@ -59,7 +59,7 @@ def _measure(pools: dict[int, Pool]) -> dict[int, float]:
 
 @contextmanager
 def _postgresql(folder: Path) -> Iterator[str]:
-    """Run a server; yield the URL of a database of it, with %d in its name."""
+    """Run a server; yield the URL of a database of it, with LEVEL in its name."""
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
     server = get_server(folder / "postgresql", cleanup_mode="delete")
     url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
@@ -68,14 +68,14 @@ def _postgresql(folder: Path) -> Iterator[str]:
         for level in _LEVELS:
             connection.execute(text(f"CREATE DATABASE pool{level}"))
     engine.dispose()
-    yield url.set(database="pool%d").render_as_string(hide_password=False)
+    yield url.set(database="poolLEVEL").render_as_string(hide_password=False)
     server.cleanup()
 
 
 @contextmanager
 def _pool(url: str, level: int, folder: Path) -> Iterator[Pool]:
     """Make a pool with so many ready rows; a pop does not look at files, so there are none."""
-    url = url.replace("%d", str(level))
+    url = url.replace("LEVEL", str(level))
     environment = os.environ | {"CAPTCHA_DATABASE_URL": url}
     subprocess.run([sys.executable, "-m", "alembic", "upgrade", "head"], cwd=_ROOT, env=environment, check=True)
     engine = database.connect(url)
