@@ -37,6 +37,18 @@ class UnknownCaptchaError(GantchaError):
     """There is no captcha with this id."""
 
 
+class SpeechError(GantchaError):
+    """A code could not be spoken."""
+
+
+class UnknownTokenError(GantchaError):
+    """There is no such token."""
+
+
+class SpentTokenError(GantchaError):
+    """The token has been used, or is too old."""
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """End the program with a single line on stderr and exit code 1 when a `GantchaError` gets this far."""

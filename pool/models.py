@@ -79,6 +79,17 @@ _TAKEN = text(f"state <> '{State.READY}'")
 Index("captcha_ready", captcha.c.created_at, postgresql_where=_READY, sqlite_where=_READY)
 Index("captcha_taken", captcha.c.state, captcha.c.expires_at, postgresql_where=_TAKEN, sqlite_where=_TAKEN)
 
+token = Table(
+    "token",
+    metadata,
+    Column("digest", String(64), primary_key=True),  # sha256: who reads the database can redeem nothing
+    Column("hostname", String(253), nullable=False),
+    Column("solved_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+    Column("redeemed_at", UtcDateTime),
+    Column("idempotency_key", String(36)),  # of the call that redeemed it
+)
+
 fill = Table(
     "fill",
     metadata,

@@ -1,13 +1,13 @@
-"""The pool's verbs: add, pop, give_back, verify, shown_until, level, demand."""
+"""The pool's verbs: add, pop, give_back, verify, look_up, level, demand."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from secrets import compare_digest
 from typing import Any, NamedTuple, Self
 
 from sqlalchemy import Engine, case, func, insert, literal, select, update
 
-from pool import database
+from pool import database, tokens
+from pool.answers import is_right
 from pool.errors import AddingStoppedError, DatabaseError, StorageError, UnknownCaptchaError
 from pool.files import FileStore, new_id
 from pool.models import State, captcha, identity
@@ -37,6 +37,24 @@ class Issued(NamedTuple):
     expires_at: datetime
 
 
+class Verdict(NamedTuple):
+    """What came of a try."""
+
+    state: State | None
+    """SOLVED, FAILED or EXPIRED; None for an id that is unknown, answered before, or popped with its code"""
+    token: str | None = None
+    """of a captcha that was solved"""
+
+
+class Shown(NamedTuple):
+    """What a picture shows."""
+
+    code: str | None
+    """None for an upload without a code"""
+    expires_at: datetime | None
+    """None where that is not limited yet"""
+
+
 class Pool:
     """Ready captchas in a database and a folder of files; safe to share between threads."""
 
@@ -60,9 +78,7 @@ class Pool:
             DatabaseError: the database does not answer.
         """
         if not self._files_checked:
-            with database.transaction(self.engine, **database.READ_ONLY) as connection:
-                pool_id = connection.execute(select(identity.c.pool_id)).scalar_one()
-            self.files.belong_to(pool_id)
+            self.files.belong_to(self.secret())
             self._files_checked = True
 
     def add(self, drawn: Iterable[Drawn]) -> list[str]:
@@ -161,11 +177,10 @@ class Pool:
         with database.transaction(self.engine) as connection:
             connection.execute(update(captcha).where(*given_back).values(state=State.READY, **untaken))
 
-    def verify(self, file_id: str, answer: str) -> State | None:
-        """Take the one try that a redeemable captcha allows, right or wrong.
+    def verify(self, file_id: str, answer: str, hostname: str = "") -> Verdict:
+        """Take the one try that a redeemable captcha allows, right or wrong: it is burnt before it is compared.
 
-        Return SOLVED, FAILED or EXPIRED, or None when there is nothing to try: an id that is unknown, answered before,
-        or popped with its code.
+        `hostname` is that of the page it was shown on, for whoever redeems the token.
 
         Raises:
             DatabaseError: the database does not answer.
@@ -180,27 +195,31 @@ class Pool:
         with database.transaction(self.engine) as connection:
             row = connection.execute(burn).first()
             if row is None:
-                return None
-            if row.state == State.EXPIRED:
-                return State.EXPIRED
-            if not compare_digest(row.code.encode(), answer.strip().lower().encode()):
-                return State.FAILED
+                return Verdict(None)
+            if row.state == State.EXPIRED or not is_right(answer, row.code):
+                return Verdict(State(row.state))
             connection.execute(update(captcha).where(captcha.c.id == file_id).values(state=State.SOLVED))
-            return State.SOLVED
+            return Verdict(State.SOLVED, tokens.issue(connection, hostname))
 
-    def shown_until(self, file_id: str) -> datetime | None:
-        """Say until when a picture may be shown; None where that is not limited yet.
+    def look_up(self, file_id: str) -> Shown:
+        """Say what a picture shows and until when it may be shown.
 
         Raises:
             UnknownCaptchaError: there is no such captcha.
             DatabaseError: the database does not answer.
         """
+        columns = [captcha.c[name] for name in Shown._fields]
         with database.transaction(self.engine, **database.READ_ONLY) as connection:
-            row = connection.execute(select(captcha.c.expires_at).where(captcha.c.id == file_id)).first()
+            row = connection.execute(select(*columns).where(captcha.c.id == file_id)).first()
         if row is None:
             raise UnknownCaptchaError("there is no captcha with this id")
-        expires_at: datetime | None = row.expires_at
-        return expires_at
+        return Shown(*row)
+
+    def secret(self) -> str:
+        """Give the pool's own id, which never leaves its hosts. Raises DatabaseError as all do."""
+        with database.transaction(self.engine, **database.READ_ONLY) as connection:
+            pool_id: str = connection.execute(select(identity.c.pool_id)).scalar_one()
+        return pool_id
 
     def level(self) -> int:
         """Count the ready captchas. Raises DatabaseError when the database does not answer."""

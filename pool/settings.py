@@ -4,11 +4,12 @@ import os
 import re
 import string
 from difflib import get_close_matches
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, HttpUrl, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
@@ -40,9 +41,34 @@ def _check_database_url(value: str) -> str:
     return value
 
 
-def _check_api_key(value: SecretStr) -> SecretStr:
+def _check_key(value: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[!-~]{16,}", value.get_secret_value()):
         raise ValueError("must be 16 or more characters of ASCII without spaces")
+    return value
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _check_networks(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        try:
+            ip_network(value)
+        except ValueError as error:
+            raise ValueError("must be addresses and networks like 10.0.0.5,192.168.0.0/24") from error
+    return values
+
+
+def _check_origins(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(re.fullmatch(r"\*|https?://[^/\s]+", value) for value in values):
+        raise ValueError("must be * or origins like https://www.example.com,https://shop.example.com")
+    return values
+
+
+def _check_limit(value: str) -> str:
+    if not all(re.fullmatch(r"[1-9]\d*/(second|minute|hour|day)", limit) for limit in value.split(";")):
+        raise ValueError("must look like 60/minute or 30/minute;300/hour")
     return value
 
 
@@ -50,6 +76,10 @@ def _check_public_url(value: HttpUrl) -> HttpUrl:
     if value.query or value.fragment:
         raise ValueError("must end with its path, without ? or #")
     return value
+
+
+Key = Annotated[SecretStr, AfterValidator(_check_key)]
+_Parts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
@@ -60,13 +90,20 @@ class Settings(BaseSettings):
     database_url: Annotated[str, AfterValidator(_check_database_url)] = "sqlite:///var/pool.db"
     files_dir: Path = Path("var/files")
     checkpoints_dir: Path = DEFAULT_CHECKPOINTS_DIR
-    api_key: Annotated[SecretStr, AfterValidator(_check_api_key)] | None = None
+    api_key: Key | None = None
+    site_secret: Key | None = None
+    keys_file: Path | None = None
     public_url: Annotated[HttpUrl, AfterValidator(_check_public_url)] | None = None
+    trusted_proxies: Annotated[_Parts, AfterValidator(_check_networks)] = ()
+    cors_origins: Annotated[_Parts, AfterValidator(_check_origins)] = ()
+    issue_limit: Annotated[str, AfterValidator(_check_limit)] = "60/minute"
+    answer_limit: Annotated[str, AfterValidator(_check_limit)] = "30/minute"
     alphabet: Annotated[str, AfterValidator(_check_alphabet)] = "".join(c for c in CHARACTERS if c not in CONFUSABLE)
     difficulty: Difficulty = "standard"
     theme: Literal["light", "dark"] = "light"
     pixel_ratio: int = Field(default=1, ge=1, le=2)
     length: int = Field(default=6, ge=4, le=8)
+    audio: bool = True
     ttl_seconds: int = Field(default=600, ge=1, le=_DAY)
     keep_seconds: int = Field(default=600, ge=0, le=_DAY)
     low_water: int = Field(default=1000, ge=0)

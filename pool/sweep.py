@@ -11,7 +11,7 @@ from pool import database
 from pool.errors import one_line_errors
 from pool.files import BUCKETS
 from pool.lease import SWEEPING, only_one
-from pool.models import State, captcha, fill
+from pool.models import State, captcha, fill, token
 from pool.pool import IS_TAKEN, Pool
 from pool.settings import load_settings
 
@@ -25,6 +25,8 @@ _ANSWERED = (State.SOLVED, State.FAILED, State.EXPIRED)
 class Swept(NamedTuple):
     """What a sweep did."""
 
+    expired: int
+    """captchas that were not answered in time"""
     purged: int
     """rows, with their files"""
     strays: int
@@ -34,6 +36,7 @@ class Swept(NamedTuple):
 class _Purged(NamedTuple):
     expired: int
     purged: int
+    tokens: int
 
 
 class Sweep:
@@ -53,29 +56,29 @@ class Sweep:
         """
         with only_one(self._pool.engine, SWEEPING) as lease:
             if not lease:
-                return Swept(0, 0)
+                return Swept(0, 0, 0)
             buckets = [next(self._buckets) for _ in range(_BUCKETS_A_TICK)]
-            purged = 0
+            expired = purged = 0
             for _ in range(_ROUNDS_A_TICK):
                 done = self._purge()
-                purged += done.purged
+                expired, purged = expired + done.expired, purged + done.purged
                 if not any(done):
                     break
-            return Swept(purged, sum(map(self._remove_strays, buckets)))
+            return Swept(expired, purged, sum(map(self._remove_strays, buckets)))
 
     def all(self) -> Swept | None:
         """Do all there is to do; None if another process is at it. Raises as `tick` does."""
         with only_one(self._pool.engine, SWEEPING) as lease:
             if not lease:
                 return None
-            purged = strays = 0
+            expired = purged = strays = 0
             while any(done := self._purge()):
-                purged += done.purged
+                expired, purged = expired + done.expired, purged + done.purged
                 lease.renew()
             for bucket in BUCKETS:
                 strays += self._remove_strays(bucket)
                 lease.renew()
-            return Swept(purged, strays)
+            return Swept(expired, purged, strays)
 
     def _purge(self) -> "_Purged":
         """Mark what has expired, and delete what has been so for long enough: rows first, files after."""
@@ -93,7 +96,11 @@ class Sweep:
             .limit(_ROWS)
             .with_for_update(skip_locked=True)
         )
+        stale_tokens = select(token.c.digest).where(token.c.expires_at <= now - self._keep).limit(_ROWS)
         with database.transaction(self._pool.engine) as connection:
+            tokens = connection.execute(
+                delete(token).where(token.c.digest.in_(stale_tokens.scalar_subquery()))
+            ).rowcount
             expired = connection.execute(
                 update(captcha).where(captcha.c.id.in_(lapsed.scalar_subquery())).values(state=State.EXPIRED)
             ).rowcount
@@ -102,7 +109,7 @@ class Sweep:
             newest = select(func.max(fill.c.id)).scalar_subquery()
             connection.execute(delete(fill).where(fill.c.id <= newest - _FILLS))
         self._pool.files.remove(ids)
-        return _Purged(expired, len(ids))
+        return _Purged(expired, len(ids), tokens)
 
     def _remove_strays(self, bucket: str) -> int:
         files = self._pool.files

@@ -1,5 +1,8 @@
 """Start the server: `python -m server`."""
 
+import os
+from contextlib import ExitStack
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -7,6 +10,7 @@ import uvicorn
 
 from pool.errors import one_line_errors
 from pool.settings import load_settings
+from server import logs
 
 _GRACE_SECONDS = 5
 
@@ -25,9 +29,21 @@ def main(
     """
     with one_line_errors():
         load_settings()
-    uvicorn.run(
-        "server.app:application", host=host, port=port, workers=workers, timeout_graceful_shutdown=_GRACE_SECONDS
-    )
+    logs.configure()
+    with ExitStack() as stack:
+        if workers > 1:  # whichever worker is asked for metrics gives those of all
+            folder = stack.enter_context(TemporaryDirectory(prefix="gantcha-metrics-"))
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        uvicorn.run(
+            "server.app:application",
+            host=host,
+            port=port,
+            workers=workers,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+            log_config=None,  # `server.logs` has its own
+            proxy_headers=False,  # CAPTCHA_TRUSTED_PROXIES says whose are believed
+            server_header=False,
+        )
 
 
 if __name__ == "__main__":

@@ -1,37 +1,39 @@
 """Who may call the routes that give codes away."""
 
-import secrets
 from ipaddress import ip_address
 from typing import Annotated
 
-from fastapi import Depends, HTTPException, Request, status
+import structlog
+from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from server.refusals import NO_KEY, NOT_LOCAL
+
 _FORWARDING_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
-_bearer = HTTPBearer(auto_error=False, description="The value of CAPTCHA_API_KEY")
+_bearer = HTTPBearer(auto_error=False, description="CAPTCHA_API_KEY, or one of the API keys of CAPTCHA_KEYS_FILE")
 
 
-async def require_trusted_caller(
+async def is_trusted_caller(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> None:
-    """Let pass the API key's bearer or, while no key is set, callers on this machine.
+) -> bool:
+    """Tell the bearer of an API key or, while there is none, callers on this machine."""
+    keys = request.app.state.keys
+    if not keys.guards_api:
+        return _comes_from_this_machine(request)
+    name = keys.api_key_name(credentials.credentials) if credentials else None
+    if name:
+        structlog.contextvars.bind_contextvars(key=name)
+    return name is not None
+
+
+async def require_trusted_caller(request: Request, is_trusted: Annotated[bool, Depends(is_trusted_caller)]) -> None:
+    """Let pass trusted callers only.
 
     Raises:
-        HTTPException: 401 for a missing or wrong key, 403 for another machine.
+        HTTPException: 401 for a missing or wrong key, 403 for another machine while there is no key.
     """
-    api_key = request.app.state.settings.api_key
-    if api_key is not None:
-        given = credentials.credentials if credentials else ""
-        if not secrets.compare_digest(given.encode(), api_key.get_secret_value().encode()):
-            raise HTTPException(
-                status.HTTP_401_UNAUTHORIZED,
-                "This route needs the header `Authorization: Bearer <API key>`.",
-                {"WWW-Authenticate": "Bearer"},
-            )
-    elif not _comes_from_this_machine(request):
-        raise HTTPException(
-            status.HTTP_403_FORBIDDEN, "This route answers only this machine until the server has a CAPTCHA_API_KEY."
-        )
+    if not is_trusted:
+        raise (NO_KEY if request.app.state.keys.guards_api else NOT_LOCAL).error()
 
 
 def _comes_from_this_machine(request: Request) -> bool:

@@ -4,21 +4,28 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request, status
+from fastapi import FastAPI, Request
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware.cors import CORSMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from pool.errors import DatabaseError, StorageError, one_line_errors
+from pool.errors import DatabaseError, SpeechError, StorageError, one_line_errors
 from pool.pool import Pool
 from pool.settings import Settings, load_settings
+from server import challenges, logs, operations, routes, site, speech
 from server.block import Block
+from server.keys import Keys
+from server.limits import Limits
+from server.metrics import PoolCollector
+from server.observe import Observe
 from server.refill import Refill
-from server.routes import router, unavailable
+from server.refusals import INVALID, OUT_OF_REACH
 from server.uploads import BodyLimit
 
-log = logging.getLogger("uvicorn.error")
+log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -26,44 +33,71 @@ def create_app(settings: Settings) -> FastAPI:
 
     Raises:
         StorageError: a folder of the pool can't be made or written.
+        SettingsError: the file of keys can't be read.
     """
     pool = Pool.open(settings)
     refill = Refill(settings, pool)
-
     block = Block(pool, refill.count_pop, redeemable=False)
+    challenge_block = Block(pool, refill.count_pop, redeemable=True)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         refill.start()
         block.open()
+        challenge_block.open()
         yield
         try:
             await block.close()
+            await challenge_block.close()
         finally:
             await run_in_threadpool(refill.stop)
             pool.engine.dispose()
 
     app = FastAPI(title="Gantcha", summary="Captchas drawn by neural networks, ready in a pool", lifespan=lifespan)
-    app.state.settings, app.state.pool, app.state.refill, app.state.block = settings, pool, refill, block
-    app.add_middleware(BodyLimit)
-    app.include_router(router)
-    app.add_exception_handler(RequestValidationError, _refuse_invalid)  # type: ignore[arg-type] # typed for any error
-    app.add_exception_handler(DatabaseError, _refuse_unavailable)
-    app.add_exception_handler(StorageError, _refuse_unavailable)
+    state = app.state
+    state.settings, state.pool, state.refill = settings, pool, refill
+    state.block, state.challenge_block = block, challenge_block
+    state.keys, state.limits = Keys(settings), Limits(settings)
+    state.pool_metrics = PoolCollector(pool, lambda: refill.marks)
+    state.speaks = settings.audio and speech.is_installed()
+    state.looked_at = 0.0
+    for router in (routes.router, challenges.router, operations.router, site.router, routes.pictures):
+        app.include_router(router)
+    _wrap(app, settings)
     return app
+
+
+def _wrap(app: FastAPI, settings: Settings) -> None:
+    """Add what every request passes, the innermost first."""
+    app.add_middleware(BodyLimit)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["content-type"],
+            expose_headers=["Retry-After"],
+        )
+    app.add_middleware(Observe)
+    if settings.trusted_proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
+    app.add_exception_handler(RequestValidationError, _refuse_invalid)  # type: ignore[arg-type] # typed for any error
+    for error in (DatabaseError, StorageError, SpeechError):
+        app.add_exception_handler(error, _refuse_unavailable)
 
 
 async def _refuse_invalid(_request: Request, error: RequestValidationError) -> Response:
     first = error.errors()[0]
-    reason = f"{first['loc'][-1]}: {first['msg']}."
-    return JSONResponse({"detail": reason}, status.HTTP_422_UNPROCESSABLE_CONTENT)
+    return JSONResponse({"detail": f"{first['loc'][-1]}: {first['msg']}."}, INVALID.status)
 
 
 async def _refuse_unavailable(request: Request, error: Exception) -> Response:
     # The text names hosts and paths: it is for the log and not for the caller.
     log.error("%s", error)
-    return await http_exception_handler(request, unavailable("The captcha store is out of reach at the moment."))
+    return await http_exception_handler(request, OUT_OF_REACH.error())
 
 
 with one_line_errors():
-    application = create_app(load_settings())
+    _settings = load_settings()
+    logs.configure()
+    application = create_app(_settings)

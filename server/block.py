@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pool.errors import DatabaseError
 from pool.pool import Issued, Pool
 
-log = logging.getLogger("uvicorn.error.block")
+log = logging.getLogger(__name__)
 LARGEST = 512
 _SMALLEST = 4
 _HOLD = timedelta(seconds=30)  # what nobody asked for by then goes back to the pool
@@ -23,8 +23,8 @@ class Block:
     """Captchas that this process has popped and nobody has seen yet; lives in one event loop.
 
     It is topped up in the background when half of it is left. It doubles while it is used up fast and halves while it
-    is not, so that a busy server seldom asks the database and an idle one holds little. A killed server wastes what it
-    holds: one block at the most.
+    is not, so that a busy server seldom asks the database, and one that nobody asks soon holds nothing. A killed server
+    wastes what it holds: one block at the most.
     """
 
     def __init__(self, pool: Pool, on_pop: Callable[[int], None], *, redeemable: bool) -> None:
@@ -36,6 +36,7 @@ class Block:
         self._hold = min(_HOLD, pool.ttl / 4)
         self._pop_task: asyncio.Task[int] | None = None
         self._popped_at = self._retry_at = datetime.now(UTC)
+        self._idle_at = self._popped_at
         self._freshening: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -43,7 +44,7 @@ class Block:
         return len(self._held)
 
     def open(self) -> None:
-        """Take a first few, and go on exchanging what gets stale."""
+        """Exchange what gets stale from now on."""
         self._freshening = asyncio.create_task(self._keep_fresh())
 
     async def close(self) -> None:
@@ -63,6 +64,7 @@ class Block:
         Raises:
             DatabaseError: none is held and the database does not answer.
         """
+        self._idle_at = datetime.now(UTC) + self._hold
         self._set_stale_aside()
         while not self._held:
             # Shielded, for others wait for the same pop.
@@ -101,7 +103,7 @@ class Block:
     async def _keep_fresh(self) -> None:
         while True:
             self._set_stale_aside()
-            if not self._held:
+            if not self._held and datetime.now(UTC) < self._idle_at:
                 with suppress(DatabaseError):  # logged already
                     await asyncio.shield(self._pop_task_under_way())  # which a stop must not cut short
             await self._give_back()

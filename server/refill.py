@@ -16,8 +16,9 @@ from pool.marks import Marks, marks
 from pool.pool import Pool
 from pool.settings import Settings
 from pool.sweep import Sweep
+from server.metrics import LAPSED, REFILLS
 
-log = logging.getLogger("uvicorn.error.refill")
+log = logging.getLogger(__name__)
 _NICENESS = 10
 _EARLY_LOOK_SECONDS = 1
 _LONGEST_WAIT_SECONDS = 600
@@ -50,8 +51,6 @@ class Refill:
 
     def start(self) -> None:
         """Look at the level, unless the target is 0, and sweep: now and every REFILL_SECONDS."""
-        # That a look is skipped while a fill goes on is no news.
-        logging.getLogger("apscheduler").setLevel(logging.ERROR)
         seconds = self._settings.refill_seconds
         jobs = {self._tidy: min(seconds, _SWEEP_SECONDS)} | ({self._look: seconds} if self._settings.target else {})
         for job, every in jobs.items():
@@ -79,7 +78,7 @@ class Refill:
 
     def _tidy(self) -> None:
         try:
-            self._sweep.tick()
+            LAPSED.inc(self._sweep.tick().expired)
         except GantchaError as error:
             log.error("sweep failed: %s", error)
 
@@ -97,7 +96,9 @@ class Refill:
             self.marks = marks(self._settings, self._pool.demand())
             is_due = self._expected_level < self.marks.low_water and time.monotonic() >= self._no_fill_before
             if is_due and not is_taken(self._pool.engine, FILLING):
-                self._note(self._fill())
+                error = self._fill()
+                REFILLS.labels("error" if error else "ok").inc()
+                self._note(error)
                 self._expected_level = self._pool.level()
             self._look_error = None
         except GantchaError as error:

@@ -1,27 +1,24 @@
-"""What the routes answer, as JSON."""
+"""What the routes take and answer, as JSON."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-_EXAMPLE_ID = "5f0c2b7d9e1a4c3f8b6d7e2a1c9f4b30"
-_EXAMPLE_URL = f"http://127.0.0.1:8000/{_EXAMPLE_ID}"
+_ID = "5f0c2b7d9e1a4c3f8b6d7e2a1c9f4b30"
+_URL = f"http://127.0.0.1:8000/{_ID}"
+_TOKEN = "Zq3v1mXo7Y0a9sLr5bWc2dKe8fTg4hUj6iNkPlQmRno"  # noqa: S105 - an example
+_LONGEST_ANSWER = 64
+
+
+def _example(**values: JsonValue) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"example": values})
 
 
 class Generated(BaseModel):
     """A captcha with its code, for a back end that compares the answer itself."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "code": "7k2h9m",
-                "fileURL": _EXAMPLE_URL,
-                "id": _EXAMPLE_ID,
-                "expires_at": "2030-01-01T12:10:00Z",
-            }
-        }
-    )
+    model_config = _example(code="7k2h9m", fileURL=_URL, id=_ID, expires_at="2030-01-01T12:10:00Z")
 
     code: str
     fileURL: str  # noqa: N815 - the name the API has had since its first version
@@ -29,10 +26,90 @@ class Generated(BaseModel):
     expires_at: datetime
 
 
+class Challenge(BaseModel):
+    """A captcha whose code stays with the server."""
+
+    model_config = _example(id=_ID, fileURL=_URL, audioURL=f"{_URL}.wav", expires_at="2030-01-01T12:10:00Z")
+
+    id: str
+    fileURL: str  # noqa: N815 - as above
+    audioURL: str | None  # noqa: N815 - as above
+    """the code spoken; null where the server can't speak"""
+    expires_at: datetime
+
+
+class Answer(BaseModel):
+    """The one try that a challenge allows."""
+
+    model_config = _example(id=_ID, answer="7k2h9m")
+
+    id: Annotated[str, Field(max_length=_LONGEST_ANSWER)]
+    answer: Annotated[str, Field(max_length=_LONGEST_ANSWER)]
+
+
+class Verified(BaseModel):
+    """What came of the try."""
+
+    model_config = _example(success=True, token=_TOKEN, reason=None)
+
+    success: bool
+    token: str | None = None
+    """for the form's back end, which redeems it once, within 300 seconds"""
+    reason: Literal["wrong", "expired"] | None = None
+    """`expired` also for a challenge that was answered before, or never was"""
+
+
+class SiteverifyRequest(BaseModel):
+    """What a form's back end asks, as form or JSON; fields of other products are let pass."""
+
+    model_config = _example(secret="a-secret-of-sixteen-or-more", response=_TOKEN)  # noqa: S106 - an example
+
+    secret: str = ""
+    response: str = ""
+    remoteip: str | None = None
+    """taken for compatibility; a visitor's address may change between the answer and the form"""
+    idempotency_key: str | None = None
+    """a UUID: asked again with the same one, a token counts as redeemed once"""
+
+
+ErrorCode = Literal[
+    "missing-input-secret",
+    "invalid-input-secret",
+    "missing-input-response",
+    "invalid-input-response",
+    "bad-request",
+    "timeout-or-duplicate",
+    "internal-error",
+]
+
+
+class Siteverified(BaseModel):
+    """Whether the visitor solved a challenge; the answer that reCAPTCHA, hCaptcha and Turnstile give."""
+
+    model_config = ConfigDict(
+        populate_by_name=True,
+        json_schema_extra={
+            "example": {
+                "success": True,
+                "challenge_ts": "2030-01-01T12:00:00Z",
+                "hostname": "www.example.com",
+                "error-codes": [],
+            }
+        },
+    )
+
+    success: bool
+    challenge_ts: str | None = None
+    """when it was solved, UTC, to the second"""
+    hostname: str | None = None
+    """of the page it was solved on, as the browser told"""
+    error_codes: Annotated[list[ErrorCode], Field(alias="error-codes")] = []
+
+
 class Loaded(BaseModel):
     """Where an uploaded picture is served."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"fileURL": _EXAMPLE_URL, "id": _EXAMPLE_ID}})
+    model_config = _example(fileURL=_URL, id=_ID)
 
     fileURL: str  # noqa: N815 - as above
     id: str
@@ -53,24 +130,17 @@ class Healthy(BaseModel):
 class Readiness(BaseModel):
     """Whether captchas can be handed out."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "ready": True,
-                "problems": [],
-                "level": 1893,
-                "low_water": 1000,
-                "target": 2000,
-                "refill_error": None,
-            }
-        }
+    model_config = _example(
+        ready=True, problems=[], level=1893, low_water=1000, target=2000, refill_error=None, keys_error=None
     )
 
     ready: bool
     problems: list[str]
     level: int | None
-    """Ready captchas; None when the database does not say."""
+    """ready captchas; null when the database does not say"""
     low_water: int
     target: int
     refill_error: str | None
-    """Why the last refill failed; None when it did not."""
+    """why the last refill failed; null when it did not"""
+    keys_error: str | None
+    """why the keys file was not read again; null when it was"""

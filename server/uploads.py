@@ -1,47 +1,59 @@
-"""Uploads: bounded in bytes before they are read, and in pixels before they are decoded."""
+"""Request bodies: bounded in bytes and in time before they are read, pictures in pixels before they are decoded."""
 
+import asyncio
 import io
 import struct
+import threading
 
-from fastapi import HTTPException, status
 from PIL import Image, UnidentifiedImageError
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from server.refusals import NO_PNG, TOO_LARGE, TOO_MANY_PIXELS, TOO_SLOW
+
 MAX_FILE_BYTES = 1024 * 1024
 _MAX_BODY_BYTES = MAX_FILE_BYTES + 16 * 1024  # the multipart frame and the other fields
+_MAX_BODY_SECONDS = 20
 _MAX_SIDE = 2048
-_TOO_LARGE = "The upload is larger than 1 MiB."
-_TOO_MANY_PIXELS = f"The picture is more than {_MAX_SIDE} pixels wide or high."
+_decoders = threading.Semaphore(2)  # each may need some 50 MB, so they wait for one another
 
 
 class BodyLimit:
-    """ASGI middleware that answers 413 as soon as a body is known to be too long, whoever sends it and however."""
+    """ASGI middleware that answers 413 or 408 as soon as a body is known to be too long or too slow."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on with a `receive` that counts."""
+        """Pass the request on with a `receive` that counts and looks at the clock."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         declared = Headers(scope=scope).get("content-length", "")
         if declared.isdecimal() and int(declared) > _MAX_BODY_BYTES:
-            await JSONResponse({"detail": _TOO_LARGE}, status.HTTP_413_CONTENT_TOO_LARGE)(scope, receive, send)
+            refusal = JSONResponse({"detail": TOO_LARGE.detail}, TOO_LARGE.status, TOO_LARGE.headers)
+            await refusal(scope, receive, send)
             return
-        received = 0
+        received, is_whole = 0, False
+        deadline = asyncio.get_running_loop().time() + _MAX_BODY_SECONDS
 
-        async def counting_receive() -> Message:
-            nonlocal received
-            message = await receive()
+        async def guarded_receive() -> Message:
+            nonlocal received, is_whole
+            if is_whole:
+                return await receive()  # for the end of the connection, however long that takes
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError as error:
+                raise TOO_SLOW.error() from error
             received += len(message.get("body", b""))
+            is_whole = not message.get("more_body", False)
             if received > _MAX_BODY_BYTES:
-                raise HTTPException(status.HTTP_413_CONTENT_TOO_LARGE, _TOO_LARGE)
+                raise TOO_LARGE.error()
             return message
 
-        await self.app(scope, counting_receive, send)
+        await self.app(scope, guarded_receive, send)
 
 
 def clean_png(content: bytes) -> bytes:
@@ -51,18 +63,23 @@ def clean_png(content: bytes) -> bytes:
         HTTPException: 413 over 1 MiB or 2048 pixels a side, 415 when the content is not a sound PNG.
     """
     if len(content) > MAX_FILE_BYTES:
-        raise HTTPException(status.HTTP_413_CONTENT_TOO_LARGE, _TOO_LARGE)
+        raise TOO_LARGE.error()
+    with _decoders:
+        return _clean(content)
+
+
+def _clean(content: bytes) -> bytes:
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             if max(image.size) > _MAX_SIDE:
-                raise HTTPException(status.HTTP_413_CONTENT_TOO_LARGE, _TOO_MANY_PIXELS)
+                raise TOO_MANY_PIXELS.error()
             image.load()
             mode = "RGBA" if image.has_transparency_data else "RGB" if image.mode == "P" else image.mode
             pixels = image.convert(mode)
     except Image.DecompressionBombError as error:
-        raise HTTPException(status.HTTP_413_CONTENT_TOO_LARGE, _TOO_MANY_PIXELS) from error
+        raise TOO_MANY_PIXELS.error() from error
     except (UnidentifiedImageError, OSError, EOFError, SyntaxError, ValueError, IndexError, struct.error) as error:
-        raise HTTPException(status.HTTP_415_UNSUPPORTED_MEDIA_TYPE, "The file is not a sound PNG.") from error
+        raise NO_PNG.error() from error
     encoded = io.BytesIO()
     pixels.info.clear()  # the encoder would take profiles and the like from here
     pixels.save(encoded, "PNG")

@@ -43,7 +43,7 @@ def test_pop_sets_the_time_to_live_from_the_moment_of_issue(pool: Pool) -> None:
     before = datetime.now(UTC)
     (issued,) = pool.pop()
     assert before + timedelta(minutes=10) <= issued.expires_at <= datetime.now(UTC) + timedelta(minutes=10)
-    assert pool.shown_until(issued.id) == issued.expires_at
+    assert pool.look_up(issued.id).expires_at == issued.expires_at
 
 
 def test_level_counts_what_is_ready(pool: Pool) -> None:
@@ -54,7 +54,7 @@ def test_level_counts_what_is_ready(pool: Pool) -> None:
 
 def test_a_picture_without_a_code_is_shown_but_never_popped(pool: Pool) -> None:
     (file_id,) = pool.add([Drawn(None, a_png())])
-    until = pool.shown_until(file_id)
+    until = pool.look_up(file_id).expires_at
     assert until is not None and until > datetime.now(UTC)
     assert pool.pop() == []
 
@@ -65,7 +65,7 @@ def test_what_is_given_back_is_popped_again(pool: Pool) -> None:
     pool.give_back([first.id])
     assert pool.level() == 2
     assert {issued.id for issued in pool.pop(3)} == {first.id, *row_ids(pool)} - {second.id}
-    assert pool.verify(first.id, first.code) is None  # the second time it was popped with its code
+    assert pool.verify(first.id, first.code).state is None  # the second time it was popped with its code
     pool.give_back([second.id, new_id()])
     assert pool.level() == 1
 
@@ -73,23 +73,23 @@ def test_what_is_given_back_is_popped_again(pool: Pool) -> None:
 def test_a_challenge_can_be_tried_once(pool: Pool) -> None:
     pool.add(drawn(3))
     right, wrong, late = pool.pop(3, redeemable=True)
-    assert pool.verify(right.id, f" {right.code.upper()} ") is State.SOLVED
-    assert pool.verify(wrong.id, right.code) is State.FAILED
+    assert pool.verify(right.id, f" {right.code.upper()} ").state is State.SOLVED
+    assert pool.verify(wrong.id, right.code).state is State.FAILED
     for burnt in (right, wrong):
-        assert pool.verify(burnt.id, burnt.code) is None
+        assert pool.verify(burnt.id, burnt.code).state is None
     with database.transaction(pool.engine) as connection:
         connection.execute(update(captcha).values(expires_at=datetime.now(UTC)))
-    assert pool.verify(late.id, late.code) is State.EXPIRED
-    assert pool.verify(late.id, late.code) is None
-    assert pool.verify(new_id(), "000000") is None
+    assert pool.verify(late.id, late.code).state is State.EXPIRED
+    assert pool.verify(late.id, late.code).state is None
+    assert pool.verify(new_id(), "000000").state is None
 
 
 def test_what_was_popped_with_its_code_is_never_redeemed(pool: Pool) -> None:
     pool.add(drawn(2))
     (issued,) = pool.pop()
-    assert pool.verify(issued.id, issued.code) is None
+    assert pool.verify(issued.id, issued.code).state is None
     (ready,) = row_ids(pool) - {issued.id}
-    assert pool.verify(ready, "000001") is None
+    assert pool.verify(ready, "000001").state is None
 
 
 def test_demand_counts_the_last_minute(pool: Pool) -> None:
@@ -151,7 +151,7 @@ def test_expiry_does_not_depend_on_time_zones(
     elsewhere = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env=environment(settings), capture_output=True, text=True, check=True
     )
-    until = pool.shown_until(elsewhere.stdout.strip())
+    until = pool.look_up(elsewhere.stdout.strip()).expires_at
     assert until is not None
     assert timedelta(minutes=9) < until - datetime.now(UTC) <= timedelta(minutes=10)
     assert "0 expired captchas" in run("pool.sweep", **settings).stdout
@@ -160,7 +160,7 @@ def test_expiry_does_not_depend_on_time_zones(
 
 def test_an_unknown_id_is_said_to_be_unknown(pool: Pool) -> None:
     with pytest.raises(UnknownCaptchaError):
-        pool.shown_until(new_id())
+        pool.look_up(new_id())
 
 
 def test_a_failed_write_keeps_what_was_written_before(pool: Pool) -> None:

@@ -78,7 +78,7 @@ class PoolMachine(RuleBasedStateMachine):
     def verify(self, data: st.DataObject, knows: bool) -> None:
         file_id = data.draw(st.sampled_from(sorted(self.states)))
         challenge = self.challenges.get(file_id)
-        verdict = self.pool.verify(file_id, challenge.code if challenge and knows else "nothing")
+        verdict = self.pool.verify(file_id, challenge.code if challenge and knows else "nothing").state
         if challenge is None or self.states[file_id] is not State.ISSUED:
             assert verdict is None
             return

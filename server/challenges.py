@@ -1,0 +1,150 @@
+"""For sites: a challenge whose code stays here, the one try at it, and what its token is worth."""
+
+import json
+import re
+from contextlib import suppress
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID
+
+import structlog
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from pool import tokens
+from pool.errors import DatabaseError, SpentTokenError, UnknownTokenError
+from pool.files import ID
+from pool.models import State
+from pool.pool import Verdict
+from server import metrics
+from server.limits import limit_answering, limit_issuing
+from server.refusals import EMPTY, INVALID, LIMITED, OUT_OF_REACH, TOO_LARGE, TOO_SLOW, documented
+from server.routes import file_url
+from server.schemas import Answer, Challenge, ErrorCode, Siteverified, SiteverifyRequest, Verified
+
+log = structlog.get_logger("gantcha.challenges")
+router = APIRouter(tags=["challenges"])
+_NO_STORE = {"Cache-Control": "no-store"}
+_HOSTNAME = re.compile(r"[A-Za-z0-9._:-]{1,253}")
+
+
+@router.get("/challenge", dependencies=[Depends(limit_issuing)], responses=documented(LIMITED, EMPTY, OUT_OF_REACH))
+async def challenge(request: Request, response: Response) -> Challenge:
+    """Hand out a captcha to a browser; its code never leaves the server."""
+    captcha = await request.app.state.challenge_block.take()
+    if captcha is None:
+        metrics.EMPTY.labels("challenge").inc()
+        raise EMPTY.error()
+    metrics.ISSUED.labels("challenge").inc()
+    response.headers.update(_NO_STORE)
+    url = file_url(request, captcha.id)
+    audio_url = f"{url}.wav" if request.app.state.speaks else None
+    return Challenge(id=captcha.id, fileURL=url, audioURL=audio_url, expires_at=captcha.expires_at)
+
+
+@router.post(
+    "/verify",
+    dependencies=[Depends(limit_answering)],
+    responses=documented(TOO_SLOW, TOO_LARGE, INVALID, LIMITED, OUT_OF_REACH),
+)
+def verify(request: Request, response: Response, answer: Answer) -> Verified:
+    """Take the one try at a challenge; a right answer is worth a token."""
+    known = ID.fullmatch(answer.id)
+    pool = request.app.state.pool
+    verdict = pool.verify(answer.id, answer.answer, _hostname(request)) if known else Verdict(None)
+    metrics.ANSWERS.labels(verdict.state or "unknown").inc()
+    log.info("answer", captcha=answer.id if known else None, result=verdict.state or "unknown")
+    response.headers.update(_NO_STORE)
+    if verdict.state is State.SOLVED:
+        return Verified(success=True, token=verdict.token)
+    return Verified(success=False, reason="wrong" if verdict.state is State.FAILED else "expired")
+
+
+def _hostname(request: Request) -> str:
+    """Say which page asks: that of the browser's Origin, for the address of this server says nothing of it."""
+    with suppress(ValueError):
+        name = urlsplit(request.headers.get("origin", "")).hostname or request.url.hostname or ""
+        if _HOSTNAME.fullmatch(name):
+            return name
+    return ""
+
+
+async def _read(request: Request) -> SiteverifyRequest:
+    """Read form or JSON, told apart by content, since not every client says which it sends.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    body = await request.body()
+    fields: Any
+    if request.headers.get("content-type", "").startswith("multipart/"):
+        try:
+            fields = dict(await request.form())
+        except HTTPException as error:
+            raise ValueError(error.detail) from error
+    elif body.lstrip().startswith(b"{"):
+        fields = json.loads(body)
+    else:
+        fields = dict(parse_qsl(body.decode()))
+    return SiteverifyRequest.model_validate(fields)
+
+
+def redeem(request: Request, asked: SiteverifyRequest) -> Siteverified:
+    """Spend the token for a caller whose secret was looked at."""
+    try:
+        key = asked.idempotency_key and str(UUID(asked.idempotency_key))
+    except ValueError:
+        return _failed("bad-request")
+    try:
+        solved = tokens.redeem(request.app.state.pool.engine, asked.response, key)
+    except UnknownTokenError:
+        return _failed("invalid-input-response")
+    except SpentTokenError:
+        return _failed("timeout-or-duplicate")
+    except DatabaseError as error:
+        log.error("no token can be redeemed", reason=str(error))
+        return _failed("internal-error")
+    metrics.REDEEMED.labels("success").inc()
+    return Siteverified(success=True, challenge_ts=f"{solved.at:%Y-%m-%dT%H:%M:%SZ}", hostname=solved.hostname)
+
+
+def _failed(*codes: ErrorCode) -> Siteverified:
+    for code in codes:
+        metrics.REDEEMED.labels(code).inc()
+    return Siteverified(success=False, error_codes=list(codes))
+
+
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            kind: {"schema": SiteverifyRequest.model_json_schema()}
+            for kind in ("application/x-www-form-urlencoded", "application/json", "multipart/form-data")
+        },
+    }
+}
+
+
+@router.post("/siteverify", openapi_extra=_BODY, responses=documented(TOO_SLOW, TOO_LARGE))
+@router.post("/recaptcha/api/siteverify", include_in_schema=False)
+@router.post("/turnstile/v0/siteverify", include_in_schema=False)
+async def siteverify(request: Request, response: Response) -> Siteverified:
+    """Tell a form's back end, once, whether its visitor solved a challenge; always 200."""
+    response.headers.update(_NO_STORE)
+    try:
+        asked = await _read(request)
+    except (ValueError, RecursionError, ValidationError):
+        return _failed("bad-request")
+    missing: list[ErrorCode] = []
+    if not asked.secret:
+        missing.append("missing-input-secret")
+    if not asked.response:
+        missing.append("missing-input-response")
+    if missing:
+        return _failed(*missing)
+    site = request.app.state.keys.site_secret_name(asked.secret)
+    if site is None:
+        return _failed("invalid-input-secret")
+    structlog.contextvars.bind_contextvars(key=site)
+    return await run_in_threadpool(redeem, request, asked)

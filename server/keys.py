@@ -1,0 +1,102 @@
+"""Named keys: API keys for back ends, site secrets for `/siteverify`; read again whenever their file changes."""
+
+import logging
+import time
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from secrets import compare_digest
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pool.errors import SettingsError
+from pool.settings import Key, Settings
+
+log = logging.getLogger(__name__)
+_LOOK_SECONDS = 1
+
+
+class _File(BaseModel):
+    """What may stand in the file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    api_keys: dict[str, Key] = {}
+    site_secrets: dict[str, Key] = {}
+
+
+class Keys:
+    """All keys by name: those of the settings are called `default`, those of the file as it says."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises SettingsError when the file can't be read or holds something else."""
+        self.error: str | None = None
+        self._path = settings.keys_file
+        self._api_keys = {"default": settings.api_key} if settings.api_key else {}
+        self._site_secrets = {"default": settings.site_secret} if settings.site_secret else {}
+        self._file, self._version, self._look_at = _File(), None, 0.0
+        if self._path:
+            self._version = _version(self._path)
+            self._file = _read(self._path)
+
+    @property
+    def guards_api(self) -> bool:
+        """Whether there is any API key."""
+        self._read_if_changed()
+        return bool(self._api_keys or self._file.api_keys)
+
+    def api_key_name(self, given: str) -> str | None:
+        """Name the API key that this is; None if it is none."""
+        self._read_if_changed()
+        return _name(given, self._api_keys | self._file.api_keys)
+
+    def site_secret_name(self, given: str) -> str | None:
+        """Name the site secret that this is; None if it is none."""
+        self._read_if_changed()
+        return _name(given, self._site_secrets | self._file.site_secrets)
+
+    def _read_if_changed(self) -> None:
+        if not self._path or time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + _LOOK_SECONDS
+        try:
+            version = _version(self._path)
+            if version == self._version:
+                return
+            self._file, self._version, self.error = _read(self._path), version, None
+            log.info("keys read again from %s", self._path)
+        except SettingsError as error:  # whoever edits it must not lock everyone out
+            if str(error) != self.error:
+                log.error("the keys stay as they were: %s", error)
+            self.error = str(error)
+
+
+def _name(given: str, keys: Mapping[str, Key]) -> str | None:
+    # All are compared, whichever it is, so that the time taken tells nothing.
+    names = [name for name, key in keys.items() if compare_digest(given.encode(), key.get_secret_value().encode())]
+    return names[0] if names else None
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    try:
+        status = path.stat()  # of what a symbolic link shows: that is how secrets are mounted and swapped
+    except OSError as error:
+        raise SettingsError(f"CAPTCHA_KEYS_FILE {path} can't be read: {error.strerror}") from error
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _read(path: Path) -> _File:
+    try:
+        content: dict[str, Any] = tomllib.loads(path.read_text())
+        return _File.model_validate(content)
+    except OSError as error:
+        raise SettingsError(f"CAPTCHA_KEYS_FILE {path} can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"CAPTCHA_KEYS_FILE {path} is not TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise SettingsError(
+            f"CAPTCHA_KEYS_FILE {path}, {where}: {first['msg'].removeprefix('Value error, ')}"
+        ) from error

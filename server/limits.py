@@ -1,0 +1,66 @@
+"""How often one client may ask for a challenge, and how often it may answer; counted in this process."""
+
+import time
+from ipaddress import IPv6Address, ip_address, ip_network
+
+import structlog
+from fastapi import Request
+from limits import RateLimitItem, RateLimitItemPerMinute, parse_many
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+
+from pool.settings import Settings
+from server.metrics import LIMITED as LIMITED_COUNT
+from server.refusals import LIMITED
+
+log = structlog.get_logger("gantcha.limits")
+_NEWS = RateLimitItemPerMinute(1)
+_IPV6_CUSTOMER = 64  # bits: what one subscriber is given, and may move about in
+
+
+class Limits:
+    """Counts what each client does."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._items = {"issue": parse_many(settings.issue_limit), "answer": parse_many(settings.answer_limit)}
+
+    def spend(self, action: str, client: str) -> None:
+        """Count one `issue` or `answer`.
+
+        Raises:
+            HTTPException: 429 with the seconds to wait, for one too many.
+        """
+        for item in self._items[action]:
+            if not self._limiter.hit(item, action, client):
+                LIMITED_COUNT.labels(action).inc()
+                if self._limiter.hit(_NEWS, "news", action, client):
+                    log.warning("a client is limited", action=action, client=client, limit=str(item))
+                raise LIMITED.error(headers={"Retry-After": str(self._wait(item, action, client))})
+
+    def _wait(self, item: RateLimitItem, action: str, client: str) -> int:
+        return max(1, round(self._limiter.get_window_stats(item, action, client).reset_time - time.time() + 0.5))
+
+
+async def limit_issuing(request: Request) -> None:
+    """Count a challenge, or a sound that has to be made, for this client."""
+    request.app.state.limits.spend("issue", client_of(request))
+
+
+async def limit_answering(request: Request) -> None:
+    """Count an answer of this client."""
+    request.app.state.limits.spend("answer", client_of(request))
+
+
+def client_of(request: Request) -> str:
+    """Name who asks: the address, or of IPv6 the subscriber's network."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped:
+            return str(address.ipv4_mapped)
+        return str(ip_network((address, _IPV6_CUSTOMER), strict=False))
+    return host

@@ -1,0 +1,67 @@
+"""What Prometheus sees: counters of this server, and what the database says at the time of the look."""
+
+import os
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import REGISTRY, Collector
+
+from pool.errors import DatabaseError
+from pool.fills import last_fills
+from pool.marks import Marks
+from pool.pool import Pool
+
+MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+"""Variable with the folder where the workers of one server add up; unset for one that is alone."""
+
+disable_created_metrics()  # type: ignore[no-untyped-call] # twice the lines, for a time that tells nothing here
+
+ISSUED = Counter("gantcha_issued", "Captchas handed out", ["route"])
+EMPTY = Counter("gantcha_empty", "Requests that found the pool empty", ["route"])
+ANSWERS = Counter(
+    "gantcha_answers", "Answers to challenges: solved, failed, expired, or to no open challenge", ["result"]
+)
+LAPSED = Counter("gantcha_lapsed", "Captchas that expired without an answer, as the sweep finds them")
+REDEEMED = Counter("gantcha_redeemed", "Answers of siteverify: success, or the error code", ["result"])
+LIMITED = Counter("gantcha_limited", "Requests refused because their client made too many", ["action"])
+REFILLS = Counter("gantcha_refills", "Refills that this server ran", ["result"])
+SECONDS = Histogram(
+    "gantcha_request_seconds",
+    "Time from the request's head to the end of the answer",
+    ["method", "route", "status"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
+)
+
+
+class PoolCollector(Collector):
+    """The pool at the time of the look; leaves out what a database out of reach does not tell."""
+
+    def __init__(self, pool: Pool, marks: Callable[[], Marks]) -> None:
+        self._pool, self._marks = pool, marks
+
+    def collect(self) -> Iterator[Metric]:
+        """Ask the pool."""
+        low_water, target = self._marks()
+        yield GaugeMetricFamily("gantcha_pool_low_water", "Level at which a refill starts", low_water)
+        yield GaugeMetricFamily("gantcha_pool_target", "Level at which a refill ends", target)
+        try:
+            level, fills = self._pool.level(), last_fills(self._pool.engine, 1)
+        except DatabaseError:
+            return
+        yield GaugeMetricFamily("gantcha_pool_level", "Ready captchas", level)
+        for fill in fills:
+            rate = fill.added / fill.seconds if fill.seconds else 0
+            yield GaugeMetricFamily("gantcha_refill_rate", "Captchas a second of the last fill, by any process", rate)
+
+
+def exposition(pool: PoolCollector) -> bytes:
+    """Give all metrics in Prometheus' text format."""
+    of_pool = CollectorRegistry()
+    of_pool.register(pool)
+    counted = REGISTRY
+    if MULTIPROCESS_DIR in os.environ:
+        counted = CollectorRegistry()
+        MultiProcessCollector(counted)  # type: ignore[no-untyped-call] # as the library has it
+    return generate_latest(counted) + generate_latest(of_pool)

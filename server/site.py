@@ -1,0 +1,96 @@
+"""What browsers come for: the widget, and a page that shows it in a form."""
+
+import gzip
+import hashlib
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from starlette.concurrency import run_in_threadpool
+
+from server.challenges import redeem
+from server.routes import file_url
+from server.schemas import Siteverified, SiteverifyRequest
+
+router = APIRouter(tags=["site"])
+_FOLDER = Path(__file__).parent / "pages"
+_DEMO = Template((_FOLDER / "demo.html").read_text())
+_FILES = {"widget.js": "text/javascript", "demo.css": "text/css", "favicon.svg": "image/svg+xml"}
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+class _Asset:
+    """A file of the site, compressed once."""
+
+    def __init__(self, name: str, media_type: str) -> None:
+        self._plain = (_FOLDER / name).read_bytes()
+        self._gzipped = gzip.compress(self._plain, mtime=0)
+        self._headers = {
+            "Content-Type": f"{media_type}; charset=utf-8",
+            "Cache-Control": "public, max-age=300",
+            "ETag": f'"{hashlib.sha256(self._plain).hexdigest()[:16]}"',
+            "Vary": "Accept-Encoding",
+            "X-Content-Type-Options": "nosniff",
+            "Cross-Origin-Resource-Policy": "cross-origin",
+        }
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer with the file, or with nothing to whom has it already."""
+        if request.headers.get("if-none-match") == self._headers["ETag"]:
+            return Response(status_code=304, headers=self._headers)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(self._gzipped, headers=self._headers | {"Content-Encoding": "gzip"})
+        return Response(self._plain, headers=self._headers)
+
+
+for _name, _media_type in _FILES.items():
+    router.add_api_route(
+        f"/{_name}",
+        _Asset(_name, _media_type).__call__,
+        include_in_schema=_name == "widget.js",
+        name=_name,
+        description="The widget: a script for pages with a form.",
+        response_class=Response,
+        responses={200: {"content": {_media_type: {"schema": {"type": "string"}}}}},
+    )
+
+
+@router.get("/", include_in_schema=False)
+async def root() -> Response:
+    """Send whoever comes without a path to the demo."""
+    return RedirectResponse("demo")
+
+
+@router.get("/demo", response_class=HTMLResponse)
+async def demo(request: Request) -> Response:
+    """Show a form with the widget."""
+    return _page(request)
+
+
+@router.post("/demo", response_class=HTMLResponse)
+async def send_demo(request: Request, token: Annotated[str, Form(alias="gantcha-response")] = "") -> Response:
+    """Do what a form's back end does, and show what it gets to see."""
+    if token:
+        answer = await run_in_threadpool(redeem, request, SiteverifyRequest(response=token))
+    else:
+        answer = Siteverified(success=False, error_codes=["missing-input-response"])
+    return _page(request, answer)
+
+
+def _page(request: Request, answer: Siteverified | None = None) -> Response:
+    result = ""
+    if answer:
+        kind, words = (
+            ("good", "Thank you: the comment was sent.") if answer.success else ("", "The comment was not sent.")
+        )
+        shown = escape(answer.model_dump_json(by_alias=True, indent=1), quote=False)
+        result = f'<div class="result {kind}" role="status">{words}<pre>{shown}</pre></div>'
+    page = _DEMO.substitute(result=result, url=escape(file_url(request, "").rstrip("/")))
+    headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store", "Referrer-Policy": "same-origin"}
+    return HTMLResponse(page, headers=headers)

@@ -1,0 +1,93 @@
+"""The sound of a code, for those who can't see the picture: spoken by espeak-ng, over chatter and noise."""
+
+import hashlib
+import hmac
+import io
+import shutil
+import subprocess
+import wave
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pool.errors import SpeechError
+from pool.settings import CHARACTERS
+
+Language = Literal["en", "ru"]
+_Samples = npt.NDArray[np.float32]
+
+_PROGRAM = "espeak-ng"
+_PATIENCE_SECONDS = 10
+_HALVED_RATE = 11025  # Hz: half of what espeak-ng gives, and enough for speech
+_VOICES = ("", "+f2", "+f4", "+m3", "+m7")
+_CHATTER = 0.22  # of the speech's loudness
+_HISS = 0.04
+# Letters sound alike (d e p t); in English each comes with its word of the radio alphabet.
+_WORDS = """alfa bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike november oscar papa quebec
+romeo sierra tango uniform victor whiskey x-ray yankee zulu"""
+_ENGLISH = {word[0]: f"{word[0]}, {word}" for word in _WORDS.split()}
+
+
+def is_installed() -> bool:
+    """Tell whether this machine can speak."""
+    return shutil.which(_PROGRAM) is not None
+
+
+def rng_for(file_id: str, secret: str) -> np.random.Generator:
+    """Seed by the captcha: asked twice, the sound is the same, so that its noise can't be averaged away.
+
+    `secret` keeps others from making the same noise, to take it out.
+    """
+    return np.random.default_rng(list(hmac.digest(secret.encode(), file_id.encode(), hashlib.sha256)))
+
+
+def say(code: str, language: Language, rng: np.random.Generator) -> bytes:
+    """Say the characters one after another: a WAV of one channel, 16 bits, 11,025 Hz.
+
+    Raises:
+        SpeechError: espeak-ng does not do as it is told.
+    """
+    speech = _voiced(code, language, rng)
+    others = "".join(rng.choice(list(CHARACTERS), len(code) + 2))
+    chatter = _voiced(others, language, rng)[::-1]  # backwards: a voice, but no word
+    mixed = speech + _CHATTER * np.resize(chatter, len(speech))
+    mixed += _HISS * rng.standard_normal(len(speech), np.float32)
+    return _wav(mixed / np.abs(mixed).max())
+
+
+def _voiced(characters: Sequence[str], language: Language, rng: np.random.Generator) -> _Samples:
+    """Speak with a voice, pitch, speed and pauses drawn anew: `[T]`, the loudest sample 1."""
+    parts = []
+    for character in characters:
+        text = _ENGLISH.get(character, character) if language == "en" else character
+        pitch, rate, pause = rng.uniform(-25, 25), rng.uniform(75, 95), rng.uniform(350, 800)
+        parts.append(f'<prosody pitch="{pitch:+.0f}%" rate="{rate:.0f}%">{text}</prosody><break time="{pause:.0f}ms"/>')
+    voice = language + str(rng.choice(_VOICES))
+    # The text goes in by a pipe: a process's arguments can be seen by everyone on the machine.
+    command = [_PROGRAM, "-v", voice, "-m", "--stdin", "--stdout"]
+    try:
+        finished = subprocess.run(
+            command,
+            input=f"<speak>{''.join(parts)}</speak>".encode(),
+            capture_output=True,
+            timeout=_PATIENCE_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise SpeechError(f"{_PROGRAM} failed: {type(error).__name__}") from error
+    with wave.open(io.BytesIO(finished.stdout)) as sound:
+        samples = np.frombuffer(sound.readframes(len(finished.stdout)), "<i2").astype(np.float32)
+    halved: _Samples = samples[: len(samples) // 2 * 2].reshape(-1, 2).mean(axis=1)
+    return halved / np.float32(max(np.abs(halved).max(), 1))
+
+
+def _wav(samples: _Samples) -> bytes:
+    encoded = io.BytesIO()
+    with wave.open(encoded, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(_HALVED_RATE)
+        sound.writeframes((samples * 32767).astype("<i2").tobytes())
+    return encoded.getvalue()
