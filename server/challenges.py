@@ -8,9 +8,10 @@ from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from pool import tokens
 from pool.errors import DatabaseError, SpentTokenError, UnknownTokenError

@@ -9,6 +9,7 @@ _ID = "5f0c2b7d9e1a4c3f8b6d7e2a1c9f4b30"
 _URL = f"http://127.0.0.1:8000/{_ID}"
 _TOKEN = "Zq3v1mXo7Y0a9sLr5bWc2dKe8fTg4hUj6iNkPlQmRno"  # noqa: S105 - an example
 _LONGEST_ANSWER = 64
+_Text = Annotated[str, Field(max_length=4096)]  # a limit also keeps out what is no sound Unicode
 
 
 def _example(**values: JsonValue) -> ConfigDict:
@@ -64,8 +65,8 @@ class SiteverifyRequest(BaseModel):
 
     model_config = _example(secret="a-secret-of-sixteen-or-more", response=_TOKEN)  # noqa: S106 - an example
 
-    secret: str = ""
-    response: str = ""
+    secret: _Text = ""
+    response: _Text = ""
     remoteip: str | None = None
     """taken for compatibility; a visitor's address may change between the answer and the form"""
     idempotency_key: str | None = None

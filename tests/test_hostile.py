@@ -1,0 +1,154 @@
+"""Requests that mean harm: refused clearly, and the server's memory stays bounded."""
+
+import io
+import json
+import socket
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+import requests
+
+from tests.conftest import Server, Site, a_png
+
+_MEBIBYTE = 1024 * 1024
+
+
+def _raw(server: Server, sent: bytes, seconds: float = 30) -> bytes:
+    """Send bytes as they are and return all that comes back."""
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port), timeout=seconds) as connection:
+        connection.sendall(sent)
+        answered = b""
+        while piece := connection.recv(65536):
+            answered += piece
+    return answered
+
+
+@pytest.mark.parametrize("path", ["/verify", "/siteverify", "/load", "/demo"])
+def test_a_hundred_mebibytes_are_refused_unread(idle_server: Server, path: str) -> None:
+    process = psutil.Process(idle_server.process.pid)
+    before = process.memory_info().rss
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+
+    def endless() -> Iterator[bytes]:
+        yield from (bytes(_MEBIBYTE) for _ in range(100))
+
+    def send(chunked: bool) -> int:
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        if not chunked:
+            declared = f"Content-Length: {100 * _MEBIBYTE}\r\n\r\n".encode()
+            return int(_raw(idle_server, head.encode() + declared).split()[1])
+        try:
+            return requests.post(idle_server.url + path, data=endless(), headers=form, timeout=30).status_code
+        except requests.ConnectionError:
+            return 413  # the server had answered and hung up before all was sent
+
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(send, [True, False] * 8)) == {413}
+    assert process.memory_info().rss - before < 64 * _MEBIBYTE
+    assert idle_server.get("/healthz").ok
+
+
+def test_slow_bodies_are_given_up_and_keep_nobody_waiting(idle_server: Server) -> None:
+    head = b"POST /verify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    with ThreadPoolExecutor(60) as threads:
+        slow = [threads.submit(_raw, idle_server, head) for _ in range(60)]
+        time.sleep(0.5)
+        assert idle_server.get("/healthz").ok
+        assert idle_server.get("/demo").ok
+        statuses = {one.result().split()[1] for one in slow}
+    assert statuses == {b"408"}
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def _png(width: int, height: int, *chunks: bytes) -> bytes:
+    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + _chunk(b"IEND", b"")
+
+
+_BOMB = zlib.compress(bytes(300 * _MEBIBYTE), 9)
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        _png(60_000, 60_000, _chunk(b"IDAT", _BOMB)),
+        _png(2_000, 100, _chunk(b"IDAT", _BOMB)),
+        _png(8, 8, _chunk(b"zTXt", b"Comment\0\0" + _BOMB), _chunk(b"IDAT", zlib.compress(bytes(72)))),
+        _png(8, 8, _chunk(b"iCCP", b"icc\0\0" + _BOMB), _chunk(b"IDAT", zlib.compress(bytes(72)))),
+    ],
+    ids=["dimensions", "pixels", "text", "profile"],
+)
+def test_png_bombs_do_not_go_off(idle_server: Server, bomb: bytes) -> None:
+    process = psutil.Process(idle_server.process.pid)
+    peak, before, done = 0, process.memory_info().rss, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.005):
+            peak = max(peak, process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    status = idle_server.post("/load", files={"file": bomb}).status_code
+    done.set()
+    watcher.join()
+    assert status in (200, 413, 415)
+    assert peak - before < 100 * _MEBIBYTE
+
+
+def test_a_polyglot_is_a_picture_and_nothing_else(site: Site) -> None:
+    script = b"<script>alert(1)</script>"
+    polyglot = a_png()[:-12] + _chunk(b"tEXt", b"x\0" + script) + a_png()[-12:] + script + b"PK\x05\x06" + bytes(18)
+    loaded = site.server.post("/load", files={"file": ("x.html", io.BytesIO(polyglot), "text/html")})
+    shown = requests.get(loaded.json()["fileURL"], timeout=10)
+    assert shown.content.startswith(b"\x89PNG")
+    assert script not in shown.content
+    assert b"PK" not in shown.content
+    assert shown.headers["content-type"] == "image/png"
+    assert shown.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/../pool.db",
+        "/..%2fpool.db",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "//etc/passwd",
+        "/.pool",
+        "/.lock",
+        "/%00",
+        "/" + "a" * 32 + "%0a",
+        "/" + "a" * 32 + ".png",
+        "/../../etc/passwd.wav",
+        "/%2e%2e%2f.wav",
+        "/" + "a" * 32 + "%00.wav",
+        "/" + "ａ" * 32,  # noqa: RUF001 - full-width
+    ],
+)
+def test_no_path_leads_to_another_file(site: Site, target: str) -> None:
+    answered = _raw(site.server, f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    assert answered.split()[1] in (b"404", b"400")
+    assert b"root:" not in answered
+
+
+def test_an_answer_can_be_anything(site: Site) -> None:
+    for answer in ("\0", "'; DROP TABLE captcha; --", "я" * 64, "\u202e", "\ufdfa" * 64):
+        file_id, _ = site.challenge()
+        assert site.answer(file_id, answer)["success"] is False
+    for body in (b'{"id": "\\ud800", "answer": ""}', b"[]", b"null", b"{" * 100_000, b"\xff", b""):
+        answered = site.server.post("/verify", data=body, headers={"Content-Type": "application/json"})
+        assert answered.status_code in (400, 422)
+        assert json.loads(answered.text)["detail"]
+    assert site.pool.level() > 0
