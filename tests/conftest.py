@@ -152,11 +152,15 @@ class Server:
         return self.printed()
 
 
-@contextmanager
-def running_server(settings: dict[str, object], host: str = "127.0.0.1", workers: int = 1) -> Iterator[Server]:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running_server(settings: dict[str, object], host: str = "127.0.0.1", workers: int = 1) -> Iterator[Server]:
+    port = free_port()
     command = [sys.executable, "-m", "server", "--host", host, "--port", str(port), "--workers", str(workers)]
     log = Path(str(settings["FILES_DIR"]) + ".log")
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -205,7 +209,7 @@ def ids_in(text: str) -> list[str]:
     return re.findall(r"[0-9a-f]{32}", text)
 
 
-def _sqlite_settings(template: Path, folder: Path) -> dict[str, object]:
+def sqlite_settings_in(template: Path, folder: Path) -> dict[str, object]:
     shutil.copy(template, folder / "one.db")
     return {"DATABASE_URL": f"sqlite:///{folder}/one.db", "FILES_DIR": folder / "files", "TARGET": 0, "LOW_WATER": 0}
 
@@ -213,7 +217,7 @@ def _sqlite_settings(template: Path, folder: Path) -> dict[str, object]:
 @pytest.fixture
 def sqlite_settings(sqlite_template: Path, tmp_path: Path) -> dict[str, object]:
     """As `settings`, for what the kind of database has no part in."""
-    return _sqlite_settings(sqlite_template, tmp_path)
+    return sqlite_settings_in(sqlite_template, tmp_path)
 
 
 class Site:
@@ -264,7 +268,7 @@ def running_site(settings: dict[str, object], **options: int) -> Iterator[Site]:
 @pytest.fixture(scope="session")
 def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One site with plenty of captchas, for tests that take a few."""
-    with running_site(_sqlite_settings(sqlite_template, tmp_path_factory.mktemp("site"))) as running:
+    with running_site(sqlite_settings_in(sqlite_template, tmp_path_factory.mktemp("site"))) as running:
         running.pool.add(
             [Drawn(f"{number % 10}a{number % 7}b{number % 9}d", a_png(number % 16)) for number in range(400)]
         )
@@ -274,5 +278,5 @@ def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture(scope="session")
 def idle_server(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server with an empty pool, for tests that leave nothing behind."""
-    with running_server(_sqlite_settings(sqlite_template, tmp_path_factory.mktemp("idle"))) as server:
+    with running_server(sqlite_settings_in(sqlite_template, tmp_path_factory.mktemp("idle"))) as server:
         yield server

@@ -18,9 +18,11 @@ from pool import database
 from pool.files import new_id
 from pool.models import captcha
 from server import speech
-from tests.conftest import ROOT, Site, a_png, environment, running_server
+from tests.conftest import ROOT, Site, a_png, running_server
 
-needs_espeak = pytest.mark.skipif(not speech.is_installed(), reason="espeak-ng is not installed (apt-get install espeak-ng)")
+needs_espeak = pytest.mark.skipif(
+    not speech.is_installed(), reason="espeak-ng is not installed (apt-get install espeak-ng)"
+)
 
 
 def _samples(sound: bytes) -> npt.NDArray[np.float64]:

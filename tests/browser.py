@@ -1,0 +1,49 @@
+"""Debian's Chromium, driven by Playwright: `apt-get install chromium`."""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+CHROMIUM = shutil.which("chromium")
+needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed (apt-get install chromium)")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium."""
+    with sync_playwright() as playwright:
+        # Root, as in most containers, gets no sandbox.
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+class Visit:
+    """A page with the widget, and what a visitor notices of it."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self.page: Page = context.new_page()
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda said: self.complaints.append(said.text) if said.type != "log" else None)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+
+    def open(self, url: str) -> str:
+        """Go there; return the id of the challenge that is shown."""
+        with self.page.expect_response(lambda answer: answer.url.endswith("/challenge")) as shown:
+            self.page.goto(url)
+        return self._shown(shown.value.json()["id"])
+
+    def renewed_by(self, action: object) -> str:
+        """Do something that should show another challenge; return its id."""
+        with self.page.expect_response(lambda answer: answer.url.endswith("/challenge")) as shown:
+            action()  # type: ignore[operator] # a callable without arguments
+        return self._shown(shown.value.json()["id"])
+
+    def _shown(self, file_id: str) -> str:
+        self.page.locator(f'.gantcha img[src$="{file_id}"]').wait_for()
+        self.page.wait_for_load_state("networkidle")
+        return str(file_id)

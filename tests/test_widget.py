@@ -1,0 +1,221 @@
+"""The widget and the demo page in a real browser."""
+
+import gzip
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.parse import parse_qs
+
+import pytest
+from playwright.sync_api import Browser, expect
+from sqlalchemy import update
+
+from pool import database
+from pool.models import captcha
+from pool.pool import Drawn
+from server import speech
+from tests.browser import Visit, browser, needs_chromium
+from tests.conftest import ROOT, Site, a_png, running_site, sqlite_settings_in
+
+__all__ = ["browser"]
+pytestmark = needs_chromium
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visit]:
+    context = browser.new_context(locale="en-GB")
+    yield Visit(context)
+    assert context.cookies() == []
+    context.close()
+
+
+def test_the_demo_is_solved_as_a_visitor_would(site: Site, visit: Visit) -> None:
+    file_id = visit.open(site.server.url)
+    page = visit.page
+    assert page.url.endswith("/demo")
+    page.get_by_label("Type the characters").fill(site.code(file_id))
+    page.get_by_role("button", name="Check").click()
+    expect(page.get_by_role("status").get_by_text("Confirmed")).to_be_visible()
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_text("Thank you")).to_be_visible()
+    expect(page.get_by_text('"hostname": "127.0.0.1"')).to_be_visible()
+    assert visit.complaints == []
+    assert all(url.startswith(site.server.url) for url in visit.requests)
+
+
+def test_a_wrong_answer_shows_another_picture(site: Site, visit: Visit) -> None:
+    first = visit.open(site.server.url + "/demo")
+    field = visit.page.get_by_label("Type the characters")
+    field.fill("nothing")
+    second = visit.renewed_by(lambda: field.press("Enter"))
+    assert second != first
+    expect(visit.page.get_by_text("That was not right")).to_be_visible()
+    expect(field).to_be_focused()
+    expect(field).to_have_value("")
+    assert site.answer(first, site.code(first))["reason"] == "expired"
+    field.fill(site.code(second))
+    field.press("Enter")
+    expect(visit.page.get_by_text("Confirmed")).to_be_visible()
+    assert visit.complaints == []
+
+
+def test_an_expired_answer_shows_another_picture(site: Site, visit: Visit) -> None:
+    first = visit.open(site.server.url + "/demo")
+    with database.transaction(site.pool.engine) as connection:
+        connection.execute(update(captcha).where(captcha.c.id == first).values(expires_at=captcha.c.issued_at))
+    field = visit.page.get_by_label("Type the characters")
+    field.fill("abc234")
+    assert visit.renewed_by(lambda: field.press("Enter")) != first
+    expect(visit.page.get_by_text("has expired")).to_be_visible()
+
+
+def test_the_keyboard_is_enough(site: Site, visit: Visit) -> None:
+    file_id = visit.open(site.server.url + "/demo")
+    page = visit.page
+    reached = []
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        # evaluate on a handle: the page's policy forbids evaluating strings
+        reached.append(page.locator(":focus").last.evaluate("e => (e.shadowRoot?.activeElement ?? e).id || e.title"))
+    wanted = ["comment", "Listen", "Another picture", "answer"]
+    if not speech.is_installed():
+        wanted.remove("Listen")
+    assert [name for name in reached if name in wanted][: len(wanted)] == wanted
+    page.get_by_label("Type the characters").focus()
+    page.keyboard.type(site.code(file_id))
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Confirmed")).to_be_visible()
+    page.get_by_role("button", name="Send").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Thank you")).to_be_visible()
+    assert visit.complaints == []
+
+
+def test_sending_the_form_checks_the_answer_first(site: Site, visit: Visit) -> None:
+    file_id = visit.open(site.server.url + "/demo")
+    page = visit.page
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_label("Type the characters")).to_be_focused()  # nothing was typed: nothing is sent
+    page.get_by_label("Type the characters").fill(site.code(file_id))
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_text("Thank you")).to_be_visible()
+
+
+def test_the_refresh_button_shows_another_picture(site: Site, visit: Visit) -> None:
+    first = visit.open(site.server.url + "/demo")
+    assert visit.renewed_by(visit.page.get_by_role("button", name="Another picture").click) != first
+
+
+@pytest.mark.skipif(not speech.is_installed(), reason="espeak-ng is not installed (apt-get install espeak-ng)")
+def test_the_sound_is_played(site: Site, visit: Visit) -> None:
+    file_id = visit.open(site.server.url + "/demo")
+    with visit.page.expect_response(lambda answer: f"{file_id}.wav" in answer.url) as sound:
+        visit.page.get_by_role("button", name="Listen").click()
+    assert sound.value.ok
+    expect(visit.page.get_by_label("Type the characters")).to_be_focused()
+    assert visit.complaints == []
+
+
+def test_screen_readers_are_told(site: Site, visit: Visit) -> None:
+    visit.open(site.server.url + "/demo")
+    group = visit.page.get_by_role("group", name="Captcha")
+    expect(group.get_by_role("img")).to_have_accessible_name(re.compile("handwritten letters and digits"))
+    expect(group.get_by_role("textbox")).to_have_accessible_name("Type the characters")
+    for name in ("Check", "Another picture"):
+        expect(group.get_by_role("button", name=name)).to_be_visible()
+    expect(group.get_by_role("status")).to_have_text("")
+
+
+def test_the_script_is_small() -> None:
+    assert len(gzip.compress((ROOT / "server/pages/widget.js").read_bytes())) < 5 * 1024
+
+
+def test_a_confirmation_that_gets_old_is_taken_back(site: Site, visit: Visit) -> None:
+    visit.page.clock.install()
+    file_id = visit.open(site.server.url + "/demo")
+    field = visit.page.get_by_label("Type the characters")
+    field.fill(site.code(file_id))
+    field.press("Enter")
+    expect(visit.page.get_by_text("Confirmed")).to_be_visible()
+    token = visit.page.locator("input[name=gantcha-response]")
+    assert len(token.input_value()) > 40
+    assert visit.renewed_by(lambda: visit.page.clock.fast_forward("05:00")) != file_id
+    expect(visit.page.get_by_text("The confirmation has expired")).to_be_visible()
+    assert token.input_value() == ""
+
+
+@contextmanager
+def _page_elsewhere(captcha_server: str, widget: str, script: str) -> Iterator[tuple[str, list[dict[str, list[str]]]]]:
+    """A site of its own, with a strict policy: its URL, and the forms it is sent."""
+    forms: list[dict[str, list[str]]] = []
+    policy = (
+        f"default-src 'none'; script-src 'self' {captcha_server}; connect-src {captcha_server}; "
+        f"img-src {captcha_server}; form-action 'self'; require-trusted-types-for 'script'"
+    )
+    page = (
+        f'<!doctype html><link rel="icon" href="{captcha_server}/favicon.svg"><script src="own.js"></script>'
+        f'<script src="{captcha_server}/widget.js" defer></script>'
+        f'<form method="post">{widget}<button>Send</button></form>'
+    )
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            kind, content = ("javascript", script) if self.path == "/own.js" else ("html", page)
+            self.send_response(200)
+            self.send_header("Content-Type", f"text/{kind}; charset=utf-8")
+            self.send_header("Content-Security-Policy", policy)
+            self.end_headers()
+            self.wfile.write(content.encode())
+
+        def do_POST(self) -> None:
+            forms.append(parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode()))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", forms
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def site_for_all(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site that pages of any origin may use."""
+    settings = sqlite_settings_in(sqlite_template, tmp_path_factory.mktemp("all")) | {"CORS_ORIGINS": "*"}
+    with running_site(settings) as running:
+        running.pool.add([Drawn("abc234", a_png())] * 20)
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("compat", "field"),
+    [
+        ("recaptcha", "g-recaptcha-response"),
+        ("hcaptcha", "h-captcha-response"),
+        ("turnstile", "cf-turnstile-response"),
+    ],
+)
+def test_another_site_s_form_gets_the_token(site_for_all: Site, visit: Visit, compat: str, field: str) -> None:
+    attributes = f'data-compat="{compat}" data-lang="ru" data-text-check="Готово" data-callback="solved"'
+    widget = f'<div class="gantcha" {attributes}></div>'
+    script = "window.solved = (token) => console.log(token)"
+    with _page_elsewhere(site_for_all.server.url, widget, script) as (url, forms):
+        said: list[str] = []
+        visit.page.on("console", lambda message: said.append(message.text))
+        file_id = visit.open(url)
+        visit.page.get_by_label("Введите символы").fill(site_for_all.code(file_id))
+        visit.page.get_by_role("button", name="Готово").click()
+        expect(visit.page.get_by_text("Подтверждено")).to_be_visible()
+        with visit.page.expect_response(lambda answer: answer.request.method == "POST"):
+            visit.page.get_by_role("button", name="Send").click()
+    assert forms[0][field] == forms[0]["gantcha-response"] == said
+    assert visit.complaints == []
+    answer = site_for_all.siteverify(said[0])
+    assert answer["success"]
+    assert answer["hostname"] == "127.0.0.1"
