@@ -20,7 +20,7 @@ from pool.models import State
 from pool.pool import Verdict
 from server import metrics
 from server.limits import limit_answering, limit_issuing
-from server.refusals import EMPTY, INVALID, LIMITED, OUT_OF_REACH, TOO_LARGE, TOO_SLOW, documented
+from server.refusals import EMPTY, INVALID, LIMITED, MALFORMED, OUT_OF_REACH, TOO_LARGE, TOO_SLOW, documented
 from server.routes import file_url
 from server.schemas import Answer, Challenge, ErrorCode, Siteverified, SiteverifyRequest, Verified
 
@@ -47,7 +47,7 @@ async def challenge(request: Request, response: Response) -> Challenge:
 @router.post(
     "/verify",
     dependencies=[Depends(limit_answering)],
-    responses=documented(TOO_SLOW, TOO_LARGE, INVALID, LIMITED, OUT_OF_REACH),
+    responses=documented(MALFORMED, TOO_SLOW, TOO_LARGE, INVALID, LIMITED, OUT_OF_REACH),
 )
 def verify(request: Request, response: Response, answer: Answer) -> Verified:
     """Take the one try at a challenge; a right answer is worth a token."""

@@ -25,7 +25,8 @@ async def healthz() -> Healthy:
     return Healthy()
 
 
-@router.get("/readyz", responses={503: {"model": Readiness}})
+# The key is asked for but not needed.
+@router.get("/readyz", responses={503: {"model": Readiness}}, openapi_extra={"security": [{}]})
 def readyz(request: Request, response: Response, is_trusted: Annotated[bool, Depends(is_trusted_caller)]) -> Readiness:
     """Say whether captchas can be handed out and, to those who may ask for codes, what exactly is wrong if not."""
     state = request.app.state

@@ -23,6 +23,7 @@ class Refusal(NamedTuple):
 
 _LATER = {"Retry-After": str(RETRY_SECONDS)}
 
+MALFORMED = Refusal(400, "There was an error parsing the body")
 NO_KEY = Refusal(401, "This route needs the header `Authorization: Bearer <API key>`.", {"WWW-Authenticate": "Bearer"})
 NOT_LOCAL = Refusal(403, "This route answers only this machine until the server has a CAPTCHA_API_KEY.")
 UNKNOWN = Refusal(404, "There is no captcha with this id.")
@@ -39,6 +40,7 @@ EMPTY = Refusal(503, "The pool is empty; new captchas are being drawn.", _LATER)
 OUT_OF_REACH = Refusal(503, "The captcha store is out of reach at the moment.", _LATER)
 
 _DESCRIPTIONS = {
+    400: "No sound JSON or form",
     401: "No API key, or a wrong one",
     403: "No API key is set and the caller is not on this machine",
     404: "Unknown",

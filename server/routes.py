@@ -20,6 +20,7 @@ from server.refusals import (
     EXPIRED,
     INVALID,
     LIMITED,
+    MALFORMED,
     NO_KEY,
     NO_PNG,
     NO_SPEECH,
@@ -69,7 +70,7 @@ async def generate(request: Request, response: Response) -> Generated:
     "/load",
     dependencies=[Depends(require_trusted_caller)],
     responses=documented(
-        NO_KEY, NOT_LOCAL, TOO_SLOW, TOO_LARGE, TOO_MANY_PIXELS, NO_PNG, BAD_CODE, INVALID, OUT_OF_REACH
+        MALFORMED, NO_KEY, NOT_LOCAL, TOO_SLOW, TOO_LARGE, TOO_MANY_PIXELS, NO_PNG, BAD_CODE, INVALID, OUT_OF_REACH
     ),
 )
 def load(
@@ -92,7 +93,7 @@ def load(
     response_class=Response,
     responses={
         200: {"content": {"audio/wav": {"schema": {"type": "string", "format": "binary"}}}},
-        **documented(UNKNOWN, EXPIRED, LIMITED, NO_SPEECH, OUT_OF_REACH),
+        **documented(UNKNOWN, EXPIRED, INVALID, LIMITED, NO_SPEECH, OUT_OF_REACH),
     },
 )
 async def sound(request: Request, file_id: str, lang: speech.Language = "en") -> Response:
@@ -117,7 +118,7 @@ async def sound(request: Request, file_id: str, lang: speech.Language = "en") ->
     response_class=Response,
     responses={
         200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}},
-        **documented(UNKNOWN, EXPIRED, OUT_OF_REACH),
+        **documented(UNKNOWN, EXPIRED, INVALID, OUT_OF_REACH),
     },
 )
 def picture(request: Request, file_id: str) -> Response:

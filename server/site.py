@@ -67,13 +67,13 @@ async def root() -> Response:
     return RedirectResponse("demo")
 
 
-@router.get("/demo", response_class=HTMLResponse)
+@router.get("/demo", include_in_schema=False)
 async def demo(request: Request) -> Response:
     """Show a form with the widget."""
     return _page(request)
 
 
-@router.post("/demo", response_class=HTMLResponse)
+@router.post("/demo", include_in_schema=False)
 async def send_demo(request: Request, token: Annotated[str, Form(alias="gantcha-response")] = "") -> Response:
     """Do what a form's back end does, and show what it gets to see."""
     if token:

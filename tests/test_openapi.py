@@ -1,0 +1,62 @@
+"""The OpenAPI document against a running server, by schemathesis; and what it shows to readers."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from pool.pool import Drawn
+from tests.conftest import Server, a_png, running_site
+
+_KEY = "a-key-of-sixteen-or-more"
+_EXCLUDED = (
+    "negative_data_rejection,"  # siteverify answers 200 whatever it is asked, as the products it stands for do
+    "positive_data_acceptance"  # a file that is no PNG fits the document, for all that OpenAPI can say
+)
+
+
+def test_every_answer_is_as_documented(sqlite_settings: dict[str, object], tmp_path: Path) -> None:
+    with running_site(sqlite_settings | {"API_KEY": _KEY}) as site:
+        site.pool.add([Drawn("abc234", a_png())] * 3000)
+        command = [
+            sys.executable,
+            "-m",
+            "schemathesis.cli",
+            "run",
+            f"{site.server.url}/openapi.json",
+            "--checks",
+            "all",
+        ]
+        options = ["--exclude-checks", _EXCLUDED, "--max-examples", "30", "--generation-deterministic", "--no-color"]
+        finished = subprocess.run(
+            [*command, *options, "--header", f"Authorization: Bearer {_KEY}"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        assert "11 passed" in finished.stdout
+        assert "Exception" not in site.server.printed()
+
+
+@pytest.fixture(scope="module")
+def document(idle_server: Server) -> dict[str, dict[str, dict[str, dict[str, object]]]]:
+    described = requests.get(f"{idle_server.url}/openapi.json", timeout=10).json()
+    return dict(described)
+
+
+def test_every_route_and_error_has_an_example(document: dict[str, dict[str, dict[str, dict[str, object]]]]) -> None:
+    schemas = document["components"]["schemas"]
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            assert operation["description"], path
+            for status, answer in operation["responses"].items():  # type: ignore[attr-defined] # a JSON object
+                (content,) = answer["content"].values()
+                named = content["schema"].get("$ref", "").rpartition("/")[2]
+                assert (
+                    "examples" in content
+                    or content["schema"].get("type") == "string"
+                    or ("example" in schemas[named] or named == "Healthy")
+                ), f"{path} {status}"
