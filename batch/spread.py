@@ -20,7 +20,6 @@ from pool.errors import one_line_errors
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 
 _SPREADS = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5)
-_PER_CLASS = 1000
 _FURTHER = 1.2  # so many times the least Frechet distance is a price worth paying for variety
 _LESS_LEGIBLE = 0.028  # and so much of legibility
 
@@ -37,6 +36,7 @@ def main(
     checkpoints: Annotated[
         Path, typer.Option(help="Folder of the generators; its manifest gets the spreads.")
     ] = DEFAULT_CHECKPOINTS_DIR,
+    per_class: Annotated[int, typer.Option(min=100, help="Glyphs a class; fewer are quicker and tell less.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 1,
     cache: Annotated[Path, typer.Option(help="Folder that keeps the trained recogniser.")] = CACHE,
 ) -> None:
@@ -52,22 +52,22 @@ def main(
     with one_line_errors():
         folder = Checkpoints(checkpoints)
         sampler, train = Sampler(folder), read_emnist(data, "train")
-        labels = np.repeat(np.arange(len(GLYPH_CLASSES), dtype=np.uint8), _PER_CLASS)
+        labels = np.repeat(np.arange(len(GLYPH_CLASSES), dtype=np.uint8), per_class)
         rng = np.random.default_rng(seed)
         with progress_bar(TimeRemainingColumn()) as progress:
             bar = progress.add_task("recogniser", total=1)
             recogniser = Recogniser.cached(train, cache, lambda share: progress.advance(bar, share))
             reals = [
-                recogniser.judge(rng.permutation(train.images[train.labels == c.index])[:_PER_CLASS]).features
+                recogniser.judge(rng.permutation(train.images[train.labels == c.index])[:per_class]).features
                 for c in GLYPH_CLASSES
             ]
             distances, legibilities = [], []
             for spread in progress.track(_SPREADS, description="spreads"):
                 judged = recogniser.judge(sampler.draw(labels, rng, spread))
-                fakes = judged.features.reshape(len(GLYPH_CLASSES), _PER_CLASS, -1)
+                fakes = judged.features.reshape(len(GLYPH_CLASSES), per_class, -1)
                 distances.append([frechet_distance(real, fake) for real, fake in zip(reals, fakes, strict=True)])
                 right = FOLDED_OF_CLASS[judged.classes] == FOLDED_OF_CLASS[labels]
-                legibilities.append(right.reshape(len(GLYPH_CLASSES), _PER_CLASS).mean(1))
+                legibilities.append(right.reshape(len(GLYPH_CLASSES), per_class).mean(1))
         manifest = folder.manifest()
         for c, *measured in zip(GLYPH_CLASSES, np.transpose(distances), np.transpose(legibilities), strict=True):
             manifest["classes"][c.name]["latent_spread"] = widest(*measured)

@@ -72,7 +72,7 @@ def test_evaluate_measures_every_class(tmp_path: Path) -> None:
     assert (checkpoints / "evaluation.png").stat().st_size > 10_000
     assert len(list((tmp_path / "cache").glob("recogniser-*.weights.h5"))) == 1
 
-    finished = run("batch.spread", *words[:4], *words[6:])
+    finished = run("batch.spread", *words[:4], "--per-class", 100, *words[6:])
     assert finished.returncode == 0, finished.stderr
     chosen = json.loads((checkpoints / "manifest.json").read_text())
     assert "evaluation" not in chosen

@@ -143,9 +143,11 @@ def test_a_damaged_checkpoint_names_its_file_and_digests(copy: Path) -> None:
         Checkpoints(copy).load()
 
 
-def test_each_fault_of_a_checkpoint_folder_is_said_in_one_line(copy: Path, tmp_path: Path) -> None:
+def test_each_fault_of_a_checkpoint_folder_is_said(copy: Path, tmp_path: Path) -> None:
     def failure() -> str:
-        return only_line(run("batch.sample", "--checkpoints", copy, "--out", tmp_path / "out.npz"))
+        with pytest.raises(CheckpointError) as raised:
+            Checkpoints(copy).load()
+        return str(raised.value)
 
     (copy / "11-upper-b.npz").rename(tmp_path / "kept")
     assert "11-upper-b.npz can't be read" in failure()
@@ -162,3 +164,5 @@ def test_each_fault_of_a_checkpoint_folder_is_said_in_one_line(copy: Path, tmp_p
     assert "not JSON" in failure()
     (copy / "manifest.json").unlink()
     assert "batch.train" in failure()
+    line = only_line(run("batch.sample", "--checkpoints", copy, "--out", tmp_path / "out.npz"))
+    assert line == f"error: {failure()}"
