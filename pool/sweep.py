@@ -26,7 +26,7 @@ class Swept(NamedTuple):
     """What a sweep did."""
 
     expired: int
-    """captchas that were not answered in time"""
+    """challenges that nobody answered in time"""
     purged: int
     """rows, with their files"""
     strays: int
@@ -34,6 +34,7 @@ class Swept(NamedTuple):
 
 
 class _Purged(NamedTuple):
+    marked: int
     expired: int
     purged: int
     tokens: int
@@ -101,15 +102,14 @@ class Sweep:
             tokens = connection.execute(
                 delete(token).where(token.c.digest.in_(stale_tokens.scalar_subquery()))
             ).rowcount
-            expired = connection.execute(
-                update(captcha).where(captcha.c.id.in_(lapsed.scalar_subquery())).values(state=State.EXPIRED)
-            ).rowcount
+            mark = update(captcha).where(captcha.c.id.in_(lapsed.scalar_subquery())).values(state=State.EXPIRED)
+            redeemable = list(connection.scalars(mark.returning(captcha.c.redeemable)))
             purge = delete(captcha).where(captcha.c.id.in_(forgotten.scalar_subquery())).returning(captcha.c.id)
             ids = list(connection.scalars(purge))
             newest = select(func.max(fill.c.id)).scalar_subquery()
             connection.execute(delete(fill).where(fill.c.id <= newest - _FILLS))
         self._pool.files.remove(ids)
-        return _Purged(expired, len(ids), tokens)
+        return _Purged(len(redeemable), sum(redeemable), len(ids), tokens)
 
     def _remove_strays(self, bucket: str) -> int:
         files = self._pool.files

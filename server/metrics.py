@@ -23,7 +23,7 @@ EMPTY = Counter("gantcha_empty", "Requests that found the pool empty", ["route"]
 ANSWERS = Counter(
     "gantcha_answers", "Answers to challenges: solved, failed, expired, or to no open challenge", ["result"]
 )
-LAPSED = Counter("gantcha_lapsed", "Captchas that expired without an answer, as the sweep finds them")
+LAPSED = Counter("gantcha_lapsed", "Challenges that nobody answered in time, as the sweep finds them")
 REDEEMED = Counter("gantcha_redeemed", "Answers of siteverify: success, or the error code", ["result"])
 LIMITED = Counter("gantcha_limited", "Requests refused because their client made too many", ["action"])
 REFILLS = Counter("gantcha_refills", "Refills that this server ran", ["result"])

@@ -20,7 +20,7 @@ from tests.test_challenges import counted
 def test_the_life_of_captchas_is_counted(sqlite_settings: dict[str, object], workers: int) -> None:
     settings = sqlite_settings | {"REFILL_SECONDS": 0.3}
     with running_site(settings, workers=workers) as site:
-        site.pool.add([Drawn("abc234", a_png())] * 60)
+        site.pool.add([Drawn("abc234", a_png())] * 1000)
         server = site.server
 
         def count(name: str, **labels: str) -> float:

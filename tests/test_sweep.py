@@ -39,13 +39,13 @@ def test_strays_go_and_nothing_else(pool: Pool) -> None:
     for path in foreign:
         path.touch()
     sweep = Sweep(pool, timedelta(0))
-    assert sweep.all() == Swept(purged=0, strays=2)
+    assert sweep.all() == Swept(expired=0, purged=0, strays=2)
     assert all(path.exists() for path in foreign)
     for path in foreign:
         path.unlink()
     assert png_names(folder) == set(live)
     assert not list(folder.rglob("*.part"))
-    assert sweep.all() == Swept(0, 0)
+    assert sweep.all() == Swept(0, 0, 0)
 
 
 def test_what_expired_is_marked_then_purged_with_its_file(pool: Pool) -> None:
@@ -55,12 +55,12 @@ def test_what_expired_is_marked_then_purged_with_its_file(pool: Pool) -> None:
     pool.verify(failed.id, "wrong")
     _age(pool, seconds=30)
     keeping = Sweep(pool, timedelta(minutes=1))
-    assert keeping.all() == Swept(0, 0)
+    assert keeping.all() == Swept(expired=1, purged=0, strays=0)
     states = _states(pool)
     assert states[unanswered.id] == states[ids[4]] == State.EXPIRED
     assert (states[solved.id], states[failed.id]) == (State.SOLVED, State.FAILED)
     _age(pool, seconds=61)
-    assert keeping.all() == Swept(purged=4, strays=0)
+    assert keeping.all() == Swept(expired=0, purged=4, strays=0)
     (ready,) = row_ids(pool)
     assert png_names(pool.files.folder) == {ready}
     assert pool.level() == 1
@@ -87,12 +87,12 @@ def test_a_file_that_is_gone_does_not_stop_the_sweep(pool: Pool) -> None:
     pool.pop()
     _age(pool, seconds=1)
     pool.files.path(file_id).unlink()
-    assert Sweep(pool, timedelta(0)).all() == Swept(1, 0)
+    assert Sweep(pool, timedelta(0)).all() == Swept(0, 1, 0)
 
 
 def test_one_sweeps_at_a_time(pool: Pool, settings: dict[str, object]) -> None:
     with only_one(pool.engine, SWEEPING):
-        assert Sweep(pool, timedelta(0)).tick() == Swept(0, 0)
+        assert Sweep(pool, timedelta(0)).tick() == Swept(0, 0, 0)
         finished = run("pool.sweep", **settings)
     assert (finished.returncode, finished.stdout) == (0, "another sweep is at work\n")
 
