@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from batch.alphabet import GLYPH_CLASSES
-from batch.networks import Architecture, FoldedGenerator, folded_shapes
-from batch.reader import READER_SHAPES, FoldedReader
+from batch.architecture import READER_SHAPES, Architecture, FoldedGenerator, FoldedReader, folded_shapes
 from pool.durable import write_durably
 from pool.errors import GantchaError
 from pool.settings import DEFAULT_CHECKPOINTS_DIR

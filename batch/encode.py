@@ -1,32 +1,42 @@
-"""PNG encoding."""
+"""PNG encoding: four bits a pixel, no filter, one pass; a general encoder takes four times as long."""
 
-import io
+import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from isal import isal_zlib
 
 from batch.render import GREY_LEVELS, to_grey
 from pool.durable import told_as_storage_error
 
 _BITS = 4
-_PALETTE = to_grey(np.arange(GREY_LEVELS, dtype=np.uint8)).repeat(len("RGB")).tobytes()
+_PALETTE = 3  # PNG's colour type
+_FASTEST = 1  # of isal's levels: noise has few repetitions to look for
 
 
-def encode_png(levels: npt.NDArray[np.uint8]) -> bytes:
-    """Encode grey levels `[H, W]` as a PNG of four bits a pixel."""
-    height, width = levels.shape
-    image = Image.frombuffer("P", (width, height), levels.tobytes())
-    image.putpalette(_PALETTE)
-    png = io.BytesIO()
-    # Noise has no repetitions: not looking for them takes a third less time and bytes no more.
-    image.save(png, "PNG", bits=_BITS, compress_type=zlib.Z_HUFFMAN_ONLY)
-    return png.getvalue()
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
+
+
+_GREYS = _chunk(b"PLTE", to_grey(np.arange(GREY_LEVELS, dtype=np.uint8)).repeat(len("RGB")).tobytes())
+_END = _chunk(b"IEND", b"")
+
+
+def encode_pngs(levels: npt.NDArray[np.uint8]) -> list[bytes]:
+    """Encode pictures in grey levels `[N, H, W]`, each as a PNG."""
+    count, height, width = levels.shape
+    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, _BITS, _PALETTE, 0, 0, 0))
+    beginning = b"\x89PNG\r\n\x1a\n" + header + _GREYS
+    rows = np.zeros((count, height, 1 + (width + 1) // 2), np.uint8)  # each begins with its filter, 0 for none
+    rows[:, :, 1:] = levels[:, :, ::2] << _BITS
+    rows[:, :, 1 : 1 + width // 2] |= levels[:, :, 1::2]
+    return [beginning + _chunk(b"IDAT", isal_zlib.compress(picture, _FASTEST)) + _END for picture in rows]
 
 
 def save_pic(levels: npt.NDArray[np.uint8], path: Path) -> None:
     """Write grey levels `[H, W]` to a PNG file. Raises StorageError when the file can't be written."""
+    (png,) = encode_pngs(levels[None])
     with told_as_storage_error(path):
-        path.write_bytes(encode_png(levels))
+        path.write_bytes(png)

@@ -14,11 +14,11 @@ from rich.progress import TimeRemainingColumn
 from rich.table import Table
 
 from batch.alphabet import CHARACTER_OF_CLASS, GLYPH_CLASSES
+from batch.architecture import flops_per_reading
 from batch.checkpoints import Checkpoints
 from batch.emnist import SIDE, Emnist, read_emnist
 from batch.metrics import TwoSampleTest, confusions, frechet_distance, nearest_distances, precision_and_recall
 from batch.progress import progress_bar
-from batch.reader import flops_per_reading
 from batch.recogniser import FOLDED_OF_CLASS, Recogniser
 from batch.sample import OVERDRAW, Sampler, contact_sheet, writing
 from pool.errors import one_line_errors

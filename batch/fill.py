@@ -1,10 +1,11 @@
 """Fill the pool: `python -m batch.fill`."""
 
+import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Annotated
 
 import numpy as np
@@ -12,6 +13,8 @@ import typer
 from rich.progress import TimeRemainingColumn
 
 from batch.alphabet import draw_codes
+from batch.checkpoints import Checkpoints
+from batch.processes import started
 from batch.progress import progress_bar
 from pool.errors import AddingStoppedError, StorageError, one_line_errors
 from pool.fills import FillRecord, recorded
@@ -19,13 +22,15 @@ from pool.lease import FILLING, Lease, only_one
 from pool.pool import Drawn, Pool
 from pool.settings import Difficulty, Settings, load_settings
 
-_CHUNK = 500  # captchas drawn, written and committed together: what a kill can cost
+_LEAST = 100  # captchas, for which it is worth to call all generators
+_CHUNK = 1000  # captchas drawn, written and committed together: what a kill can cost, for each process
 
 
 def main(
     count: Annotated[int | None, typer.Option(min=1, help="Add exactly so many captchas.")] = None,
     target: Annotated[int | None, typer.Option(min=0, help="Top the pool up to so many ready captchas.")] = None,
     difficulty: Annotated[Difficulty | None, typer.Option(help="Instead of CAPTCHA_DIFFICULTY.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that draw side by side.")] = os.cpu_count() or 1,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only, for cron.")] = False,
 ) -> None:
     """Draw captchas into the pool; database, files, generators and alphabet come from the CAPTCHA_ settings.
@@ -45,67 +50,83 @@ def main(
         if difficulty:
             settings = settings.model_copy(update={"difficulty": difficulty})
         pool = Pool.open(settings)
-        if target is None:
-            report = _fill(pool, settings, _count_down(count or 0), quiet)
+        if count is not None:
+            report = _fill(pool, settings, jobs, lambda added: count - added, quiet)
         else:
             # Two that top up at once would each add what is missing.
             with only_one(pool.engine, FILLING) as lease:
                 if lease:
-                    report = _fill(pool, settings, _up_to(target, pool, lease), quiet)
+                    report = _fill(pool, settings, jobs, _up_to(target or 0, pool, lease), quiet)
                 else:
                     report = "another fill is topping this pool up"
     if not quiet:
         print(report)
 
 
-def _count_down(count: int) -> Iterator[int]:
-    """Yield how many are left to add, a chunk fewer each time."""
-    yield from range(count, 0, -_CHUNK)
+def _up_to(target: int, pool: Pool, lease: Lease) -> Callable[[int], int]:
+    """Say how many the pool lacks at the moment: others may pop meanwhile."""
+
+    def lacking(added: int) -> int:
+        if added:
+            lease.renew()
+        return target - pool.level()
+
+    return lacking
 
 
-def _up_to(target: int, pool: Pool, lease: Lease) -> Iterator[int]:
-    """Yield how many the pool lacks, as long as it does: others may pop meanwhile."""
-    while (missing := target - pool.level()) > 0:
-        yield missing
-        lease.renew()
+def _fill(pool: Pool, settings: Settings, jobs: int, lacking: Callable[[int], int], quiet: bool) -> str:
+    """Add captchas a chunk at a time as long as some are lacking, and say so in a line.
 
-
-def _fill(pool: Pool, settings: Settings, lacking: Iterator[int], quiet: bool) -> str:
-    """Add captchas a chunk at a time as long as some are lacking, and say so in a line."""
-    first = next(lacking, 0)
-    if not first:
+    `lacking` says how many are, told how many were added; while a chunk is written the next ones are drawn.
+    """
+    first = lacking(0)
+    if first <= 0:
         return f"0 captchas added, {pool.level()} ready"
     with recorded(pool.engine) as record, progress_bar(TimeRemainingColumn(), quiet=quiet) as progress:
         bar = progress.add_task("filling", total=first)
-        draw = _drawing(settings, record)
-        for missing in chain([first], lacking):
-            try:
-                added = len(pool.add(draw(min(_CHUNK, missing))))
-            except AddingStoppedError as error:
-                record.add(len(error.ids))
-                raise StorageError(f"{error}; {record.added} captchas were added before that") from error
-            record.add(added)
-            progress.update(bar, completed=record.added, total=record.added + missing - added)
+        checkpoints = Checkpoints(settings.checkpoints_dir)
+        checkpoints.load()  # a fault is found at once, and not after TensorFlow's import
+        record.use(checkpoints.digest())
+        jobs = min(jobs, -(-first // _CHUNK))  # another process would not be ready sooner than one is done
+        with started(jobs, _load, settings) as processes:
+            underway: deque[tuple[int, Future[list[Drawn]]]] = deque()
+            missing = first
+            while missing > 0 or underway:
+                missing -= sum(count for count, _ in underway)
+                while missing > 0 and len(underway) <= jobs:
+                    count = min(_CHUNK, missing, max(-(-missing // jobs), _LEAST))
+                    underway.append((count, processes.submit(_draw, count, settings)))
+                    missing -= count
+                _add(pool, underway.popleft()[1].result(), record)
+                missing = lacking(record.added)
+                progress.update(bar, completed=record.added, total=record.added + max(missing, 0))
     rate = record.added / record.seconds
     return f"{record.added} captchas added in {record.seconds:.1f} s ({rate:.0f} a second), {pool.level()} ready"
 
 
-def _drawing(settings: Settings, record: FillRecord) -> Callable[[int], Iterable[Drawn]]:
-    """Load the generators and return what draws so many captchas with them."""
-    # TensorFlow takes seconds to import: not before there is something to draw.
-    from batch.captcha import choose_look, draw_captchas  # noqa: PLC0415
-    from batch.checkpoints import Checkpoints  # noqa: PLC0415
-    from batch.sample import Sampler  # noqa: PLC0415
+def _add(pool: Pool, drawn: list[Drawn], record: FillRecord) -> None:
+    try:
+        record.add(len(pool.add(drawn)))
+    except AddingStoppedError as error:
+        record.add(len(error.ids))
+        raise StorageError(f"{error}; {record.added} captchas were added before that") from error
 
-    checkpoints = Checkpoints(settings.checkpoints_dir)
-    record.use(checkpoints.digest())
-    sampler, look = Sampler(checkpoints), choose_look(settings)
-    rng, threads = np.random.default_rng(), ThreadPoolExecutor()
 
-    def draw(count: int) -> Iterable[Drawn]:
-        return draw_captchas(draw_codes(count, settings.alphabet, settings.length), sampler, look, rng, threads)
+def _load(settings: Settings) -> None:
+    """Get a drawing process ready; only these import TensorFlow, which takes seconds."""
+    from batch.captcha import load_sampler  # noqa: PLC0415
+    from batch.quiet_tensorflow import use_one_thread  # noqa: PLC0415
 
-    return draw
+    use_one_thread()
+    load_sampler(settings.checkpoints_dir)
+
+
+def _draw(count: int, settings: Settings) -> list[Drawn]:
+    """Draw captchas, in a drawing process."""
+    from batch.captcha import choose_look, draw_captchas, load_sampler  # noqa: PLC0415
+
+    codes = draw_codes(count, settings.alphabet, settings.length)
+    return draw_captchas(codes, load_sampler(settings.checkpoints_dir), choose_look(settings), np.random.default_rng())
 
 
 if __name__ == "__main__":

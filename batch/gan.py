@@ -10,8 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from batch.architecture import Architecture, FoldedGenerator
 from batch.augment import augment
-from batch.networks import Architecture, FoldedGenerator, fold, make_discriminator_model, make_generator_model
+from batch.folded import fold
+from batch.networks import make_discriminator_model, make_generator_model
 from batch.quiet_tensorflow import keras, tf
 from batch.shapes import cluster_shapes
 from pool.durable import write_durably

@@ -1,6 +1,7 @@
 """TensorFlow and Keras, imported without the greetings that TensorFlow writes to stderr past its own log level."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,10 +19,27 @@ def _stderr_shut() -> Iterator[None]:
         os.close(nowhere)
 
 
+@contextmanager
+def _unseen(package: str) -> Iterator[None]:
+    """Keep an import from taking a second for plots, where developers have what draws them."""
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment] # that is how Python marks what can't be imported
+    yield
+    del sys.modules[package]
+
+
 # It also reports on its graph optimiser as if that were the user's error; its exceptions tell enough.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-with _stderr_shut():
+with _stderr_shut(), _unseen("matplotlib"):
     import keras
     import tensorflow as tf
 
-__all__ = ["keras", "tf"]
+__all__ = ["keras", "tf", "use_one_thread"]
+
+
+def use_one_thread() -> None:
+    """Keep TensorFlow to one core, where processes work side by side."""
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -2,6 +2,8 @@
 
 import math
 from dataclasses import dataclass
+from functools import cache
+from statistics import NormalDist
 from typing import NamedTuple
 
 import cv2
@@ -16,6 +18,9 @@ PITCH = 40
 """Pixels of width for each character."""
 _MARGIN = 2  # beyond what the bend may add
 _INKED = 96  # of 255: what counts as ink where glyphs are set close
+_USES = 4  # of a turned glyph among the scribbles of a batch
+_NORMAL = np.array([NormalDist().inv_cdf((number + 0.5) / 256) for number in range(256)], np.float32)
+"""256 numbers of a normal distribution, alike in weight: eight grey levels show no finer ones"""
 _AFFINE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 cv2.setNumThreads(1)  # captchas are drawn side by side on threads of our own
@@ -285,20 +290,25 @@ def cross(
 def scribble(
     glyphs: npt.NDArray[np.uint8], shape: tuple[int, ...], rng: np.random.Generator, settings: RenderSettings
 ) -> Strokes:
-    """Scatter some of the glyphs `[..., 28, 28]`, turned any way, over pictures of this shape `[N, H, W]`."""
+    """Scatter some of the glyphs `[..., 28, 28]`, turned any way, over pictures of this shape `[N, H, W]`.
+
+    A turned glyph may come up in several pictures, elsewhere: fewer are turned than pictures hold.
+    """
     count, height, width = shape
     each = settings.scribbles
     pool = glyphs.reshape(-1, SIDE, SIDE)
-    chosen = pool[rng.integers(len(pool), size=count * each)]
-    windows = _redraw(chosen, _distortions(count * each, np.pi / 2, rng, settings))
+    turned = -(-count * each // _USES)
+    chosen = pool[rng.integers(len(pool), size=turned)]
+    windows = _redraw(chosen, _distortions(turned, np.pi / 2, rng, settings))
     side = windows.shape[1]
     middle = rng.uniform([0.2 * height, 0], [0.8 * height, width], (count, each, 2))
     corners = np.rint(middle + side / 2).astype(int)  # in a room that is wider by a window on each side
     room = np.zeros((count, height + 2 * side, width + 2 * side), np.uint8)
-    for picture, places, picture_windows in zip(room, corners, windows.reshape(count, each, side, side), strict=True):
+    which = rng.integers(turned, size=(count, each)) if turned else np.empty((count, 0), int)
+    for picture, places, picture_windows in zip(room, corners.tolist(), which.tolist(), strict=True):
         for (top, left), window in zip(places, picture_windows, strict=True):
             place = picture[top : top + side, left : left + side]
-            np.maximum(place, window, out=place)
+            np.maximum(place, windows[window], out=place)
     return room[:, side:-side, side:-side]
 
 
@@ -327,7 +337,8 @@ def add_noise(brightness: Floats, rng: np.random.Generator, settings: RenderSett
     """Add Gaussian noise: grey levels, 0 to `GREY_LEVELS - 1`, `[N, H, W]`."""
     count, height, width = brightness.shape
     grain = settings.grain * settings.pixel_ratio
-    noise = settings.noise * rng.standard_normal((count, -(-height // grain), -(-width // grain)), np.float32)
+    grains = (count, -(-height // grain), -(-width // grain))
+    noise = np.float32(settings.noise) * _NORMAL[rng.integers(len(_NORMAL), size=grains, dtype=np.uint8)]
     levels = (brightness + _as_grains(noise, grain)[:, :height, :width]) * (GREY_LEVELS - 1)
     np.rint(levels, out=levels).clip(0, GREY_LEVELS - 1, out=levels)
     return levels.astype(np.uint8)
@@ -339,18 +350,23 @@ def _single_density(size: list[int], settings: RenderSettings) -> tuple[int, int
 
 def _as_grains(texture: Floats, side: int) -> Floats:
     """Enlarge `[N, H, W]` in whole blocks: finer grains would not compress."""
-    return texture.repeat(side, 1).repeat(side, 2) if side > 1 else texture
+    if side == 1:
+        return texture
+    count, height, width = texture.shape
+    enlarged = np.empty((count, height * side, width * side), np.float32)
+    for small, large in zip(texture, enlarged, strict=True):
+        cv2.resize(small, large.shape[::-1], dst=large, interpolation=cv2.INTER_NEAREST)
+    return enlarged
 
 
 def _smooth(rng: np.random.Generator, between: Range, grid: tuple[int, int, int], size: tuple[int, int]) -> Floats:
     """Draw a number for each point of `[N, rows, columns]` and ease from one to the next: `[N, *size]`."""
     points = rng.uniform(*between, grid).astype(np.float32)
-    # Not matrix products: BLAS would start threads within our threads for these small ones.
-    across = np.einsum("nrc,wc->nrw", points, _easing(size[1], grid[2]))
-    smooth: Floats = np.einsum("hr,nrw->nhw", _easing(size[0], grid[1]), across)
+    smooth: Floats = _easing(size[0], grid[1]) @ (points @ _easing(size[1], grid[2]).T)
     return smooth
 
 
+@cache
 def _easing(size: int, points: int) -> Floats:
     """Weights `[size, points]` of the two nearest of evenly spaced points, by smoothstep."""
     place = np.linspace(0, points - 1, size)[:, None]

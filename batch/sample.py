@@ -12,11 +12,12 @@ import typer
 from PIL import Image
 
 from batch.alphabet import CHARACTER_OF_CLASS, GLYPH_CLASSES
+from batch.architecture import FoldedReader
 from batch.checkpoints import Checkpoints
 from batch.emnist import SIDE
-from batch.networks import FoldedGenerator, draw_glyphs
+from batch.folded import by_sub_pixels, draw_glyphs
 from batch.quiet_tensorflow import tf
-from batch.reader import FoldedReader, read_glyphs
+from batch.reader import read_glyphs
 from pool.durable import told_as_storage_error
 from pool.errors import one_line_errors
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
@@ -37,9 +38,7 @@ class Sampler:
         """Raises CheckpointError for a missing or damaged checkpoint."""
         loaded, reader = checkpoints.load()
         self._reader = FoldedReader(*map(tf.constant, reader))
-        self._generators = {
-            index: FoldedGenerator(*map(tf.constant, entry.generator)) for index, entry in loaded.items()
-        }
+        self._generators = {index: by_sub_pixels(entry.generator) for index, entry in loaded.items()}
         self._shape_thresholds = np.stack([np.cumsum(loaded[c.index].shape_frequencies) for c in GLYPH_CLASSES])
         self.spreads = np.array([loaded[c.index].latent_spread for c in GLYPH_CLASSES], np.float32)
         """`[47]`, how many times wider than in training the latents of each class are drawn"""

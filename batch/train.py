@@ -12,12 +12,12 @@ import typer
 from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from batch.alphabet import CLASSES_BY_NAME, GLYPH_CLASSES, GlyphClass
+from batch.architecture import Architecture, flops_per_glyph, flops_per_reading
 from batch.checkpoints import CheckpointError, Checkpoints
 from batch.emnist import Emnist, read_emnist
 from batch.gan import Gan, TrainingSet, TrainingSettings
-from batch.networks import Architecture, flops_per_glyph
 from batch.progress import progress_bar
-from batch.reader import flops_per_reading, train_reader
+from batch.reader import train_reader
 from batch.sample import USUAL_SPREAD
 from batch.workers import Task, Trained, run_training, train_side_by_side
 from pool.durable import only_one

@@ -1,29 +1,22 @@
 """Glyph classes trained side by side, each in a process of its own."""
 
-import multiprocessing
 import queue
-import signal
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from batch.alphabet import GlyphClass
+from batch.architecture import Architecture, FoldedGenerator
 from batch.gan import Gan, StartingWeights, TrainingSet, TrainingSettings
-from batch.networks import Architecture, FoldedGenerator
-from batch.quiet_tensorflow import tf
-from pool.errors import GantchaError
+from batch.processes import SPAWN, started
+from batch.quiet_tensorflow import use_one_thread
 
 _SAVE_EVERY = 100
 _REPORT_EVERY = 10
 _POLL_SECONDS = 0.5
-
-
-class WorkerError(GantchaError):
-    """A worker process died, most likely killed for want of memory."""
 
 
 @dataclass(frozen=True)
@@ -71,26 +64,16 @@ def train_side_by_side(tasks: list[Task], jobs: int, report: Callable[[int], Any
     """Train `jobs` classes at a time; yield each as it is finished and report steps meanwhile.
 
     Raises:
-        WorkerError: a worker died; what the others saved can be resumed.
+        ProcessDiedError: a process died; what the others saved can be resumed.
     """
-    context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
-    steps_done = context.Queue()
-    workers = ProcessPoolExecutor(min(jobs, len(tasks)), context, _start_worker, (steps_done,))
-    try:
-        waiting: set[Future[Trained]] = {workers.submit(_train, task) for task in tasks}
+    steps_done = SPAWN.Queue()
+    with started(min(jobs, len(tasks)), _prepare, steps_done) as processes:
+        waiting: set[Future[Trained]] = {processes.submit(_train, task) for task in tasks}
         while waiting:
             finished, waiting = wait(waiting, _POLL_SECONDS, FIRST_COMPLETED)
             report(_drain(steps_done))
             for future in finished:
                 yield future.result()
-    except BrokenProcessPool as error:
-        raise WorkerError(
-            f"a worker process died, perhaps for want of memory: go on with --resume and fewer --jobs than {jobs}"
-        ) from error
-    finally:
-        for process in multiprocessing.active_children():
-            process.terminate()
-        workers.shutdown(cancel_futures=True)
 
 
 class _Worker:
@@ -99,10 +82,8 @@ class _Worker:
     steps_done: Any
 
 
-def _start_worker(steps_done: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to act on
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+def _prepare(steps_done: Any) -> None:
+    use_one_thread()
     _Worker.steps_done = steps_done
 
 

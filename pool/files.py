@@ -7,8 +7,9 @@ import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
-from pool.durable import UNFINISHED, open_lock, told_as_storage_error, write_durably
+from pool.durable import open_lock, sync_file_system, told_as_storage_error, write_durably
 from pool.errors import StorageError
 
 ID = re.compile(r"[0-9a-f]{32}")
@@ -19,6 +20,14 @@ _SUFFIX = ".png"
 def new_id() -> str:
     """Draw 128 random bits as 32 lower-case hex digits: safe in URLs and on file systems that ignore case."""
     return secrets.token_hex(16)
+
+
+def _create(path: Path) -> BinaryIO:
+    try:
+        return open(path, "xb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return open(path, "xb")
 
 
 class FileStore:
@@ -68,12 +77,19 @@ class FileStore:
         return self.folder / file_id[:2] / f"{file_id}{_SUFFIX}"
 
     def write(self, file_id: str, content: bytes) -> None:
-        """Write a PNG whole or not at all. `sync` the folders before the row is committed.
+        """Write a PNG. Until its row is committed, which is after a `sync`, it is a stray that nobody looks at.
 
         Raises:
-            StorageError: the disk is full or the folder not writable.
+            StorageError: the disk is full or the folder not writable; nothing is left behind.
         """
-        write_durably(self.path(file_id), content)
+        path = self.path(file_id)
+        with told_as_storage_error(path):
+            try:
+                with _create(path) as file:
+                    file.write(content)
+            except OSError:
+                path.unlink(missing_ok=True)
+                raise
 
     def probe(self) -> None:
         """Try to write. Raises StorageError when the disk is full or the folder not writable."""
@@ -81,15 +97,9 @@ class FileStore:
         write_durably(path, b"probe")
         path.unlink()
 
-    def sync(self, file_ids: Iterable[str]) -> None:
-        """Make the renames of these files survive a power cut: one fsync for each folder they touched."""
-        for folder in {self.folder, *(self.folder / file_id[:2] for file_id in file_ids)}:
-            with told_as_storage_error(folder):
-                descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
+    def sync(self) -> None:
+        """Make what was written survive a power cut. Raises StorageError when some of it could not be written."""
+        sync_file_system(self.folder)
 
     def names(self, bucket: str) -> list[str]:
         """File names in one of the `BUCKETS`; a missing folder is an empty one."""
@@ -118,16 +128,14 @@ class FileStore:
                 path.unlink(missing_ok=True)
 
     def remove_strays(self, bucket: str, live_ids: set[str]) -> int:
-        """Unlink our files in `bucket` that are unfinished or not in `live_ids`; leave foreign names alone.
+        """Unlink our files in `bucket` that are not in `live_ids`; leave foreign names alone.
 
         The caller holds the lock exclusively.
         """
         removed = 0
         for name in self.names(bucket):
             stem, suffix = os.path.splitext(name)
-            if not ID.fullmatch(stem):
-                continue
-            if suffix == UNFINISHED or (suffix == _SUFFIX and stem not in live_ids):
+            if ID.fullmatch(stem) and suffix == _SUFFIX and stem not in live_ids:
                 with told_as_storage_error(self.folder / bucket / name):
                     (self.folder / bucket / name).unlink(missing_ok=True)
                 removed += 1

@@ -86,7 +86,13 @@ def _locked(engine: Engine, name: str) -> Iterator[_Lock | None]:
             for limit in ("idle = 10", "interval = 10", "count = 3"):  # a host that vanished holds it no longer
                 connection.execute(text(f"SET tcp_keepalives_{limit}"))
             is_ours = connection.execute(select(func.pg_try_advisory_lock(*key))).scalar_one()
-        yield _Lock(connection) if is_ours else None
+        try:
+            yield _Lock(connection) if is_ours else None
+        finally:
+            if is_ours:
+                with suppress(DatabaseError), database.told_as_database_error(engine):
+                    # The server takes its time to notice that a connection was closed.
+                    connection.execute(select(func.pg_advisory_unlock(*key)))
 
 
 class _Row:

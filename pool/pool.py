@@ -105,7 +105,7 @@ class Pool:
                 issued = {"state": State.ISSUED, "issued_at": now, "expires_at": now + self.ttl}
                 rows.append(row | (issued if code is None else {"issued_at": None, "expires_at": None}))
             ids = [row["id"] for row in rows]
-            self.files.sync(ids)
+            self.files.sync()
             try:
                 self._insert(rows)
             except DatabaseError:

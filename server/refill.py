@@ -107,7 +107,9 @@ class Refill:
 
     def _fill(self) -> str | None:
         """Run a fill to its end; return why it failed, or None."""
-        command = [sys.executable, "-m", "batch.fill", "--target", str(self.marks.target), "--quiet"]
+        # A core is left for the answers.
+        options = ["--target", str(self.marks.target), "--jobs", str(max(1, (os.cpu_count() or 1) - 1)), "--quiet"]
+        command = [sys.executable, "-m", "batch.fill", *options]
         with self._one_start_or_stop:
             if self._stopping:
                 return None

@@ -20,7 +20,7 @@ import pytest
 import requests
 from sqlalchemy import create_engine, make_url, select, text
 
-from batch.encode import encode_png
+from batch.encode import encode_pngs
 from pool import database
 from pool.files import FileStore
 from pool.models import captcha
@@ -121,7 +121,8 @@ def settings(database_url: str, tmp_path: Path) -> dict[str, object]:
 
 
 def a_png(grey: int = 7) -> bytes:
-    return encode_png(np.full((80, 240), grey, np.uint8))
+    (png,) = encode_pngs(np.full((1, 80, 240), grey, np.uint8))
+    return png
 
 
 def drawn(count: int) -> list[Drawn]:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from batch import render
 from batch.captcha import choose_look, generate_captcha
-from batch.encode import encode_png, save_pic
+from batch.encode import encode_pngs, save_pic
 from batch.render import DIFFICULTIES, GREY_LEVELS, RenderSettings
 from pool.errors import StorageError
 from pool.settings import Settings
@@ -241,7 +241,7 @@ def test_settings_choose_the_look() -> None:
 
 def test_a_png_shows_the_levels_it_was_made_of() -> None:
     levels = rng().integers(GREY_LEVELS, size=(80, 240), dtype=np.uint8)
-    with Image.open(io.BytesIO(encode_png(levels))) as image:
+    with Image.open(io.BytesIO(encode_pngs(levels[None])[0])) as image:
         assert np.array_equal(np.asarray(image.convert("L")), levels.astype(int) * 255 // (GREY_LEVELS - 1))
 
 

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from batch.architecture import Architecture, FoldedGenerator
+from batch.folded import by_sub_pixels, draw_glyphs, fold
 from batch.gan import Gan, RecipeError, TrainingSet, TrainingSettings
-from batch.networks import Architecture, FoldedGenerator, draw_glyphs, fold
 from batch.quiet_tensorflow import tf
 from batch.shapes import cluster_shapes
 from tests import emnist_files
@@ -76,7 +77,7 @@ def _draw(
     folded: FoldedGenerator, latent: npt.NDArray[np.float32], shapes: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.uint8]:
     inputs = np.concatenate([latent, np.eye(Architecture.shape_count, dtype=np.float32)[shapes]], 1)
-    glyphs: npt.NDArray[np.uint8] = draw_glyphs(tf.constant(inputs), FoldedGenerator(*map(tf.constant, folded))).numpy()
+    glyphs: npt.NDArray[np.uint8] = draw_glyphs(tf.constant(inputs), by_sub_pixels(folded)).numpy()
     return glyphs
 
 
