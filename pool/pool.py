@@ -143,17 +143,18 @@ class Pool:
             .with_for_update(skip_locked=True)
             .cte("candidate")
         )
-        taken = {"issued_at": now, "expires_at": now + hold + self.ttl, "redeemable": redeemable, "pop_id": pop_id}
+        expires_at = now + hold + self.ttl
+        taken = {"issued_at": now, "expires_at": expires_at, "redeemable": redeemable, "pop_id": pop_id}
         statement = (
             update(captcha)
             .where(captcha.c.id == candidate.c.id)
             .values(state=State.ISSUED, **taken)
-            .returning(captcha.c.id, captcha.c.code, captcha.c.expires_at)
+            .returning(captcha.c.id, captcha.c.code)
         )
         issued: list[Issued] = []
         try:
             with database.transaction(self.engine) as connection:
-                issued = [Issued(*row) for row in connection.execute(statement)]
+                issued = [Issued(row.id, row.code, expires_at) for row in connection.execute(statement)]
         except DatabaseError:
             if not issued:
                 raise

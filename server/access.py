@@ -1,52 +1,69 @@
 """Who may call the routes that give codes away."""
 
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import structlog
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
 
 from server.refusals import NO_KEY, NOT_LOCAL
 
-_FORWARDING_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
-_bearer = HTTPBearer(auto_error=False, description="CAPTCHA_API_KEY, or one of the API keys of CAPTCHA_KEYS_FILE")
+_FORWARDING_HEADERS = {b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"}
+bearer = HTTPBearer(auto_error=False, description="CAPTCHA_API_KEY, or one of the API keys of CAPTCHA_KEYS_FILE")
+"""What the OpenAPI document says of the key; `is_trusted_caller` reads it."""
 
 
-async def is_trusted_caller(
-    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> bool:
+def is_trusted_caller(request: Request) -> bool:
     """Tell the bearer of an API key or, while there is none, callers on this machine."""
     keys = request.app.state.keys
     if not keys.guards_api:
         return _comes_from_this_machine(request)
-    name = keys.api_key_name(credentials.credentials) if credentials else None
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    name = keys.api_key_name(given.strip()) if scheme.lower() == "bearer" else None
     if name:
         structlog.contextvars.bind_contextvars(key=name)
     return name is not None
 
 
-async def require_trusted_caller(request: Request, is_trusted: Annotated[bool, Depends(is_trusted_caller)]) -> None:
+def check_trusted_caller(request: Request) -> None:
     """Let pass trusted callers only.
 
     Raises:
         HTTPException: 401 for a missing or wrong key, 403 for another machine while there is no key.
     """
-    if not is_trusted:
+    if not is_trusted_caller(request):
         raise (NO_KEY if request.app.state.keys.guards_api else NOT_LOCAL).error()
+
+
+async def require_trusted_caller(request: Request, _key: Annotated[object, Depends(bearer)]) -> None:
+    """As a dependency: let pass trusted callers only. Raises as `check_trusted_caller` does."""
+    check_trusted_caller(request)
 
 
 def _comes_from_this_machine(request: Request) -> bool:
     """Tell local programs from what reaches the loopback address for others: proxies, and pages in a local browser."""
-    if request.client is None or not _is_loopback(request.client.host):
+    client, headers = request.scope["client"], dict(request.scope["headers"])
+    if client is None or not _is_loopback(client[0]):
         return False
-    if any(name in request.headers for name in _FORWARDING_HEADERS):
+    if not _FORWARDING_HEADERS.isdisjoint(headers):
         return False
-    if not _is_loopback(request.url.hostname or ""):  # a foreign name that resolves to this machine
+    if not _is_loopback(_name(headers.get(b"host", b""))):  # a foreign name that resolves to this machine
         return False
-    return request.headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+    return headers.get(b"sec-fetch-site", b"none") in (b"none", b"same-origin")
 
 
+@lru_cache(256)
+def _name(host: bytes) -> str:
+    try:
+        return urlsplit(f"//{host.decode('latin-1')}").hostname or ""
+    except ValueError:
+        return ""
+
+
+@lru_cache(256)
 def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ip_address(host).is_loopback

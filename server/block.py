@@ -11,7 +11,7 @@ from pool.errors import DatabaseError
 from pool.pool import Issued, Pool
 
 log = logging.getLogger(__name__)
-LARGEST = 512
+LARGEST = 2048
 _SMALLEST = 4
 _HOLD = timedelta(seconds=30)  # what nobody asked for by then goes back to the pool
 _LOOK_SECONDS = 5
@@ -64,16 +64,23 @@ class Block:
         Raises:
             DatabaseError: none is held and the database does not answer.
         """
-        self._idle_at = datetime.now(UTC) + self._hold
-        self._set_stale_aside()
-        while not self._held:
+        while (issued := self.take_held()) is None:
             # Shielded, for others wait for the same pop.
             if not await asyncio.shield(self._pop_task_under_way()):
                 return None
-        issued, _ = self._held.popleft()
-        if len(self._held) <= self._size // 2 and datetime.now(UTC) >= self._retry_at:
+        return issued
+
+    def take_held(self) -> Issued | None:
+        """Hand one out as `take` does, but without waiting; None when none is held."""
+        now = datetime.now(UTC)
+        self._idle_at = now + self._hold
+        self._set_stale_aside(now)
+        if not self._held:
+            return None
+        (file_id, code, _), _ = self._held.popleft()
+        if len(self._held) <= self._size // 2 and now >= self._retry_at:
             self._pop_task_under_way()
-        return issued._replace(expires_at=datetime.now(UTC) + self._pool.ttl)
+        return Issued(file_id, code, now + self._pool.ttl)
 
     def _pop_task_under_way(self) -> asyncio.Task[int]:
         if self._pop_task is None or self._pop_task.done():
@@ -102,15 +109,14 @@ class Block:
 
     async def _keep_fresh(self) -> None:
         while True:
-            self._set_stale_aside()
+            self._set_stale_aside(datetime.now(UTC))
             if not self._held and datetime.now(UTC) < self._idle_at:
                 with suppress(DatabaseError):  # logged already
                     await asyncio.shield(self._pop_task_under_way())  # which a stop must not cut short
             await self._give_back()
             await asyncio.sleep(_LOOK_SECONDS)
 
-    def _set_stale_aside(self) -> None:
-        now = datetime.now(UTC)
+    def _set_stale_aside(self, now: datetime) -> None:
         while self._held and self._held[0][1] <= now:
             self._stale.append(self._held.popleft()[0].id)
 

@@ -4,6 +4,7 @@ import logging
 import sys
 
 import structlog
+from pydantic_core import to_json
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 
@@ -12,28 +13,25 @@ def configure() -> None:
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _without_color_message,
     ]
-    on_terminal = sys.stderr.isatty()
     # Tracebacks are plain text: the richer kinds show local variables, and so codes.
-    ends: list[Processor] = (
+    render: list[Processor] = (
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
-        if on_terminal
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        if sys.stderr.isatty()
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_to_json)]
     )
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*shared, *render],
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ends],
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name, _without_color_message],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
         )
     )
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
@@ -41,6 +39,10 @@ def configure() -> None:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], name != "uvicorn.access"  # requests are logged by `server.observe`
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # that a look is skipped while a fill goes on is no news
+
+
+def _to_json(event: EventDict, **_: object) -> str:
+    return to_json(event, fallback=repr).decode()
 
 
 def _without_color_message(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -2,22 +2,26 @@
 
 import re
 import time
+from collections.abc import Iterable
+from functools import lru_cache
+from itertools import count
 from secrets import token_hex
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.metrics import SECONDS
 
 log = structlog.get_logger("gantcha.request")
-_GIVEN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_ID_HEADER = "X-Request-ID"
+_GIVEN_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+_ID_HEADER = b"x-request-id"
+_PROCESS, _numbers = token_hex(4), count()
 _METHODS = {"GET", "HEAD", "POST", "OPTIONS"}  # a label's values must be few, whatever is sent
 
 
 class Observe:
-    """ASGI middleware, the outermost. Takes over the id of a caller that sends one, or draws it."""
+    """ASGI middleware, the outermost. Takes over the id of a caller that sends one, or numbers it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -28,30 +32,41 @@ class Observe:
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        given = Headers(scope=scope).get(_ID_HEADER, "")
-        request_id = given if _GIVEN_ID.fullmatch(given) else token_hex(8)
+        request_id = _given_id(scope["headers"]) or f"{_PROCESS}{next(_numbers):08x}"
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        own_header = (_ID_HEADER, request_id.encode())
         status = 500
 
         async def noting_send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[_ID_HEADER] = request_id
+                message["headers"] = [*message["headers"], own_header]
             await send(message)
 
         try:
             await self.app(scope, receive, noting_send)
         finally:
             seconds = time.perf_counter() - started
-            method, route = scope["method"], getattr(scope.get("route"), "path", "none")
-            SECONDS.labels(method if method in _METHODS else "other", route, status).observe(seconds)
+            _histogram(scope["method"], getattr(scope.get("route"), "path", "none"), status).observe(seconds)
             log.info(
                 "request",
-                method=method,
+                method=scope["method"],
                 path=scope["path"],
                 status=status,
                 ms=round(seconds * 1000, 1),
                 client=scope["client"][0] if scope["client"] else None,
             )
+
+
+def _given_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    for name, value in headers:
+        if name == _ID_HEADER and _GIVEN_ID.fullmatch(value):
+            return value.decode()
+    return None
+
+
+@lru_cache(1000)  # whatever methods are made up
+def _histogram(method: str, route: str, status: int) -> Histogram:
+    return SECONDS.labels(method if method in _METHODS else "other", route, status)

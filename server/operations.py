@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.datastructures import State
 
 from pool.errors import DatabaseError, StorageError
-from server.access import is_trusted_caller, require_trusted_caller
+from server.access import bearer, is_trusted_caller, require_trusted_caller
 from server.metrics import exposition
 from server.refusals import NO_KEY, NOT_LOCAL, RETRY_SECONDS, documented
 from server.schemas import Healthy, Readiness
@@ -27,7 +27,7 @@ async def healthz() -> Healthy:
 
 # The key is asked for but not needed.
 @router.get("/readyz", responses={503: {"model": Readiness}}, openapi_extra={"security": [{}]})
-def readyz(request: Request, response: Response, is_trusted: Annotated[bool, Depends(is_trusted_caller)]) -> Readiness:
+def readyz(request: Request, response: Response, _key: Annotated[object, Depends(bearer)]) -> Readiness:
     """Say whether captchas can be handed out and, to those who may ask for codes, what exactly is wrong if not."""
     state = request.app.state
     if time.monotonic() >= state.looked_at + _FRESH_SECONDS:
@@ -36,7 +36,7 @@ def readyz(request: Request, response: Response, is_trusted: Annotated[bool, Dep
     if not readiness.ready:
         response.status_code = 503
         response.headers["Retry-After"] = str(RETRY_SECONDS)
-    if is_trusted:
+    if is_trusted_caller(request):
         return readiness
     return readiness.model_copy(
         update={

@@ -2,17 +2,22 @@
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated
 
 import anyio
 from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
+from fastapi.routing import APIRoute
+from pydantic_core import to_json
+from starlette.datastructures import URL
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pool.errors import UnknownCaptchaError
 from pool.files import ID
-from pool.pool import Drawn, Shown
+from pool.pool import Drawn, Issued, Shown
 from pool.settings import CHARACTERS
 from server import metrics, speech
-from server.access import require_trusted_caller
+from server.access import check_trusted_caller, is_trusted_caller, require_trusted_caller
 from server.limits import limit_issuing
 from server.refusals import (
     BAD_CODE,
@@ -39,31 +44,72 @@ router = APIRouter(tags=["captchas"])
 pictures = APIRouter(tags=["captchas"])
 """To be included last: its paths match nearly everything."""
 _AS_IT_IS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_JSON = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+_GENERATED = metrics.ISSUED.labels("generate")
 _speakers = anyio.CapacityLimiter(2)
 
 
 def file_url(request: Request, file_id: str) -> str:
     """Say where the picture is to be had."""
-    base = request.app.state.settings.public_url or request.base_url
-    return f"{str(base).rstrip('/')}/{file_id}"
+    base = request.app.state.public_url or _base(request["scheme"], request.headers.get("host"), request["root_path"])
+    return f"{base}/{file_id}"
+
+
+@lru_cache(256)
+def _base(scheme: str, host: str | None, root_path: str) -> str:
+    headers = [(b"host", host.encode("latin-1"))] if host else []
+    asked = {"scheme": scheme, "path": f"{root_path}/", "headers": headers, "query_string": b"", "server": None}
+    return str(URL(scope=asked)).rstrip("/")
 
 
 @router.get(
     "/generate",
-    dependencies=[Depends(require_trusted_caller)],
-    responses=documented(NO_KEY, NOT_LOCAL, EMPTY, OUT_OF_REACH),
+    response_class=Response,
+    responses={200: {"model": Generated}, **documented(NO_KEY, NOT_LOCAL, EMPTY, OUT_OF_REACH)},
+    openapi_extra={"security": [{"HTTPBearer": []}]},
 )
-async def generate(request: Request, response: Response) -> Generated:
+async def generate(request: Request) -> Response:
     """Hand out a captcha with its code, for a back end that compares the answer itself."""
+    check_trusted_caller(request)
     captcha = await request.app.state.block.take()
     if captcha is None:
         metrics.EMPTY.labels("generate").inc()
         raise EMPTY.error()
-    metrics.ISSUED.labels("generate").inc()
-    response.headers["Cache-Control"] = "no-store"
-    return Generated(
-        code=captcha.code, fileURL=file_url(request, captcha.id), id=captcha.id, expires_at=captcha.expires_at
-    )
+    return _generated(request, captcha)
+
+
+def _generated(request: Request, captcha: Issued) -> Response:
+    _GENERATED.inc()
+    answer = {
+        "code": captcha.code,
+        "fileURL": file_url(request, captcha.id),
+        "id": captcha.id,
+        "expires_at": captcha.expires_at,
+    }
+    return Response(to_json(answer), headers=_JSON)
+
+
+class ShortCut:
+    """ASGI middleware that answers the busiest request, a `/generate` with a captcha at hand, by itself.
+
+    All else takes the way through FastAPI, which takes twice as long as the rest.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or pass the request on."""
+        if scope["type"] == "http" and scope["path"] == _ROUTE.path and scope["method"] == "GET":
+            request = Request(scope)
+            if is_trusted_caller(request) and (captcha := request.app.state.block.take_held()):
+                scope["route"] = _ROUTE
+                await _generated(request, captcha)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+_ROUTE = next(route for route in router.routes if isinstance(route, APIRoute) and route.endpoint is generate)
 
 
 @router.post(

@@ -27,7 +27,7 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with a `receive` that counts and looks at the clock."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["method"] == "GET":  # whose bodies nobody reads
             await self.app(scope, receive, send)
             return
         declared = Headers(scope=scope).get("content-length", "")

@@ -1,5 +1,6 @@
 """Real parts for the tests: databases, pools, programs and servers."""
 
+import json
 import os
 import re
 import shutil
@@ -139,6 +140,9 @@ class Server:
 
     def printed(self) -> str:
         return self._log.read_text()
+
+    def logged(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.printed().splitlines()]
 
     def get(self, path: str, **options: object) -> requests.Response:
         return requests.get(self.url + path, timeout=30, **options)  # type: ignore[arg-type] # passed on as given

@@ -1,6 +1,5 @@
 """Who may call what, how often, and from where."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,8 +44,7 @@ def test_keys_are_rotated_without_a_restart(sqlite_settings: dict[str, object], 
         file.write_text(f'[api_keys]\nshop-next = "{NEW}"\n')
         wait_until(lambda: statuses() == [401, 200, 401], "the old key to go")
         log = server.stop()
-    assert '"key": "shop"' in log
-    assert '"key": "shop-next"' in log
+    assert {"shop", "shop-next"} <= {line.get("key") for line in server.logged()}
     assert not any(secret in log for secret in (OLD, NEW, SECRET, Site.SECRET))
 
 
@@ -101,8 +99,7 @@ def test_a_trusted_proxy_tells_clients_apart(sqlite_settings: dict[str, object])
         assert _statuses(server, 1, X_Forwarded_For="198.51.100.77, 203.0.113.1") == [429]
         loaded = server.post("/load", files={"file": a_png()}, headers={"X-Forwarded-For": "127.0.0.1"})
         assert loaded.status_code == 403
-        site.pool.add([])
-        assert '"client": "203.0.113.2"' in server.stop()
+        assert "203.0.113.2" in {line.get("client") for line in server.logged()}
 
 
 def test_behind_a_proxy_urls_are_what_the_browser_sees(sqlite_settings: dict[str, object]) -> None:
@@ -170,6 +167,5 @@ def test_a_request_has_one_id_from_end_to_end(idle_server: Server) -> None:
     assert answer.headers["x-request-id"] == "trace-42_a"
     drawn_id = idle_server.get("/healthz", headers={"X-Request-ID": "not an id\t{}"}).headers["x-request-id"]
     assert len(drawn_id) == 16
-    lines = [json.loads(line) for line in idle_server.printed().splitlines()]
-    (line,) = [line for line in lines if line.get("request_id") == drawn_id]
+    (line,) = [line for line in idle_server.logged() if line.get("request_id") == drawn_id]
     assert (line["event"], line["path"], line["status"]) == ("request", "/healthz", 200)

@@ -98,7 +98,7 @@ class PoolMachine(RuleBasedStateMachine):
     @rule()
     def crash_while_adding(self) -> None:
         """Files without rows: one whole, one half-written."""
-        for content in (a_png(), a_png()[:100]):
+        for content in (a_png(), a_png()[:60]):
             self.pool.files.write(new_id(), content)
             self.strays += 1
 

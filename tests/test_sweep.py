@@ -32,7 +32,7 @@ def test_strays_go_and_nothing_else(pool: Pool) -> None:
     live = pool.add(drawn(3))
     stray, half_written = new_id(), new_id()
     pool.files.write(stray, a_png())
-    pool.files.write(half_written, a_png()[:100])
+    pool.files.write(half_written, a_png()[:60])
     folder = pool.files.folder
     foreign = [folder / live[0][:2] / name for name in ("README.txt", ".png", "x.png", f"{live[0]}.png.bak")]
     for path in foreign:

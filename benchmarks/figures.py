@@ -1,0 +1,35 @@
+"""A measured figure, most often a ratio of two things measured by turns in one run."""
+
+from collections.abc import Callable
+from statistics import median
+from typing import NamedTuple, TypeVar
+
+ROUNDS = 5
+Result = TypeVar("Result")
+
+
+class Figure(NamedTuple):
+    """One line of the table."""
+
+    measure: str
+    ours: float
+    unit: str
+    against: str = ""
+    """what it is compared with"""
+    theirs: float | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours to theirs."""
+        return self.ours / self.theirs if self.theirs else None
+
+
+def by_turns(*measures: Callable[[], Result]) -> list[list[Result]]:
+    """Run each of the measures once a round: a list of its results for each."""
+    rounds = [[measure() for measure in measures] for _ in range(ROUNDS)]
+    return [list(results) for results in zip(*rounds, strict=True)]
+
+
+def medians(*measures: Callable[[], float]) -> list[float]:
+    """Run each of the measures once a round; give the median of each."""
+    return [median(results) for results in by_turns(*measures)]

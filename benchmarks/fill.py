@@ -1,0 +1,146 @@
+"""How fast captchas are drawn into the pool, beside the PyPI package `captcha` in as many processes."""
+
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from batch.alphabet import choose_classes, draw_codes
+from batch.captcha import _draw_straight, load_sampler
+from batch.encode import encode_pngs
+from batch.quiet_tensorflow import use_one_thread
+from batch.render import DIFFICULTIES, HEIGHT, PITCH, render
+from benchmarks.figures import Figure, medians
+from pool import database
+from pool.files import FileStore, new_id
+from pool.pool import Drawn, Pool
+from pool.settings import Settings
+
+_ROOT = Path(__file__).parent.parent
+_COUNT, _THEIR_COUNT, _MANY = 10_000, 2_000, 100_000
+_PART = 50
+_CORES = os.cpu_count() or 1
+_AGAINST = f"PyPI captcha, {_CORES} processes"
+
+
+def measure() -> list[Figure]:
+    """Fill by turns; then look at each stage, and at memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        fills = Path(folder)
+        ours, start, theirs = medians(
+            lambda: _fill(fills, _COUNT), lambda: _fill(fills, 1), lambda: _draw_theirs(fills, _THEIR_COUNT)
+        )
+        steady = (_COUNT - 1) / (ours - start)
+        figures = [
+            Figure(
+                f"fill of {_COUNT:,}, start-up and all", _COUNT / ours, "captchas/s", _AGAINST, _THEIR_COUNT / theirs
+            ),
+            Figure("the same without start-up", steady, "captchas/s", _AGAINST, _THEIR_COUNT / theirs),
+            Figure("start-up, with one captcha", start, "s"),
+        ]
+        figures += _stages(fills)
+        few, many = (_peak_memory(fills, count) for count in (_COUNT, _MANY))
+        return [*figures, Figure(f"peak memory of a fill of {_MANY:,}", many, "MB", f"a fill of {_COUNT:,}", few)]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Settings of a pool of its own, migrated."""
+    own = Path(tempfile.mkdtemp(dir=folder))
+    settings = os.environ | {
+        "CAPTCHA_DATABASE_URL": f"sqlite:///{own}/pool.db",
+        "CAPTCHA_FILES_DIR": str(own / "files"),
+    }
+    subprocess.run(
+        [sys.executable, "-m", "alembic", "upgrade", "head"], cwd=_ROOT, env=settings, check=True, capture_output=True
+    )
+    return settings
+
+
+def _command(count: int) -> list[str]:
+    return [sys.executable, "-m", "batch.fill", "--count", str(count), "--quiet"]
+
+
+def _fill(folder: Path, count: int) -> float:
+    settings = environment(folder)
+    started = time.perf_counter()
+    subprocess.run(_command(count), cwd=_ROOT, env=settings, check=True)
+    return time.perf_counter() - started
+
+
+def _draw_theirs(folder: Path, count: int) -> float:
+    started = time.perf_counter()
+    own = Path(tempfile.mkdtemp(dir=folder))
+    with ProcessPoolExecutor(_CORES) as processes:
+        list(processes.map(partial(_write_theirs, own), [count // _CORES] * _CORES))
+    return time.perf_counter() - started
+
+
+def _write_theirs(folder: Path, count: int) -> None:
+    from captcha.image import ImageCaptcha  # noqa: PLC0415 - only developers have it
+
+    image = ImageCaptcha(width=6 * PITCH, height=HEIGHT)
+    for code in draw_codes(count, Settings().alphabet, 6):
+        image.write(code, str(folder / f"{secrets.token_hex(16)}.png"))
+
+
+def _stages(folder: Path) -> list[Figure]:
+    """Milliseconds of one core for each captcha, stage by stage."""
+    use_one_thread()
+    settings, rng, count = Settings(), np.random.default_rng(1), 1000
+    sampler, look = load_sampler(settings.checkpoints_dir), DIFFICULTIES["standard"]
+    codes = draw_codes(count, settings.alphabet, 6)
+    straight = _draw_straight(sampler, rng)
+    url = environment(folder)["CAPTCHA_DATABASE_URL"]
+    pool = Pool(database.connect(url), FileStore(folder / "stages"), timedelta(minutes=10))
+    glyphs = sampler.draw_legible(choose_classes(codes, rng), rng)
+    parts = [render(glyphs[i : i + _PART], straight, rng, look) for i in range(0, count, _PART)]
+    pngs = [png for part in parts for png in encode_pngs(part)]
+
+    def write() -> None:
+        for png in pngs:
+            pool.files.write(new_id(), png)
+        pool.files.sync()
+
+    def milliseconds(work: Callable[[], object]) -> float:
+        started = time.perf_counter()
+        work()
+        return 1000 * (time.perf_counter() - started) / count
+
+    stages: dict[str, Callable[[], object]] = {
+        "sampling": lambda: sampler.draw_legible(choose_classes(codes, rng), rng),
+        "rendering": lambda: [render(glyphs[i : i + _PART], straight, rng, look) for i in range(0, count, _PART)],
+        "encoding": lambda: [encode_pngs(part) for part in parts],
+        "files": write,
+        "files and rows": lambda: pool.add([Drawn("abc234", png) for png in pngs]),
+    }
+    measured = medians(*(partial(milliseconds, stage) for stage in stages.values()))
+    pool.engine.dispose()
+    return [Figure(f"{name}, one core", ms, "ms/captcha") for name, ms in zip(stages, measured, strict=True)]
+
+
+def _peak_memory(folder: Path, count: int) -> float:
+    """Megabytes of a fill's processes together, at the most."""
+    peak = 0
+    with subprocess.Popen(_command(count), cwd=_ROOT, env=environment(folder)) as process:
+        while process.poll() is None:
+            peak = max(peak, sum(_resident(psutil.Process(process.pid))))
+            time.sleep(0.1)
+    return peak / 2**20
+
+
+def _resident(process: psutil.Process) -> Iterable[int]:
+    for one in (process, *process.children(recursive=True)):
+        try:
+            yield one.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue

@@ -1,0 +1,165 @@
+"""How fast captchas are handed out, beside servers that do next to nothing. Needs `wrk` (`apt-get install wrk`)."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import psutil
+import requests
+from sqlalchemy import insert
+
+from benchmarks.figures import Figure, by_turns
+from benchmarks.fill import environment
+from pool import database
+from pool.files import new_id
+from pool.models import State, captcha
+
+_ROOT = Path(__file__).parent.parent
+_READY = 1_500_000
+_ROWS = 50_000
+_SECONDS = 3
+_ORIGINAL_SECONDS = 1.1  # of a request to the original, which loads its models each time
+_CONSTANT = """
+import fastapi, starlette.staticfiles
+app = fastapi.FastAPI()
+answer = {"code": "7k2h9m", "fileURL": "http://127.0.0.1:8000/" + "5f" * 16, "id": "5f" * 16,
+          "expires_at": "2030-01-01T12:10:00.123456Z"}
+@app.get("/generate")
+async def generate():
+    return answer
+app.mount("/files", starlette.staticfiles.StaticFiles(directory=%r))
+"""
+
+
+class _Load(NamedTuple):
+    requests: float
+    """a second"""
+    p50: float
+    """milliseconds"""
+    p99: float
+
+
+def measure() -> list[Figure]:
+    """Load ours and the other by turns, with 1, 32 and 256 connections; then files; then during a refill."""
+    if not shutil.which("wrk"):
+        print("wrk is not installed (apt-get install wrk): serving was not measured", file=sys.stderr)
+        return []
+    figures = []
+    with tempfile.TemporaryDirectory() as folder:
+        settings = environment(Path(folder)) | {"CAPTCHA_TARGET": "0", "CAPTCHA_LOW_WATER": "0"}
+        _stock(settings["CAPTCHA_DATABASE_URL"])
+        (Path(folder) / "bare.py").write_text(_CONSTANT % str(folder))
+        bare_command = ["uvicorn", "bare:app", "--app-dir", folder, "--no-access-log", "--log-level", "warning"]
+        with _running(["server"], settings) as (ours, process), _running(bare_command, settings) as (bare, _):
+            for connections in (1, 32, 256):
+                mine, its = _medians(
+                    lambda c=connections: _load(ours + "/generate", c),
+                    lambda c=connections: _load(bare + "/generate", c),
+                )
+                name = f"GET /generate, {connections} connections"
+                figures.append(Figure(name, mine.requests, "requests/s", "bare FastAPI", its.requests))
+                figures.append(Figure(f"{name}, p50", mine.p50, "ms", "bare FastAPI", its.p50))
+                figures.append(Figure(f"{name}, p99", mine.p99, "ms", "bare FastAPI", its.p99))
+                if connections == 1:
+                    figures.append(
+                        Figure("the original's request", _ORIGINAL_SECONDS * 1000, "ms", "our p50", mine.p50)
+                    )
+            figures.append(Figure("resident memory of a worker", process.memory_info().rss / 2**20, "MB"))
+            file_id = requests.get(f"{ours}/generate", timeout=10).json()["id"]
+            png = next(Path(settings["CAPTCHA_FILES_DIR"]).rglob("*.png")).read_bytes()
+            picture = Path(settings["CAPTCHA_FILES_DIR"]) / file_id[:2] / f"{file_id}.png"
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            picture.write_bytes(png)
+            (Path(folder) / "one.png").write_bytes(png)
+            mine, its = _medians(lambda: _load(f"{ours}/{file_id}", 32), lambda: _load(f"{bare}/files/one.png", 32))
+            figures.append(
+                Figure("GET /{id}, 32 connections", mine.requests, "requests/s", "StaticFiles", its.requests)
+            )
+            drawing, quiet = _medians(lambda: _during_a_refill(ours, settings), lambda: _load(ours + "/generate", 32))
+            figures.append(Figure("p99 during a refill, 32 connections", drawing.p99, "ms", "no refill", quiet.p99))
+    return figures
+
+
+def _stock(url: str) -> None:
+    """Make rows that can be handed out; a file for one of them is made by a fill."""
+    engine, now = database.connect(url), datetime.now(UTC)
+    for _ in range(_READY // _ROWS):
+        rows = [{"id": new_id(), "code": "abc234", "state": State.READY, "created_at": now} for _ in range(_ROWS)]
+        with database.transaction(engine) as connection:
+            connection.execute(insert(captcha), rows)
+    engine.dispose()
+
+
+@contextmanager
+def _running(command: list[str], settings: dict[str, str]) -> Iterator[tuple[str, psutil.Process]]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with subprocess.Popen(
+        [sys.executable, "-m", *command, "--port", str(port)], cwd=_ROOT, env=settings, stderr=subprocess.DEVNULL
+    ) as process:
+        url = f"http://127.0.0.1:{port}"
+        while not _answers(url):
+            time.sleep(0.1)
+        yield url, psutil.Process(process.pid)
+        process.terminate()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/generate", timeout=10).ok
+    except requests.ConnectionError:
+        return False
+
+
+def _load(url: str, connections: int) -> _Load:
+    command = [
+        "wrk",
+        "--threads",
+        "1",
+        "--connections",
+        str(connections),
+        "--duration",
+        f"{_SECONDS}s",
+        "--latency",
+        url,
+    ]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in shown:
+        raise SystemExit(f"error: some answers were refusals: {shown}")
+    (rate,) = re.findall(r"Requests/sec:\s+([\d.]+)", shown)
+    p50, p99 = (_milliseconds(*found) for found in re.findall(r"(?:50|99)%\s+([\d.]+)(us|ms|s)\b", shown))
+    return _Load(float(rate), p50, p99)
+
+
+def _milliseconds(number: str, unit: str) -> float:
+    return float(number) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
+
+
+def _medians(*loads: Callable[[], _Load]) -> list[_Load]:
+    return [_Load(*map(median, zip(*results, strict=True))) for results in by_turns(*loads)]
+
+
+def _during_a_refill(url: str, settings: dict[str, str]) -> _Load:
+    """As the server refills: at low priority, and leaving a core."""
+    jobs = str(max(1, (os.cpu_count() or 1) - 1))
+    command = [sys.executable, "-m", "batch.fill", "--count", "100000", "--jobs", jobs, "--quiet"]
+    files = Path(settings["CAPTCHA_FILES_DIR"])
+    before = sum(1 for _ in files.rglob("*.png"))
+    with subprocess.Popen(command, cwd=_ROOT, env=settings, preexec_fn=lambda: os.nice(10)) as fill:
+        while sum(1 for _ in files.rglob("*.png")) <= before:
+            time.sleep(0.2)
+        load = _load(f"{url}/generate", 32)
+        fill.terminate()
+    return load
