@@ -24,7 +24,7 @@ test: $(VENV)/.installed-dev
 
 # Ratios of things measured side by side: let nothing else run meanwhile.
 bench: $(VENV)/.installed-dev
-	$(VENV)/bin/python -m benchmarks.pool
+	$(VENV)/bin/python -m benchmarks --out docs/benchmarks
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check .

@@ -40,12 +40,11 @@ def measure() -> list[Figure]:
         ours, start, theirs = medians(
             lambda: _fill(fills, _COUNT), lambda: _fill(fills, 1), lambda: _draw_theirs(fills, _THEIR_COUNT)
         )
+        their_rate = (_AGAINST, _THEIR_COUNT / theirs)
         steady = (_COUNT - 1) / (ours - start)
         figures = [
-            Figure(
-                f"fill of {_COUNT:,}, start-up and all", _COUNT / ours, "captchas/s", _AGAINST, _THEIR_COUNT / theirs
-            ),
-            Figure("the same without start-up", steady, "captchas/s", _AGAINST, _THEIR_COUNT / theirs),
+            Figure(f"fill of {_COUNT:,}, start-up and all", _COUNT / ours, "captchas/s", *their_rate),
+            Figure("the same without start-up", steady, "captchas/s", *their_rate),
             Figure("start-up, with one captcha", start, "s"),
         ]
         figures += _stages(fills)
@@ -56,10 +55,8 @@ def measure() -> list[Figure]:
 def environment(folder: Path) -> dict[str, str]:
     """Settings of a pool of its own, migrated."""
     own = Path(tempfile.mkdtemp(dir=folder))
-    settings = os.environ | {
-        "CAPTCHA_DATABASE_URL": f"sqlite:///{own}/pool.db",
-        "CAPTCHA_FILES_DIR": str(own / "files"),
-    }
+    own_pool = {"CAPTCHA_DATABASE_URL": f"sqlite:///{own}/pool.db", "CAPTCHA_FILES_DIR": str(own / "files")}
+    settings = os.environ | own_pool
     subprocess.run(
         [sys.executable, "-m", "alembic", "upgrade", "head"], cwd=_ROOT, env=settings, check=True, capture_output=True
     )

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -26,7 +27,7 @@ from pool.files import new_id
 from pool.models import State, captcha
 
 _ROOT = Path(__file__).parent.parent
-_READY = 1_500_000
+_READY = 800_000
 _ROWS = 50_000
 _SECONDS = 3
 _ORIGINAL_SECONDS = 1.1  # of a request to the original, which loads its models each time
@@ -58,41 +59,43 @@ def measure() -> list[Figure]:
     figures = []
     with tempfile.TemporaryDirectory() as folder:
         settings = environment(Path(folder)) | {"CAPTCHA_TARGET": "0", "CAPTCHA_LOW_WATER": "0"}
+        draw_one = [sys.executable, "-m", "batch.fill", "--count", "1", "--quiet"]
+        subprocess.run(draw_one, cwd=_ROOT, env=settings, check=True)
+        (picture,) = Path(settings["CAPTCHA_FILES_DIR"]).rglob("*.png")
         _stock(settings["CAPTCHA_DATABASE_URL"])
         (Path(folder) / "bare.py").write_text(_CONSTANT % str(folder))
         bare_command = ["uvicorn", "bare:app", "--app-dir", folder, "--no-access-log", "--log-level", "warning"]
         with _running(["server"], settings) as (ours, process), _running(bare_command, settings) as (bare, _):
             for connections in (1, 32, 256):
-                mine, its = _medians(
-                    lambda c=connections: _load(ours + "/generate", c),
-                    lambda c=connections: _load(bare + "/generate", c),
-                )
-                name = f"GET /generate, {connections} connections"
-                figures.append(Figure(name, mine.requests, "requests/s", "bare FastAPI", its.requests))
-                figures.append(Figure(f"{name}, p50", mine.p50, "ms", "bare FastAPI", its.p50))
-                figures.append(Figure(f"{name}, p99", mine.p99, "ms", "bare FastAPI", its.p99))
-                if connections == 1:
-                    figures.append(
-                        Figure("the original's request", _ORIGINAL_SECONDS * 1000, "ms", "our p50", mine.p50)
-                    )
+                figures += _generating(ours, bare, connections)
             figures.append(Figure("resident memory of a worker", process.memory_info().rss / 2**20, "MB"))
-            file_id = requests.get(f"{ours}/generate", timeout=10).json()["id"]
-            png = next(Path(settings["CAPTCHA_FILES_DIR"]).rglob("*.png")).read_bytes()
-            picture = Path(settings["CAPTCHA_FILES_DIR"]) / file_id[:2] / f"{file_id}.png"
-            picture.parent.mkdir(parents=True, exist_ok=True)
-            picture.write_bytes(png)
-            (Path(folder) / "one.png").write_bytes(png)
-            mine, its = _medians(lambda: _load(f"{ours}/{file_id}", 32), lambda: _load(f"{bare}/files/one.png", 32))
-            figures.append(
-                Figure("GET /{id}, 32 connections", mine.requests, "requests/s", "StaticFiles", its.requests)
+            shutil.copy(picture, Path(folder) / "one.png")
+            mine, its = _medians(
+                partial(_load, f"{ours}/{picture.stem}", 32), partial(_load, f"{bare}/files/one.png", 32)
             )
-            drawing, quiet = _medians(lambda: _during_a_refill(ours, settings), lambda: _load(ours + "/generate", 32))
+            name = "GET /{id}, 32 connections"
+            figures.append(Figure(name, mine.requests, "requests/s", "Starlette's StaticFiles", its.requests))
+            url = f"{ours}/generate"
+            drawing, quiet = _medians(partial(_during_a_refill, url, settings), partial(_load, url, 32))
             figures.append(Figure("p99 during a refill, 32 connections", drawing.p99, "ms", "no refill", quiet.p99))
     return figures
 
 
+def _generating(ours: str, bare: str, connections: int) -> list[Figure]:
+    mine, its = _medians(*(partial(_load, f"{url}/generate", connections) for url in (ours, bare)))
+    name, against = f"GET /generate, {connections} connections", "bare FastAPI"
+    figures = [
+        Figure(name, mine.requests, "requests/s", against, its.requests),
+        Figure(f"{name}, p50", mine.p50, "ms", against, its.p50),
+        Figure(f"{name}, p99", mine.p99, "ms", against, its.p99),
+    ]
+    if connections == 1:
+        figures.append(Figure("p50 of the original's request", _ORIGINAL_SECONDS * 1000, "ms", "ours", mine.p50))
+    return figures
+
+
 def _stock(url: str) -> None:
-    """Make rows that can be handed out; a file for one of them is made by a fill."""
+    """Make rows that can be handed out; nobody looks at their files."""
     engine, now = database.connect(url), datetime.now(UTC)
     for _ in range(_READY // _ROWS):
         rows = [{"id": new_id(), "code": "abc234", "state": State.READY, "created_at": now} for _ in range(_ROWS)]
@@ -124,17 +127,8 @@ def _answers(url: str) -> bool:
 
 
 def _load(url: str, connections: int) -> _Load:
-    command = [
-        "wrk",
-        "--threads",
-        "1",
-        "--connections",
-        str(connections),
-        "--duration",
-        f"{_SECONDS}s",
-        "--latency",
-        url,
-    ]
+    options = ["--threads", "1", "--connections", str(connections), "--duration", f"{_SECONDS}s", "--latency"]
+    command = ["wrk", *options, url]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in shown:
         raise SystemExit(f"error: some answers were refusals: {shown}")
@@ -157,9 +151,9 @@ def _during_a_refill(url: str, settings: dict[str, str]) -> _Load:
     command = [sys.executable, "-m", "batch.fill", "--count", "100000", "--jobs", jobs, "--quiet"]
     files = Path(settings["CAPTCHA_FILES_DIR"])
     before = sum(1 for _ in files.rglob("*.png"))
-    with subprocess.Popen(command, cwd=_ROOT, env=settings, preexec_fn=lambda: os.nice(10)) as fill:
+    with subprocess.Popen(["nice", *command], cwd=_ROOT, env=settings) as fill:
         while sum(1 for _ in files.rglob("*.png")) <= before:
             time.sleep(0.2)
-        load = _load(f"{url}/generate", 32)
+        load = _load(url, 32)
         fill.terminate()
     return load
