@@ -130,7 +130,7 @@ def main(
     checkpoints: Annotated[
         Path, typer.Option(help="Folder of the generators; its manifest gets the metrics.")
     ] = DEFAULT_CHECKPOINTS_DIR,
-    per_class: Annotated[int, typer.Option(min=500, help="Glyphs drawn of each class.")] = 1000,
+    per_class: Annotated[int, typer.Option(min=100, help="Glyphs drawn of each class.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 1,
     cache: Annotated[Path, typer.Option(help="Folder that keeps the trained recogniser.")] = CACHE,
 ) -> None:

@@ -275,7 +275,7 @@ def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """One site with plenty of captchas, for tests that take a few."""
     with running_site(sqlite_settings_in(sqlite_template, tmp_path_factory.mktemp("site"))) as running:
         running.pool.add(
-            [Drawn(f"{number % 10}k{number % 7}m{number % 9}w", a_png(number % 16)) for number in range(400)]
+            [Drawn(f"{number % 10}k{number % 7}m{number % 9}w", a_png(number % 16)) for number in range(4000)]
         )
         yield running
 

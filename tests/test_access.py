@@ -167,5 +167,6 @@ def test_a_request_has_one_id_from_end_to_end(idle_server: Server) -> None:
     assert answer.headers["x-request-id"] == "trace-42_a"
     drawn_id = idle_server.get("/healthz", headers={"X-Request-ID": "not an id\t{}"}).headers["x-request-id"]
     assert len(drawn_id) == 16
+    wait_until(lambda: drawn_id in idle_server.printed(), "the line, which is written after the answer")
     (line,) = [line for line in idle_server.logged() if line.get("request_id") == drawn_id]
     assert (line["event"], line["path"], line["status"]) == ("request", "/healthz", 200)

@@ -61,7 +61,7 @@ def test_evaluate_measures_every_class(tmp_path: Path) -> None:
         images = emnist_files.strokes(47 * count, RNG)
         emnist_files.write(tmp_path, images, np.repeat(np.arange(47, dtype=np.uint8), count), split)
     checkpoints = shutil.copytree(DEFAULT_CHECKPOINTS_DIR, tmp_path / "checkpoints")
-    words = ("--data", tmp_path, "--checkpoints", checkpoints, "--per-class", 500, "--cache", tmp_path / "cache")
+    words = ("--data", tmp_path, "--checkpoints", checkpoints, "--per-class", 100, "--cache", tmp_path / "cache")
     finished = run("batch.evaluate", *words)
     assert finished.returncode == 0, finished.stderr
     assert "36-lower-a" in finished.stdout and "frechet to real" in finished.stdout

@@ -26,7 +26,7 @@ from tests.load import CLIENTS, Load, ids_in_state
 
 def test_a_killed_server_repeats_nothing_and_wastes_a_block(pool: Pool, settings: dict[str, object]) -> None:
     """Ten lives on each database, each ended by SIGKILL in the middle of the load."""
-    pool.add([Drawn("abc234", b"")] * 12_000)
+    pool.add([Drawn("abc234", b"")] * 40_000)
     seen: list[str] = []
     for life in range(1, 11):
         with running_server(settings) as server, Load(server) as load:
