@@ -36,7 +36,7 @@ def draw_captchas(
         ValueError: a code has a character outside 0-9 and a-z, or the codes differ in length.
     """
     glyphs = sampler.draw_legible(choose_classes(codes, rng), rng)
-    straight = _draw_straight(sampler, rng)
+    straight = draw_straight(sampler, rng)
     parts = (glyphs[first : first + _PART] for first in range(0, len(glyphs), _PART))
     pngs = chain.from_iterable(encode_pngs(render(part, straight, rng, look)) for part in parts)
     return [Drawn(code, png) for code, png in zip(codes, pngs, strict=True)]
@@ -46,10 +46,10 @@ def draw_pictures(
     codes: Sequence[str], sampler: Sampler, look: RenderSettings, rng: np.random.Generator
 ) -> npt.NDArray[np.uint8]:
     """Draw a few codes of one length as grey levels `[N, H, W]`. Raises ValueError as `draw_captchas` does."""
-    return render(sampler.draw_legible(choose_classes(codes, rng), rng), _draw_straight(sampler, rng), rng, look)
+    return render(sampler.draw_legible(choose_classes(codes, rng), rng), draw_straight(sampler, rng), rng, look)
 
 
-def _draw_straight(sampler: Sampler, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+def draw_straight(sampler: Sampler, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Draw strokes `[64, 28, 28]` to cross lines with: ones, which are hardly more than a stroke."""
     return sampler.draw(np.full(64, CLASSES_BY_CHARACTER["1"][0], np.uint8), rng)
 

@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 
 from batch.alphabet import choose_classes, draw_codes
-from batch.captcha import _draw_straight, load_sampler
+from batch.captcha import draw_straight, load_sampler
 from batch.encode import encode_pngs
 from batch.quiet_tensorflow import use_one_thread
 from batch.render import DIFFICULTIES, HEIGHT, PITCH, render
@@ -96,7 +96,7 @@ def _stages(folder: Path) -> list[Figure]:
     settings, rng, count = Settings(), np.random.default_rng(1), 1000
     sampler, look = load_sampler(settings.checkpoints_dir), DIFFICULTIES["standard"]
     codes = draw_codes(count, settings.alphabet, 6)
-    straight = _draw_straight(sampler, rng)
+    straight = draw_straight(sampler, rng)
     url = environment(folder)["CAPTCHA_DATABASE_URL"]
     pool = Pool(database.connect(url), FileStore(folder / "stages"), timedelta(minutes=10))
     glyphs = sampler.draw_legible(choose_classes(codes, rng), rng)

@@ -10,10 +10,7 @@ from pathlib import Path
 
 from pool.errors import StorageError
 
-UNFINISHED = ".part"
-"""Suffix of a file that is being written, in place of its own."""
-
-
+_UNFINISHED = ".part"  # suffix of a file that is being written, in place of its own
 # Linux has it; where it is missing, `os.sync` does the same for all file systems.
 _syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
@@ -34,7 +31,7 @@ def write_durably(path: Path, content: bytes) -> None:
     Raises:
         StorageError: the disk is full or the folder not writable; nothing is left behind.
     """
-    unfinished = path.with_suffix(UNFINISHED)
+    unfinished = path.with_suffix(_UNFINISHED)
     with told_as_storage_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -117,6 +117,12 @@ class Settings(BaseSettings):
         return self
 
 
+def first_fault(error: ValidationError) -> tuple[tuple[int | str, ...], str]:
+    """Say where the first thing that does not fit is, and why; never what was given, for it may be a key."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return first["loc"], first["msg"].removeprefix("Value error, ")
+
+
 def load_settings() -> Settings:
     """Read the environment.
 
@@ -132,7 +138,6 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        reason = first["msg"].removeprefix("Value error, ")
-        name = "".join(f"{PREFIX}{part}".upper() for part in first["loc"][:1])
+        where, reason = first_fault(error)
+        name = "".join(f"{PREFIX}{part}".upper() for part in where[:1])
         raise SettingsError(f"{name}: {reason}" if name else reason) from error

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pool.errors import SettingsError
-from pool.settings import Key, Settings
+from pool.settings import Key, Settings, first_fault
 
 log = logging.getLogger(__name__)
 _LOOK_SECONDS = 1
@@ -95,8 +95,5 @@ def _read(path: Path) -> _File:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"CAPTCHA_KEYS_FILE {path} is not TOML: {error}") from error
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise SettingsError(
-            f"CAPTCHA_KEYS_FILE {path}, {where}: {first['msg'].removeprefix('Value error, ')}"
-        ) from error
+        where, reason = first_fault(error)
+        raise SettingsError(f"CAPTCHA_KEYS_FILE {path}, {'.'.join(map(str, where))}: {reason}") from error

@@ -173,16 +173,16 @@ def running_server(settings: dict[str, object], host: str = "127.0.0.1", workers
         process = subprocess.Popen(command, cwd=ROOT, env=environment(settings), stdout=file, stderr=file, text=True)
     server = Server(process, f"http://127.0.0.1:{port}", log)
     try:
-        wait_until(lambda: process.poll() is not None or _answers(server), "the server to answer")
+        wait_until(lambda: process.poll() is not None or answers(server.url + "/openapi.json"), "the server to answer")
         yield server
     finally:
         if process.poll() is None:
             server.stop()
 
 
-def _answers(server: Server) -> bool:
+def answers(url: str) -> bool:
     try:
-        return server.get("/openapi.json").ok
+        return requests.get(url, timeout=30).ok
     except requests.ConnectionError:
         return False
 

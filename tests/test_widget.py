@@ -19,6 +19,7 @@ from pool.pool import Drawn
 from server import speech
 from tests.browser import Visit, browser, needs_chromium
 from tests.conftest import ROOT, Site, a_png, running_site, sqlite_settings_in
+from tests.test_speech import needs_espeak
 
 __all__ = ["browser"]
 pytestmark = needs_chromium
@@ -109,7 +110,7 @@ def test_the_refresh_button_shows_another_picture(site: Site, visit: Visit) -> N
     assert visit.renewed_by(visit.page.get_by_role("button", name="Another picture").click) != first
 
 
-@pytest.mark.skipif(not speech.is_installed(), reason="espeak-ng is not installed (apt-get install espeak-ng)")
+@needs_espeak
 def test_the_sound_is_played(site: Site, visit: Visit) -> None:
     file_id = visit.open(site.server.url + "/demo")
     with visit.page.expect_response(lambda answer: f"{file_id}.wav" in answer.url) as sound:
