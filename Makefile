@@ -38,11 +38,11 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.installed-batch: requirements-batch.txt requirements.txt | $(VENV)/bin/python
-	@echo "Installing what the server and the drawing need (about a minute) ..."
+	@echo "Installing what the server and the drawing need (half a minute) ..."
 	$(PIP) -r requirements-batch.txt
 	touch $@
 
-$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed-batch
+$(VENV)/.installed-dev: requirements-dev.txt requirements-train.txt $(VENV)/.installed-batch
 	@echo "Installing what the tests need ..."
 	$(PIP) -r requirements-dev.txt
 	touch $@

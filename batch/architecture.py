@@ -12,6 +12,8 @@ from batch.emnist import SIDE
 
 BASE = SIDE // 4
 """Side of a generator's first feature map."""
+SLOPE = 0.2
+"""Of a generator's leaky ReLUs."""
 FIRST, SECOND, HIDDEN = 8, 24, 48
 STRIDE = 2
 

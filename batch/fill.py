@@ -13,6 +13,7 @@ import typer
 from rich.progress import TimeRemainingColumn
 
 from batch.alphabet import draw_codes
+from batch.captcha import choose_look, draw_captchas, load_sampler
 from batch.checkpoints import Checkpoints
 from batch.processes import started
 from batch.progress import progress_bar
@@ -85,10 +86,10 @@ def _fill(pool: Pool, settings: Settings, jobs: int, lacking: Callable[[int], in
     with recorded(pool.engine) as record, progress_bar(TimeRemainingColumn(), quiet=quiet) as progress:
         bar = progress.add_task("filling", total=first)
         checkpoints = Checkpoints(settings.checkpoints_dir)
-        checkpoints.load()  # a fault is found at once, and not after TensorFlow's import
+        checkpoints.load()  # a fault is told here, and not by every process
         record.use(checkpoints.digest())
         jobs = min(jobs, -(-first // _CHUNK))  # another process would not be ready sooner than one is done
-        with started(jobs, _load, settings) as processes:
+        with started(jobs, load_sampler, settings.checkpoints_dir) as processes:
             underway: deque[tuple[int, Future[list[Drawn]]]] = deque()
             missing = first
             while missing > 0 or underway:
@@ -112,19 +113,8 @@ def _add(pool: Pool, drawn: list[Drawn], record: FillRecord) -> None:
         raise StorageError(f"{error}; {record.added} captchas were added before that") from error
 
 
-def _load(settings: Settings) -> None:
-    """Get a drawing process ready; only these import TensorFlow, which takes seconds."""
-    from batch.captcha import load_sampler  # noqa: PLC0415
-    from batch.quiet_tensorflow import use_one_thread  # noqa: PLC0415
-
-    use_one_thread()
-    load_sampler(settings.checkpoints_dir)
-
-
 def _draw(count: int, settings: Settings) -> list[Drawn]:
     """Draw captchas, in a drawing process."""
-    from batch.captcha import choose_look, draw_captchas, load_sampler  # noqa: PLC0415
-
     codes = draw_codes(count, settings.alphabet, settings.length)
     return draw_captchas(codes, load_sampler(settings.checkpoints_dir), choose_look(settings), np.random.default_rng())
 

@@ -5,13 +5,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from batch.architecture import BASE, Architecture
+from batch.architecture import BASE, SLOPE, Architecture
 from batch.emnist import SIDE
 from batch.quiet_tensorflow import keras
 
 layers, ops = keras.layers, keras.ops
 
-SLOPE = 0.2  # of the leaky ReLUs
 EPSILON = 1e-3
 
 

@@ -33,8 +33,15 @@ def _unseen(package: str) -> Iterator[None]:
 # It also reports on its graph optimiser as if that were the user's error; its exceptions tell enough.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with _stderr_shut(), _unseen("matplotlib"):
-    import keras
-    import tensorflow as tf
+    try:
+        import keras
+        import tensorflow as tf
+    except ModuleNotFoundError as error:
+        if error.name not in ("keras", "tensorflow"):
+            raise
+        raise SystemExit(
+            "error: TensorFlow is missing, and training and measuring need it: pip install -r requirements-train.txt"
+        ) from error
 
 __all__ = ["keras", "tf", "use_one_thread"]
 

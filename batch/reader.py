@@ -9,7 +9,7 @@ import numpy.typing as npt
 from batch.alphabet import GLYPH_CLASSES
 from batch.architecture import FIRST, HIDDEN, SECOND, STRIDE, FoldedReader
 from batch.emnist import SIDE, Emnist
-from batch.quiet_tensorflow import keras, tf
+from batch.quiet_tensorflow import keras
 from batch.recogniser import train_reading
 
 _EPOCHS = 6
@@ -30,7 +30,11 @@ def make_reader_model() -> keras.Model:
 
 def train_reader(emnist: Emnist, report: Callable[[float], Any]) -> FoldedReader:
     """Train the reader (a minute or two); `report` is told of each finished share, 1 in all."""
-    model = train_reading(make_reader_model, emnist, _EPOCHS, report)
+    return fold_reader(train_reading(make_reader_model, emnist, _EPOCHS, report))
+
+
+def fold_reader(model: keras.Model) -> FoldedReader:
+    """Fold the normalisations of a trained reader into its kernels."""
 
     def folded(name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         (kernel,), norm = model.get_layer(name).get_weights(), model.get_layer(f"{name}_norm")
@@ -39,14 +43,3 @@ def train_reader(emnist: Emnist, report: Callable[[float], Any]) -> FoldedReader
         return kernel * scale, beta - mean * scale
 
     return FoldedReader(*folded("first"), *folded("second"), *folded("dense"), *model.get_layer("logits").get_weights())
-
-
-@tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-def read_glyphs(images: tf.Tensor, reader: FoldedReader) -> tf.Tensor:
-    """uint8 `[N, 28, 28]` -> the probability of each glyph class `[N, 47]`."""
-    hidden = tf.cast(images, tf.float32)[..., None] / 127.5 - 1
-    hidden = tf.nn.relu(tf.nn.conv2d(hidden, reader.first, STRIDE, "SAME") + reader.first_bias)
-    hidden = tf.nn.relu(tf.nn.conv2d(hidden, reader.second, STRIDE, "SAME") + reader.second_bias)
-    hidden = tf.reshape(hidden, (tf.shape(images)[0], reader.dense.shape[0]))
-    hidden = tf.nn.relu(hidden @ reader.dense + reader.dense_bias)
-    return tf.nn.softmax(hidden @ reader.logits + reader.logits_bias)

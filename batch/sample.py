@@ -12,12 +12,9 @@ import typer
 from PIL import Image
 
 from batch.alphabet import CHARACTER_OF_CLASS, GLYPH_CLASSES
-from batch.architecture import FoldedReader
 from batch.checkpoints import Checkpoints
 from batch.emnist import SIDE
-from batch.folded import by_sub_pixels, draw_glyphs
-from batch.quiet_tensorflow import tf
-from batch.reader import read_glyphs
+from batch.inference import draw_glyphs, read_glyphs
 from pool.durable import told_as_storage_error
 from pool.errors import one_line_errors
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
@@ -36,9 +33,8 @@ class Sampler:
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         """Raises CheckpointError for a missing or damaged checkpoint."""
-        loaded, reader = checkpoints.load()
-        self._reader = FoldedReader(*map(tf.constant, reader))
-        self._generators = {index: by_sub_pixels(entry.generator) for index, entry in loaded.items()}
+        loaded, self.reader = checkpoints.load()
+        self._generators = {index: entry.generator for index, entry in loaded.items()}
         self._shape_thresholds = np.stack([np.cumsum(loaded[c.index].shape_frequencies) for c in GLYPH_CLASSES])
         self.spreads = np.array([loaded[c.index].latent_spread for c in GLYPH_CLASSES], np.float32)
         """`[47]`, how many times wider than in training the latents of each class are drawn"""
@@ -64,7 +60,7 @@ class Sampler:
         order = np.argsort(labels, kind="stable")
         for places in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
             if len(places):
-                glyphs[places] = draw_glyphs(tf.constant(inputs[places]), self._generators[int(labels[places[0]])])
+                glyphs[places] = draw_glyphs(inputs[places], self._generators[int(labels[places[0]])])
         return glyphs.reshape(*classes.shape, SIDE, SIDE)
 
     def draw_legible(self, classes: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
@@ -77,7 +73,7 @@ class Sampler:
         counts = np.bincount(wanted, minlength=len(GLYPH_CLASSES))
         labels = np.repeat(np.arange(len(GLYPH_CLASSES), dtype=np.uint8), np.ceil(counts * OVERDRAW).astype(int))
         glyphs = self.draw(labels, rng, TYPICAL)
-        probabilities = np.asarray(read_glyphs(tf.constant(glyphs), self._reader))
+        probabilities = read_glyphs(glyphs, self.reader)
         legibility = (probabilities * (CHARACTER_OF_CLASS[labels][:, None] == CHARACTER_OF_CLASS)).sum(1)
         best_first = np.lexsort([-legibility.clip(max=_SURE), labels])
         firsts = np.searchsorted(labels, labels)

@@ -13,8 +13,7 @@ from PIL import Image
 from batch import sample
 from batch.alphabet import CHARACTER_OF_CLASS, SHAPES, choose_classes
 from batch.checkpoints import CheckpointError, Checkpoints
-from batch.quiet_tensorflow import tf
-from batch.reader import read_glyphs
+from batch.inference import read_glyphs
 from batch.sample import Sampler
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 from tests.conftest import only_line, run
@@ -27,8 +26,7 @@ def sampler() -> Sampler:
 
 def _read(sampler: Sampler, glyphs: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """What the reader takes glyphs `[..., 28, 28]` for: `[...]`."""
-    probabilities = np.asarray(read_glyphs(tf.constant(glyphs.reshape(-1, 28, 28)), sampler._reader))
-    return probabilities.argmax(1).reshape(glyphs.shape[:-2])
+    return read_glyphs(glyphs.reshape(-1, 28, 28), sampler.reader).argmax(1).reshape(glyphs.shape[:-2])
 
 
 @pytest.mark.parametrize("draw", [Sampler.draw, Sampler.draw_legible])
@@ -83,7 +81,7 @@ def test_legible_glyphs_are_read_as_what_they_are_more_often(sampler: Sampler) -
     classes = np.tile(np.arange(47, dtype=np.uint8), 60)
 
     def sure(glyphs: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-        probabilities = np.asarray(read_glyphs(tf.constant(glyphs), sampler._reader))
+        probabilities = read_glyphs(glyphs, sampler.reader)
         own = (probabilities * (CHARACTER_OF_CLASS[classes][:, None] == CHARACTER_OF_CLASS)).sum(1)
         return np.asarray(own >= 0.5)
 

@@ -13,9 +13,12 @@ import numpy.typing as npt
 import pytest
 
 from batch.architecture import Architecture, FoldedGenerator
-from batch.folded import by_sub_pixels, draw_glyphs, fold
+from batch.folded import fold
 from batch.gan import Gan, RecipeError, TrainingSet, TrainingSettings
+from batch.inference import draw_glyphs, read_glyphs
+from batch.networks import as_input
 from batch.quiet_tensorflow import tf
+from batch.reader import fold_reader, make_reader_model
 from batch.shapes import cluster_shapes
 from tests import emnist_files
 from tests.conftest import ROOT, only_line, run, wait_until
@@ -77,8 +80,20 @@ def _draw(
     folded: FoldedGenerator, latent: npt.NDArray[np.float32], shapes: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.uint8]:
     inputs = np.concatenate([latent, np.eye(Architecture.shape_count, dtype=np.float32)[shapes]], 1)
-    glyphs: npt.NDArray[np.uint8] = draw_glyphs(tf.constant(inputs), by_sub_pixels(folded)).numpy()
-    return glyphs
+    return draw_glyphs(inputs, folded)
+
+
+def test_the_folded_reader_reads_as_the_trained_one_does() -> None:
+    rng = np.random.default_rng(1)
+    model = make_reader_model()
+    for weight in model.weights:  # no norm is to be an identity, and no bias nothing
+        weight.assign(
+            rng.uniform(0.1, 0.5, weight.shape) if "norm" in weight.path else rng.normal(0, 0.2, weight.shape)
+        )
+    glyphs = rng.integers(256, size=(150, 28, 28), dtype=np.uint8)
+    trained = tf.nn.softmax(model(as_input(glyphs))).numpy()
+    assert len(np.unique(trained.argmax(1))) > 5
+    assert np.abs(trained - read_glyphs(glyphs, fold_reader(model))).max() < 1e-4
 
 
 def test_training_makes_reals_and_fakes_alike() -> None:
