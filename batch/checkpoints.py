@@ -13,7 +13,6 @@ from batch.alphabet import GLYPH_CLASSES
 from batch.architecture import READER_SHAPES, Architecture, FoldedGenerator, FoldedReader, folded_shapes
 from pool.durable import write_durably
 from pool.errors import GantchaError
-from pool.settings import DEFAULT_CHECKPOINTS_DIR
 
 FORMAT = 1
 _MANIFEST = "manifest.json"
@@ -38,7 +37,7 @@ class Loaded(NamedTuple):
 class Checkpoints:
     """A folder of checkpoints with its manifest."""
 
-    def __init__(self, folder: Path = DEFAULT_CHECKPOINTS_DIR) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @property

@@ -20,7 +20,8 @@ from batch.emnist import SIDE, Emnist, read_emnist
 from batch.metrics import TwoSampleTest, confusions, frechet_distance, nearest_distances, precision_and_recall
 from batch.progress import progress_bar
 from batch.recogniser import FOLDED_OF_CLASS, Recogniser
-from batch.sample import OVERDRAW, Sampler, contact_sheet, writing
+from batch.sample import contact_sheet, writing
+from batch.sampler import OVERDRAW, Sampler
 from pool.errors import one_line_errors
 from pool.settings import DEFAULT_CHECKPOINTS_DIR, load_settings
 

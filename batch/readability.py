@@ -12,15 +12,17 @@ from PIL import Image, ImageDraw
 from rich.progress import TimeRemainingColumn
 
 from batch.alphabet import CHARACTER_OF_CLASS, choose_classes, draw_codes
-from batch.captcha import choose_look, draw_pictures
+from batch.captcha import choose_look
 from batch.checkpoints import Checkpoints
+from batch.drawing import draw_pictures
 from batch.emnist import SIDE, read_emnist
 from batch.evaluate import CACHE
 from batch.metrics import confusions
 from batch.progress import progress_bar
 from batch.recogniser import Recogniser
 from batch.render import Lines, bend_lines, concat_pics, to_grey, vary_weight
-from batch.sample import Sampler, writing
+from batch.sample import writing
+from batch.sampler import Sampler
 from pool.errors import one_line_errors
 from pool.settings import Difficulty, load_settings
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -140,22 +140,21 @@ def concat_pics(glyphs: npt.NDArray[np.uint8], rng: np.random.Generator, setting
         @ np.repeat(_of_lines(count, rng, settings), length, 0),
     )
     side = windows.shape[1]
-    middle = (side - 1) / 2
     left, right = _extents((windows.max(1) > _INKED).reshape(count, length, side))
     widths = right - left
     # A bar may not vanish in its neighbour: a third of it is the most that overlaps.
     most = np.minimum(widths, np.roll(widths, 1, 1)) / 3
     gaps = np.maximum(rng.uniform(*settings.gap, (count, length)) * settings.pixel_ratio, -most)
     starts = np.cumsum(widths + gaps, 1) - widths - gaps[:, :1]
-    x = np.rint(side + starts - left).astype(int)
-    rise = rng.uniform(-settings.rise, settings.rise, (count, length)) * settings.pixel_ratio
-    y = np.rint(side + rise).astype(int)
-    strokes = np.zeros((count, 3 * side, (x + 2 * side).max()), np.uint8)
+    x = np.rint(left.max() + starts - left).astype(int)
+    most_rise = settings.rise * settings.pixel_ratio
+    y = np.rint(most_rise + rng.uniform(-most_rise, most_rise, (count, length))).astype(int)
+    strokes = np.zeros((count, side + y.max(), side + x.max()), np.uint8)
     for line, line_x, line_y, line_windows in zip(strokes, x, y, windows.reshape(*x.shape, side, side), strict=True):
         for at_x, at_y, window in zip(line_x, line_y, line_windows, strict=True):
             place = line[at_y : at_y + side, at_x : at_x + side]
-            np.maximum(place, window, out=place)
-    return Lines(strokes, np.stack([x + left, x + right, y + middle], 2))
+            cv2.max(place, window, dst=place)
+    return Lines(strokes, np.stack([x + left, x + right, y + (side - 1) / 2], 2))
 
 
 def _of_lines(count: int, rng: np.random.Generator, settings: RenderSettings) -> npt.NDArray[np.float64]:
@@ -168,13 +167,21 @@ def _of_lines(count: int, rng: np.random.Generator, settings: RenderSettings) ->
 
 def _redraw(glyphs: npt.NDArray[np.uint8], distortions: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
     """Draw glyphs `[N, 28, 28]` distorted in the middle of windows `[N, side, side]` that have room for them."""
-    side = math.ceil(SIDE * np.linalg.norm(distortions, 2, (1, 2)).max(initial=1))
-    inverse = np.linalg.inv(distortions)
+    (a, b), (c, d) = distortions.transpose(1, 2, 0)
+    norms = (np.hypot(a + d, b - c) + np.hypot(a - d, b + c)) / 2  # spectral: of what is longest
+    side = math.ceil(SIDE * norms.max(initial=1))
     middle, glyph_middle = (side - 1) / 2, (SIDE - 1) / 2
-    from_window = np.concatenate([inverse, glyph_middle - inverse.sum(2, keepdims=True) * middle], 2)
-    windows = np.empty((len(glyphs), side, side), np.uint8)
-    for glyph, matrix, window in zip(glyphs, from_window, windows, strict=True):
-        cv2.warpAffine(glyph, matrix, (side, side), dst=window, flags=_AFFINE)
+    # Of a window only the box is drawn that a glyph, and the pixel around it that it fades out in, can reach.
+    reach = np.abs(distortions).sum(2) * (glyph_middle + 1)
+    starts = np.floor(middle - reach).clip(0).astype(int)
+    ends = np.ceil(middle + reach + 1).clip(max=side).astype(int)
+    inverse = np.linalg.inv(distortions)
+    from_box = np.concatenate([inverse, glyph_middle + inverse @ (starts - middle)[:, :, None]], 2)
+    windows = np.zeros((len(glyphs), side, side), np.uint8)
+    boxes = zip(glyphs, from_box, windows, starts.tolist(), ends.tolist(), strict=True)
+    for glyph, matrix, window, (left, top), (right, bottom) in boxes:
+        box = window[top:bottom, left:right]
+        cv2.warpAffine(glyph, matrix, box.shape[::-1], dst=box, flags=_AFFINE)
     return windows
 
 
@@ -208,15 +215,17 @@ def bend_lines(lines: Lines, rng: np.random.Generator, settings: RenderSettings)
     ratio = settings.pixel_ratio
     height, width = HEIGHT * ratio, PITCH * length * ratio
     pull, margin = settings.bend * ratio, _MARGIN * ratio
-    sideways, down = (_smooth(rng, (-pull, pull), (count, 3, 3 + length), (height, width)) for _ in range(2))
+    sideways, down = (rng.uniform(-pull, pull, (count, 3, 3 + length)) for _ in range(2))
     swing = rng.uniform(*settings.wave, (count, 1)) * ratio
-    turns = np.arange(width) / (rng.uniform(*settings.wave_length, (count, 1)) * ratio) + rng.random((count, 1))
-    down += (swing * np.sin(2 * np.pi * turns)).astype(np.float32)[:, None]
-    across = _fit(*_extents(lines.strokes.max(1) > _INKED), width - 2 * (margin + pull), width / 2, rng)
+    columns, rows = np.arange(width), np.arange(height)
+    turns = columns / (rng.uniform(*settings.wave_length, (count, 1)) * ratio) + rng.random((count, 1))
+    start, end = lines.places[:, :, 0].min(1), lines.places[:, :, 1].max(1)
+    across = _fit(start, end, width - 2 * (margin + pull), width / 2, rng)
     room_along = height - 2 * (margin + pull + swing[:, 0])
     along = _fit(*_extents(lines.strokes.max(2) > _INKED), room_along, height / 2, rng, settings.lift * ratio)
-    x = across.source(np.arange(width))[:, None] + sideways
-    y = along.source(np.arange(height))[:, :, None] + down * along.stretch.astype(np.float32)[:, None, None]
+    from_x, from_y, stretch = across.source(columns), along.source(rows), along.stretch[:, None]
+    x = _ease_onto(np.zeros_like(from_y), from_x, sideways)
+    y = _ease_onto(from_y, swing * np.sin(2 * np.pi * turns) * stretch, down * stretch[:, None])
     strokes = np.empty((count, height, width), np.uint8)
     for line, line_x, line_y, bent in zip(lines.strokes, x, y, strokes, strict=True):
         cv2.remap(line, line_x, line_y, cv2.INTER_LINEAR, dst=bent)
@@ -227,8 +236,8 @@ def bend_lines(lines: Lines, rng: np.random.Generator, settings: RenderSettings)
     picture = np.arange(count)[:, None]
     at_x = np.rint(places[:, :, :2].mean(2)).astype(int).clip(0, width - 1)
     at_y = np.rint(places[:, :, 2]).astype(int).clip(0, height - 1)
-    places[:, :, :2] -= (sideways[picture, at_y, at_x] / across.stretch[:, None])[:, :, None]
-    places[:, :, 2] -= down[picture, at_y, at_x]
+    places[:, :, :2] -= ((x[picture, at_y, at_x] - from_x[picture, at_x]) / across.stretch[:, None])[:, :, None]
+    places[:, :, 2] -= (y[picture, at_y, at_x] - from_y[picture, at_y]) / stretch
     return Lines(strokes, places)
 
 
@@ -239,10 +248,9 @@ class _Fit(NamedTuple):
     source_middle: npt.NDArray[np.float64]
     middle: npt.NDArray[np.float64]
 
-    def source(self, target: npt.NDArray[np.int64]) -> Floats:
+    def source(self, target: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """Where in the lines the places `[P]` of the pictures come from: `[N, P]`."""
-        away = (target - self.middle[:, None]) * self.stretch[:, None]
-        return (away + self.source_middle[:, None]).astype(np.float32)
+        return (target - self.middle[:, None]) * self.stretch[:, None] + self.source_middle[:, None]
 
     def target(self, source: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Where in the pictures the places `[N, P]` of the lines go to: `[N, P]`."""
@@ -250,8 +258,8 @@ class _Fit(NamedTuple):
 
 
 def _fit(
-    start: npt.NDArray[np.int64],
-    end: npt.NDArray[np.int64],
+    start: npt.NDArray[np.integer[Any] | np.float64],
+    end: npt.NDArray[np.integer[Any] | np.float64],
     room: npt.NDArray[np.float64] | float,
     middle: float,
     rng: np.random.Generator,
@@ -260,7 +268,8 @@ def _fit(
     """Press lines that are longer than their room, and move them within it, by `most` at the most."""
     stretch = np.maximum(1, (end - start) / room)
     free = np.minimum((room - (end - start) / stretch) / 2, most)
-    return _Fit(stretch, (start + end) / 2, middle + rng.uniform(-1, 1, len(start)) * free)
+    source_middle: npt.NDArray[np.float64] = (start + end) / 2
+    return _Fit(stretch, source_middle, middle + rng.uniform(-1, 1, len(start)) * free)
 
 
 def cross(
@@ -279,11 +288,18 @@ def cross(
         wave = drawn(3, 9) * ratio * np.sin(away / (drawn(18, 40) * ratio) + drawn(0, 2 * np.pi))
         edge = np.where(drawn(-1, 1) < 0, drawn(0.06, 0.16), drawn(0.84, 0.94))
         path = edge * height + drawn(-0.15, 0.15) * away + wave
-        along = np.broadcast_to((away / (drawn(4, 7) * ratio) + SIDE / 2)[:, None], strokes.shape)
-        beside = (rows - path[:, None]) / (drawn(0.6, 0.8) * ratio)[:, None] + SIDE / 2
+        along = away / (drawn(4, 7) * ratio) + SIDE / 2
+        width_of_pixel = drawn(0.6, 0.8) * ratio
         chosen = straight[rng.integers(len(straight), size=count)]
-        for line, stroke, line_along, line_beside in zip(strokes, chosen, along, beside, strict=True):
-            np.maximum(line, cv2.remap(stroke, line_beside, line_along.copy(), cv2.INTER_LINEAR), out=line)
+        reach = width_of_pixel[:, 0] * SIDE / 2 + 1  # other rows stay as they are
+        first = np.floor(path.min(1) - reach).clip(0, height - 1).astype(int).tolist()
+        end = np.ceil(path.max(1) + reach).clip(1, height).astype(int).tolist()
+        beside = SIDE / 2 - path / width_of_pixel
+        for picture, stroke in enumerate(chosen):
+            crossed = strokes[picture, first[picture] : end[picture]]
+            from_y = rows[first[picture] : end[picture]] / width_of_pixel[picture] + beside[picture]
+            from_x = np.broadcast_to(along[picture], from_y.shape).copy()
+            cv2.max(crossed, cv2.remap(stroke, from_y, from_x, cv2.INTER_LINEAR), dst=crossed)
     return strokes
 
 
@@ -308,28 +324,31 @@ def scribble(
     for picture, places, picture_windows in zip(room, corners.tolist(), which.tolist(), strict=True):
         for (top, left), window in zip(places, picture_windows, strict=True):
             place = picture[top : top + side, left : left + side]
-            np.maximum(place, windows[window], out=place)
+            cv2.max(place, windows[window], dst=place)
     return room[:, side:-side, side:-side]
 
 
 def vary_weight(strokes: Strokes, rng: np.random.Generator, settings: RenderSettings) -> Floats:
     """Thin and thicken the strokes along their way: `[N, H, W]`, 0 paper to 1 ink."""
     count, height, width = strokes.shape
-    edge = _smooth(rng, settings.lightness, (count, 3, 7), (height, width))
-    sharpness = np.float32(3 * settings.pixel_ratio)
-    inked: Floats = ((strokes * np.float32(1 / 255) - edge) * sharpness + np.float32(0.5)).clip(0, 1)
-    return inked
+    sharpness = 3 * settings.pixel_ratio
+    edge = rng.uniform(*settings.lightness, (count, 3, 7)) * sharpness - 0.5
+    inked: Floats = strokes * np.float32(sharpness / 255)
+    inked -= _ease(edge, (height, width))
+    return inked.clip(0, 1, out=inked)
 
 
 def lay_on_paper(inked: Floats, pale: Floats, rng: np.random.Generator, settings: RenderSettings) -> Floats:
     """Put ink over pale ink, `[N, H, W]` each, on uneven paper: brightness, 0 to 1."""
     count, *size = inked.shape
-    paper = _smooth(rng, (0.95 - 2 * settings.unevenness, 0.95), (count, 3, 7), _single_density(size, settings))
+    points = rng.uniform(0.95 - 2 * settings.unevenness, 0.95, (count, 3, 7))
+    height, width = (pixels // settings.pixel_ratio for pixels in size)
+    paper = _as_grains(_ease(points, (height, width)), settings.pixel_ratio)
     ink, pale_ink = (
         strokes * rng.uniform(*contrast, (count, 1, 1)).astype(np.float32)
         for strokes, contrast in ((inked, settings.contrast), (pale, settings.pale_contrast))
     )
-    brightness = _as_grains(paper, settings.pixel_ratio) - np.maximum(ink, pale_ink)
+    brightness = np.subtract(paper, np.maximum(ink, pale_ink, out=ink), out=ink)
     return 1 - brightness if settings.dark else brightness
 
 
@@ -338,14 +357,11 @@ def add_noise(brightness: Floats, rng: np.random.Generator, settings: RenderSett
     count, height, width = brightness.shape
     grain = settings.grain * settings.pixel_ratio
     grains = (count, -(-height // grain), -(-width // grain))
-    noise = np.float32(settings.noise) * _NORMAL[rng.integers(len(_NORMAL), size=grains, dtype=np.uint8)]
-    levels = (brightness + _as_grains(noise, grain)[:, :height, :width]) * (GREY_LEVELS - 1)
-    np.rint(levels, out=levels).clip(0, GREY_LEVELS - 1, out=levels)
-    return levels.astype(np.uint8)
-
-
-def _single_density(size: list[int], settings: RenderSettings) -> tuple[int, int]:
-    return size[0] // settings.pixel_ratio, size[1] // settings.pixel_ratio
+    steps = GREY_LEVELS - 1
+    noise = _NORMAL * np.float32(settings.noise * steps) + np.float32(0.5)  # the half makes a rounding of cutting off
+    levels = brightness * np.float32(steps)
+    levels += _as_grains(noise[rng.integers(len(noise), size=grains, dtype=np.uint8)], grain)[:, :height, :width]
+    return levels.clip(0, steps, out=levels).astype(np.uint8)
 
 
 def _as_grains(texture: Floats, side: int) -> Floats:
@@ -353,17 +369,32 @@ def _as_grains(texture: Floats, side: int) -> Floats:
     if side == 1:
         return texture
     count, height, width = texture.shape
-    enlarged = np.empty((count, height * side, width * side), np.float32)
-    for small, large in zip(texture, enlarged, strict=True):
-        cv2.resize(small, large.shape[::-1], dst=large, interpolation=cv2.INTER_NEAREST)
-    return enlarged
+    size = (width * side, count * height * side)
+    enlarged = cv2.resize(texture.reshape(-1, width), size, interpolation=cv2.INTER_NEAREST)
+    return np.asarray(enlarged, np.float32).reshape(count, height * side, width * side)
 
 
-def _smooth(rng: np.random.Generator, between: Range, grid: tuple[int, int, int], size: tuple[int, int]) -> Floats:
-    """Draw a number for each point of `[N, rows, columns]` and ease from one to the next: `[N, *size]`."""
-    points = rng.uniform(*between, grid).astype(np.float32)
-    smooth: Floats = _easing(size[0], grid[1]) @ (points @ _easing(size[1], grid[2]).T)
+def _ease(points: npt.NDArray[np.float64], size: tuple[int, int]) -> Floats:
+    """Ease from one point of a grid `[N, rows, columns]` to the next: `[N, *size]`."""
+    height, width = size
+    smooth: Floats = _easing(height, points.shape[1]) @ (points.astype(np.float32) @ _easing(width, points.shape[2]).T)
     return smooth
+
+
+def _ease_onto(
+    of_rows: npt.NDArray[np.float64], of_columns: npt.NDArray[np.float64], points: npt.NDArray[np.float64]
+) -> Floats:
+    """Add what `_ease` gives, a number of each row `[N, H]` and one of each column `[N, W]`: `[N, H, W]`.
+
+    One matrix product does all of it: a pass over all pictures takes as long.
+    """
+    (count, height), width = of_rows.shape, of_columns.shape[1]
+    easing = np.broadcast_to(_easing(height, points.shape[1]), (count, height, points.shape[1]))
+    eased = points @ _easing(width, points.shape[2]).T
+    left = np.concatenate([easing, of_rows[:, :, None], np.ones((count, height, 1))], 2, dtype=np.float32)
+    right = np.concatenate([eased, np.ones((count, 1, width)), of_columns[:, None]], 1, dtype=np.float32)
+    summed: Floats = left @ right
+    return summed
 
 
 @cache

@@ -15,7 +15,7 @@ from batch.evaluate import CACHE
 from batch.metrics import frechet_distance
 from batch.progress import progress_bar
 from batch.recogniser import FOLDED_OF_CLASS, Recogniser
-from batch.sample import Sampler
+from batch.sampler import Sampler
 from pool.errors import one_line_errors
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 

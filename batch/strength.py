@@ -18,12 +18,14 @@ from rich.table import Table
 
 from batch.alphabet import draw_codes
 from batch.attackers import Pictures, has_tesseract, read_with_ddddocr, read_with_tesseract, require_extras
-from batch.captcha import choose_look, draw_pictures
+from batch.captcha import choose_look
 from batch.checkpoints import Checkpoints
+from batch.drawing import draw_pictures
 from batch.metrics import wilson_interval
 from batch.progress import progress_bar
 from batch.render import HEIGHT, PITCH, to_grey
-from batch.sample import Sampler, writing
+from batch.sample import writing
+from batch.sampler import Sampler
 from batch.solver import STEPS, Solver, as_attacked
 from pool.errors import StorageError, one_line_errors
 from pool.settings import Difficulty, Settings, load_settings

@@ -18,7 +18,7 @@ from batch.emnist import Emnist, read_emnist
 from batch.gan import Gan, TrainingSet, TrainingSettings
 from batch.progress import progress_bar
 from batch.reader import train_reader
-from batch.sample import USUAL_SPREAD
+from batch.sampler import USUAL_SPREAD
 from batch.workers import Task, Trained, run_training, train_side_by_side
 from pool.durable import only_one
 from pool.errors import GantchaError, StorageError, one_line_errors

@@ -16,9 +16,9 @@ import numpy as np
 import psutil
 
 from batch.alphabet import choose_classes, draw_codes
-from batch.captcha import draw_straight, load_sampler
+from batch.drawing import PART, draw_straight, load_sampler
 from batch.encode import encode_pngs
-from batch.quiet_tensorflow import use_one_thread
+from batch.processes import started
 from batch.render import DIFFICULTIES, HEIGHT, PITCH, render
 from benchmarks.figures import Figure, medians
 from pool import database
@@ -28,7 +28,6 @@ from pool.settings import Settings
 
 _ROOT = Path(__file__).parent.parent
 _COUNT, _THEIR_COUNT, _MANY = 10_000, 2_000, 100_000
-_PART = 50
 _CORES = os.cpu_count() or 1
 _AGAINST = f"PyPI captcha, {_CORES} processes"
 
@@ -47,7 +46,8 @@ def measure() -> list[Figure]:
             Figure("the same without start-up", steady, "captchas/s", *their_rate),
             Figure("start-up, with one captcha", start, "s"),
         ]
-        figures += _stages(fills)
+        with started(1) as process:  # as fills are drawn
+            figures += process.submit(_stages, fills).result()
         few, many = (_peak_memory(fills, count) for count in (_COUNT, _MANY))
         return [*figures, Figure(f"peak memory of a fill of {_MANY:,}", many, "MB", f"a fill of {_COUNT:,}", few)]
 
@@ -92,7 +92,6 @@ def _write_theirs(folder: Path, count: int) -> None:
 
 def _stages(folder: Path) -> list[Figure]:
     """Milliseconds of one core for each captcha, stage by stage."""
-    use_one_thread()
     settings, rng, count = Settings(), np.random.default_rng(1), 1000
     sampler, look = load_sampler(settings.checkpoints_dir), DIFFICULTIES["standard"]
     codes = draw_codes(count, settings.alphabet, 6)
@@ -100,7 +99,7 @@ def _stages(folder: Path) -> list[Figure]:
     url = environment(folder)["CAPTCHA_DATABASE_URL"]
     pool = Pool(database.connect(url), FileStore(folder / "stages"), timedelta(minutes=10))
     glyphs = sampler.draw_legible(choose_classes(codes, rng), rng)
-    parts = [render(glyphs[i : i + _PART], straight, rng, look) for i in range(0, count, _PART)]
+    parts = [render(glyphs[i : i + PART], straight, rng, look) for i in range(0, count, PART)]
     pngs = [png for part in parts for png in encode_pngs(part)]
 
     def write() -> None:
@@ -115,7 +114,7 @@ def _stages(folder: Path) -> list[Figure]:
 
     stages: dict[str, Callable[[], object]] = {
         "sampling": lambda: sampler.draw_legible(choose_classes(codes, rng), rng),
-        "rendering": lambda: [render(glyphs[i : i + _PART], straight, rng, look) for i in range(0, count, _PART)],
+        "rendering": lambda: [render(glyphs[i : i + PART], straight, rng, look) for i in range(0, count, PART)],
         "encoding": lambda: [encode_pngs(part) for part in parts],
         "files": write,
         "files and rows": lambda: pool.add([Drawn("abc234", png) for png in pngs]),

@@ -10,18 +10,18 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from batch import sample
+from batch import sampler as sampling
 from batch.alphabet import CHARACTER_OF_CLASS, SHAPES, choose_classes
 from batch.checkpoints import CheckpointError, Checkpoints
 from batch.inference import read_glyphs
-from batch.sample import Sampler
+from batch.sampler import Sampler
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 from tests.conftest import only_line, run
 
 
 @pytest.fixture(scope="module")
 def sampler() -> Sampler:
-    return Sampler(Checkpoints())
+    return Sampler(Checkpoints(DEFAULT_CHECKPOINTS_DIR))
 
 
 def _read(sampler: Sampler, glyphs: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
@@ -42,11 +42,11 @@ def test_glyphs_lie_where_their_characters_are(sampler: Sampler, draw: Callable[
 def test_a_batch_makes_one_call_for_each_class(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
 
-    def counting(inputs, generator, draw=sample.draw_glyphs):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    def counting(inputs, generator, draw=sampling.draw_glyphs):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
         sizes.append(len(inputs))
         return draw(inputs, generator)
 
-    monkeypatch.setattr(sample, "draw_glyphs", counting)
+    monkeypatch.setattr(sampling, "draw_glyphs", counting)
     classes = choose_classes(["223344", "443322", "abcabc"], np.random.default_rng(1))
     sampler.draw(classes, np.random.default_rng(1))
     assert len(sizes) == len(np.unique(classes))
@@ -54,7 +54,7 @@ def test_a_batch_makes_one_call_for_each_class(sampler: Sampler, monkeypatch: py
 
 
 def test_wider_latents_give_more_various_glyphs() -> None:
-    sampler, classes = Sampler(Checkpoints()), np.repeat(np.arange(47, dtype=np.uint8), 100)
+    sampler, classes = Sampler(Checkpoints(DEFAULT_CHECKPOINTS_DIR)), np.repeat(np.arange(47, dtype=np.uint8), 100)
 
     def variety(spread: float) -> npt.NDArray[np.float64]:
         glyphs = sampler.draw(classes, np.random.default_rng(1), spread).reshape(47, 100, -1)

@@ -13,9 +13,10 @@ from batch.checkpoints import Checkpoints
 from batch.metrics import wilson_interval
 from batch.readability import cut_out
 from batch.render import RenderSettings, bend_lines, concat_pics, vary_weight
-from batch.sample import Sampler
+from batch.sampler import Sampler
 from batch.solver import Solver, as_attacked
 from batch.strength import rate
+from pool.settings import DEFAULT_CHECKPOINTS_DIR
 from tests.conftest import only_line, run
 
 ALPHABET = "23479acefhk"
@@ -70,7 +71,7 @@ def test_the_solver_learns_to_read() -> None:
 def test_glyphs_are_cut_out_where_they_are(ratio: int) -> None:
     """Also out of lines that were bent and pressed together."""
     rng = np.random.default_rng(1)
-    glyphs = Sampler(Checkpoints()).draw(rng.integers(47, size=(10, 6), dtype=np.uint8), rng)
+    glyphs = Sampler(Checkpoints(DEFAULT_CHECKPOINTS_DIR)).draw(rng.integers(47, size=(10, 6), dtype=np.uint8), rng)
     look = RenderSettings(
         pixel_ratio=ratio,
         size=(0.9, 0.9),

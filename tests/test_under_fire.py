@@ -68,8 +68,8 @@ def spy(self, file_id, content):
     log.write(f"{file_id} {hashlib.sha256(content).hexdigest()}\\n".encode())
     write(self, file_id, content)
 FileStore.write = spy
-import typer, batch.fill
-typer.run(batch.fill.main)
+import typer, batch.fill.__main__
+typer.run(batch.fill.__main__.main)
 """
 """A fill that notes beforehand what it is about to write."""
 

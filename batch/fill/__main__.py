@@ -4,17 +4,17 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Annotated
 
-import numpy as np
 import typer
 from rich.progress import TimeRemainingColumn
 
 from batch.alphabet import draw_codes
-from batch.captcha import choose_look, draw_captchas, load_sampler
+from batch.captcha import choose_look
 from batch.checkpoints import Checkpoints
+from batch.drawing import draw_chunk, load_sampler
 from batch.processes import started
 from batch.progress import progress_bar
 from pool.errors import AddingStoppedError, StorageError, one_line_errors
@@ -88,35 +88,32 @@ def _fill(pool: Pool, settings: Settings, jobs: int, lacking: Callable[[int], in
         checkpoints = Checkpoints(settings.checkpoints_dir)
         checkpoints.load()  # a fault is told here, and not by every process
         record.use(checkpoints.digest())
+        look = choose_look(settings)
         jobs = min(jobs, -(-first // _CHUNK))  # another process would not be ready sooner than one is done
         with started(jobs, load_sampler, settings.checkpoints_dir) as processes:
-            underway: deque[tuple[int, Future[list[Drawn]]]] = deque()
+            underway: deque[tuple[list[str], Future[list[bytes]]]] = deque()
             missing = first
             while missing > 0 or underway:
-                missing -= sum(count for count, _ in underway)
+                missing -= sum(len(codes) for codes, _ in underway)
                 while missing > 0 and len(underway) <= jobs:
                     count = min(_CHUNK, missing, max(-(-missing // jobs), _LEAST))
-                    underway.append((count, processes.submit(_draw, count, settings)))
+                    codes = draw_codes(count, settings.alphabet, settings.length)
+                    underway.append((codes, processes.submit(draw_chunk, codes, look, settings.checkpoints_dir)))
                     missing -= count
-                _add(pool, underway.popleft()[1].result(), record)
+                codes, drawing = underway.popleft()
+                _add(pool, map(Drawn, codes, drawing.result()), record)
                 missing = lacking(record.added)
                 progress.update(bar, completed=record.added, total=record.added + max(missing, 0))
     rate = record.added / record.seconds
     return f"{record.added} captchas added in {record.seconds:.1f} s ({rate:.0f} a second), {pool.level()} ready"
 
 
-def _add(pool: Pool, drawn: list[Drawn], record: FillRecord) -> None:
+def _add(pool: Pool, drawn: Iterable[Drawn], record: FillRecord) -> None:
     try:
         record.add(len(pool.add(drawn)))
     except AddingStoppedError as error:
         record.add(len(error.ids))
         raise StorageError(f"{error}; {record.added} captchas were added before that") from error
-
-
-def _draw(count: int, settings: Settings) -> list[Drawn]:
-    """Draw captchas, in a drawing process."""
-    codes = draw_codes(count, settings.alphabet, settings.length)
-    return draw_captchas(codes, load_sampler(settings.checkpoints_dir), choose_look(settings), np.random.default_rng())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,54 @@
+"""From codes to pictures: sample, render, encode. What drawing processes import, so nothing that is slow to import."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from batch.alphabet import CLASSES_BY_CHARACTER, choose_classes
+from batch.checkpoints import Checkpoints
+from batch.encode import encode_pngs
+from batch.render import RenderSettings, render
+from batch.sampler import Sampler
+
+PART = 50
+"""Captchas rendered at once: few enough for the processor's caches."""
+
+
+@cache
+def load_sampler(checkpoints_dir: Path) -> Sampler:
+    """Load the generators, once in a process. Raises CheckpointError for a missing or damaged checkpoint."""
+    return Sampler(Checkpoints(checkpoints_dir))
+
+
+def draw_chunk(codes: Sequence[str], look: RenderSettings, checkpoints_dir: Path) -> list[bytes]:
+    """As `draw_captchas`, with chances nobody can repeat; for a process of its own."""
+    return draw_captchas(codes, load_sampler(checkpoints_dir), look, np.random.default_rng())
+
+
+def draw_captchas(
+    codes: Sequence[str], sampler: Sampler, look: RenderSettings, rng: np.random.Generator
+) -> list[bytes]:
+    """Draw a captcha for each of the codes, all of one length: PNGs.
+
+    Raises:
+        ValueError: a code has a character outside 0-9 and a-z, or the codes differ in length.
+    """
+    glyphs = sampler.draw_legible(choose_classes(codes, rng), rng)
+    straight = draw_straight(sampler, rng)
+    parts = (glyphs[first : first + PART] for first in range(0, len(glyphs), PART))
+    return [png for part in parts for png in encode_pngs(render(part, straight, rng, look))]
+
+
+def draw_pictures(
+    codes: Sequence[str], sampler: Sampler, look: RenderSettings, rng: np.random.Generator
+) -> npt.NDArray[np.uint8]:
+    """Draw a few codes of one length as grey levels `[N, H, W]`. Raises ValueError as `draw_captchas` does."""
+    return render(sampler.draw_legible(choose_classes(codes, rng), rng), draw_straight(sampler, rng), rng, look)
+
+
+def draw_straight(sampler: Sampler, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Draw strokes `[64, 28, 28]` to cross lines with: ones, which are hardly more than a stroke."""
+    return sampler.draw(np.full(64, CLASSES_BY_CHARACTER["1"][0], np.uint8), rng)
