@@ -74,7 +74,13 @@ def _pool(url: str, level: int, folder: Path) -> Iterator[Pool]:
     """Make a pool with so many ready rows; a pop does not look at files, so there are none."""
     url = url.replace("LEVEL", str(level))
     environment = os.environ | {"CAPTCHA_DATABASE_URL": url}
-    subprocess.run([sys.executable, "-m", "alembic", "upgrade", "head"], cwd=_ROOT, env=environment, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "alembic", "upgrade", "head"],
+        cwd=_ROOT,
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
     engine = database.connect(url)
     now = datetime.now(UTC)
     for start in range(0, level, _ROWS):

@@ -83,7 +83,7 @@ def measure() -> list[Figure]:
 
 def _generating(ours: str, bare: str, connections: int) -> list[Figure]:
     mine, its = _medians(*(partial(_load, f"{url}/generate", connections) for url in (ours, bare)))
-    name, against = f"GET /generate, {connections} connections", "bare FastAPI"
+    name, against = f"GET /generate, {connections} connection{'s'[: connections - 1]}", "bare FastAPI"
     figures = [
         Figure(name, mine.requests, "requests/s", against, its.requests),
         Figure(f"{name}, p50", mine.p50, "ms", against, its.p50),
