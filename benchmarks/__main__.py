@@ -46,18 +46,20 @@ def _table(figures: list[Figure]) -> Table:
 
 
 def _plot(figures: list[Figure]) -> Plot:
-    compared = [figure for figure in figures if figure.ratio]
+    compared = [figure for figure in figures if figure.gain]
     plot = Plot(figsize=(9, 0.4 * len(compared) + 1), layout="constrained")
     axes = plot.subplots()
     names = [f"{figure.measure}\nagainst {figure.against}" for figure in compared]
-    bars = axes.barh(names, [figure.ratio or 0 for figure in compared], color="#0b5cad")
-    axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=8)
+    gains = [figure.gain or 0 for figure in compared]
+    colours = ["#0b5cad" if gain >= 1 else "#c9762b" for gain in gains]
+    bars = axes.barh(names, [gain - 1 for gain in gains], left=1, color=colours)
+    axes.bar_label(bars, [f"{gain:,.2f}" if gain < 10 else f"{gain:,.0f}" for gain in gains], padding=3, fontsize=8)
     axes.axvline(1, color="#888888", linewidth=1)
     axes.set_xscale("log")
     axes.margins(x=0.15)
     axes.invert_yaxis()
     axes.tick_params(axis="y", labelsize=7)
-    axes.set_xlabel("ours to theirs")
+    axes.set_xlabel("times as good: right of the line ours is faster or takes less")
     return plot
 
 

@@ -23,6 +23,11 @@ class Figure(NamedTuple):
         """Ours to theirs."""
         return self.ours / self.theirs if self.theirs else None
 
+    @property
+    def gain(self) -> float | None:
+        """How many times as good as theirs: of rates more is better, of all else less."""
+        return 1 / self.ratio if self.ratio and not self.unit.endswith("/s") else self.ratio
+
 
 def by_turns(*measures: Callable[[], Result]) -> list[list[Result]]:
     """Run each of the measures once a round: a list of its results for each."""
