@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from random import Random
 
 import numpy as np
 import numpy.typing as npt
@@ -41,19 +42,24 @@ CHARACTER_OF_CLASS = np.array([ord(c.character) for c in GLYPH_CLASSES])
 """`[47]`: classes that are one character, read without case."""
 
 
-def draw_codes(count: int, alphabet: str, length: int) -> list[str]:
-    """Draw codes nobody can guess: a third to two thirds digits, like 2-4 of 6, where the alphabet has both kinds."""
-    random = secrets.SystemRandom()
+_UNGUESSABLE = secrets.SystemRandom()
+
+
+def draw_codes(count: int, alphabet: str, length: int, chance: Random = _UNGUESSABLE) -> list[str]:
+    """Draw codes: a third to two thirds digits, like 2-4 of 6, where the alphabet has both kinds.
+
+    Nobody can guess them, unless `chance` is one that can be repeated.
+    """
     digits = [character for character in alphabet if character.isdigit()]
     letters = [character for character in alphabet if not character.isdigit()]
     fewest, most = -(-length // 3), 2 * length // 3
 
     def draw_code() -> str:
         if not digits or not letters:
-            return "".join(random.choices(alphabet, k=length))
-        digit_count = random.randint(fewest, most)
-        characters = random.choices(digits, k=digit_count) + random.choices(letters, k=length - digit_count)
-        random.shuffle(characters)
+            return "".join(chance.choices(alphabet, k=length))
+        digit_count = chance.randint(fewest, most)
+        characters = chance.choices(digits, k=digit_count) + chance.choices(letters, k=length - digit_count)
+        chance.shuffle(characters)
         return "".join(characters)
 
     return [draw_code() for _ in range(count)]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +11,21 @@ import numpy.typing as npt
 from batch.alphabet import CLASSES_BY_CHARACTER, choose_classes
 from batch.checkpoints import Checkpoints
 from batch.encode import encode_pngs
-from batch.render import RenderSettings, render
+from batch.render import RenderSettings, render, render_boxed
 from batch.sampler import Sampler
 
 PART = 50
 """Captchas rendered at once: few enough for the processor's caches."""
+
+
+class Labelled(NamedTuple):
+    """A captcha for those who learn to read it."""
+
+    png: bytes
+    boxes: list[tuple[int, int, int, int]]
+    """of each character's ink: left, top, right, bottom, the last two exclusive"""
+    classes: list[int]
+    """ByMerge index of each character"""
 
 
 @cache
@@ -40,6 +51,36 @@ def draw_captchas(
     straight = draw_straight(sampler, rng)
     parts = (glyphs[first : first + PART] for first in range(0, len(glyphs), PART))
     return [png for part in parts for png in encode_pngs(render(part, straight, rng, look))]
+
+
+def draw_labelled(
+    codes: Sequence[str], sampler: Sampler, look: RenderSettings, rng: np.random.Generator
+) -> list[Labelled]:
+    """Draw a captcha for each of the codes, of up to 8 characters each, and say where the characters are.
+
+    Raises:
+        ValueError: a code has a character outside 0-9 and a-z.
+    """
+    lengths = np.array([len(code) for code in codes])
+    starts = np.cumsum(lengths) - lengths
+    classes = choose_classes(list("".join(codes)), rng).ravel()
+    glyphs = sampler.draw_legible(classes, rng)
+    straight = draw_straight(sampler, rng)
+    drawn: dict[int, Labelled] = {}
+    for length in np.unique(lengths):
+        of_length = np.flatnonzero(lengths == length)
+        for part in np.split(of_length, range(PART, len(of_length), PART)):
+            places = starts[part, None] + np.arange(length)
+            pictures, boxes = render_boxed(glyphs[places], straight, rng, look)
+            labels = zip(
+                part.tolist(),
+                encode_pngs(pictures, repeatable=True),
+                boxes.tolist(),
+                classes[places].tolist(),
+                strict=True,
+            )
+            drawn |= {index: Labelled(png, *label) for index, png, *label in labels}
+    return [drawn[index] for index in range(len(codes))]
 
 
 def draw_pictures(

@@ -24,15 +24,29 @@ _GREYS = _chunk(b"PLTE", to_grey(np.arange(GREY_LEVELS, dtype=np.uint8)).repeat(
 _END = _chunk(b"IEND", b"")
 
 
-def encode_pngs(levels: npt.NDArray[np.uint8]) -> list[bytes]:
-    """Encode pictures in grey levels `[N, H, W]`, each as a PNG."""
+def encode_pngs(levels: npt.NDArray[np.uint8], *, repeatable: bool = False) -> list[bytes]:
+    """Encode pictures in grey levels `[N, H, W]`, each as a PNG.
+
+    The same picture gives the same bytes where that is asked for, in twice the time: what the fast compressor makes of
+    it depends on what lay in its memory.
+    """
     count, height, width = levels.shape
     header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, _BITS, _PALETTE, 0, 0, 0))
     beginning = b"\x89PNG\r\n\x1a\n" + header + _GREYS
     rows = np.zeros((count, height, 1 + (width + 1) // 2), np.uint8)  # each begins with its filter, 0 for none
     rows[:, :, 1:] = levels[:, :, ::2] << _BITS
     rows[:, :, 1 : 1 + width // 2] |= levels[:, :, 1::2]
-    return [beginning + _chunk(b"IDAT", isal_zlib.compress(picture, _FASTEST)) + _END for picture in rows]
+    compress = _compress_repeatably if repeatable else _compress
+    return [beginning + _chunk(b"IDAT", compress(picture)) + _END for picture in rows]
+
+
+def _compress(picture: npt.NDArray[np.uint8]) -> bytes:
+    return isal_zlib.compress(picture, _FASTEST)
+
+
+def _compress_repeatably(picture: npt.NDArray[np.uint8]) -> bytes:
+    compressor = zlib.compressobj(strategy=zlib.Z_HUFFMAN_ONLY)
+    return compressor.compress(picture.tobytes()) + compressor.flush()
 
 
 def save_pic(levels: npt.NDArray[np.uint8], path: Path) -> None:

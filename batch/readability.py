@@ -69,9 +69,7 @@ def main(
     if data is None and sheet is None:
         raise typer.BadParameter("give --data, --sheet or both")
     with one_line_errors():
-        settings = load_settings()
-        if difficulty:
-            settings = settings.model_copy(update={"difficulty": difficulty})
+        settings = load_settings(difficulty=difficulty)
         look, rng = choose_look(settings), np.random.default_rng()
         sampler = Sampler(Checkpoints(settings.checkpoints_dir))
         if data:

@@ -1,6 +1,7 @@
 """Rendering: glyphs to finished captchas. Every drawer takes a whole batch and draws its chances from one generator."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist
@@ -16,6 +17,8 @@ GREY_LEVELS = 8  # a third of the bytes of 256 levels, and the noise hides the s
 HEIGHT = 80
 PITCH = 40
 """Pixels of width for each character."""
+MOST_BOXES = 8
+"""Characters of a captcha whose boxes can be had."""
 _MARGIN = 2  # beyond what the bend may add
 _INKED = 96  # of 255: what counts as ink where glyphs are set close
 _USES = 4  # of a turned glyph among the scribbles of a batch
@@ -110,6 +113,8 @@ class Lines(NamedTuple):
     strokes: Strokes
     places: npt.NDArray[np.float64]
     """`[N, L, 3]`, where each glyph's ink begins and ends, and the height of its middle"""
+    owners: npt.NDArray[np.uint8]
+    """`[N, H, W]`, bit k set where glyph k has ink; `[0, 0, 0]` where nobody asked for it"""
 
 
 def render(
@@ -122,13 +127,43 @@ def render(
 
     `straight` `[M, 28, 28]` are upright strokes of the same hand, such as the digit 1, to cross the line with.
     """
-    strokes = bend_lines(concat_pics(glyphs, rng, settings), rng, settings).strokes
-    inked = vary_weight(cross(strokes, straight, rng, settings), rng, settings)
+    return _finish(bend_lines(concat_pics(glyphs, rng, settings), rng, settings), glyphs, straight, rng, settings)
+
+
+def render_boxed(
+    glyphs: npt.NDArray[np.uint8],
+    straight: npt.NDArray[np.uint8],
+    rng: np.random.Generator,
+    settings: RenderSettings,
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Draw what `render` draws of glyphs `[N, L, 28, 28]`, L up to 8, and give the boxes of their ink `[N, L, 4]`.
+
+    A box is left, top, right and bottom, the last two exclusive.
+    """
+    lines = bend_lines(concat_pics(glyphs, rng, settings, owned=True), rng, settings)
+    pictures = _finish(lines, glyphs, straight, rng, settings)
+    bits = 1 << np.arange(glyphs.shape[1], dtype=np.uint8)[:, None]
+    (left, right), (top, bottom) = (
+        _extents((np.bitwise_or.reduce(lines.owners, axis)[:, None] & bits) > 0) for axis in (1, 2)
+    )
+    return pictures, np.stack([left, top, right, bottom], 2)
+
+
+def _finish(
+    lines: Lines,
+    glyphs: npt.NDArray[np.uint8],
+    straight: npt.NDArray[np.uint8],
+    rng: np.random.Generator,
+    settings: RenderSettings,
+) -> npt.NDArray[np.uint8]:
+    inked = vary_weight(cross(lines.strokes, straight, rng, settings), rng, settings)
     pale = vary_weight(scribble(glyphs, inked.shape, rng, settings), rng, settings)
     return add_noise(lay_on_paper(inked, pale, rng, settings), rng, settings)
 
 
-def concat_pics(glyphs: npt.NDArray[np.uint8], rng: np.random.Generator, settings: RenderSettings) -> Lines:
+def concat_pics(
+    glyphs: npt.NDArray[np.uint8], rng: np.random.Generator, settings: RenderSettings, *, owned: bool = False
+) -> Lines:
     """Enlarge, turn and shear glyphs `[N, L, 28, 28]`, each a little otherwise, and set them so close that they touch.
 
     The lines are as long as they come; `bend_lines` makes them fit.
@@ -149,12 +184,26 @@ def concat_pics(glyphs: npt.NDArray[np.uint8], rng: np.random.Generator, setting
     x = np.rint(left.max() + starts - left).astype(int)
     most_rise = settings.rise * settings.pixel_ratio
     y = np.rint(most_rise + rng.uniform(-most_rise, most_rise, (count, length))).astype(int)
-    strokes = np.zeros((count, side + y.max(), side + x.max()), np.uint8)
-    for line, line_x, line_y, line_windows in zip(strokes, x, y, windows.reshape(*x.shape, side, side), strict=True):
+    windows = windows.reshape(count, length, side, side)
+    strokes = _set(windows, x, y, cv2.max)
+    owners = np.empty((0, 0, 0), np.uint8)
+    if owned:
+        bits = 1 << np.arange(length, dtype=np.uint8)[:, None, None]
+        owners = _set((windows > _INKED) * bits, x, y, cv2.bitwise_or)
+    return Lines(strokes, np.stack([x + left, x + right, y + (side - 1) / 2], 2), owners)
+
+
+def _set(
+    windows: npt.NDArray[np.uint8], x: npt.NDArray[np.int64], y: npt.NDArray[np.int64], join: Callable[..., Any]
+) -> npt.NDArray[np.uint8]:
+    """Join windows `[N, L, side, side]` into lines at `x`, `y` `[N, L]`: `[N, H, W]`."""
+    side = windows.shape[-1]
+    lines = np.zeros((len(windows), side + y.max(), side + x.max()), np.uint8)
+    for line, line_x, line_y, line_windows in zip(lines, x.tolist(), y.tolist(), windows, strict=True):
         for at_x, at_y, window in zip(line_x, line_y, line_windows, strict=True):
             place = line[at_y : at_y + side, at_x : at_x + side]
-            cv2.max(place, window, dst=place)
-    return Lines(strokes, np.stack([x + left, x + right, y + (side - 1) / 2], 2))
+            join(place, window, dst=place)
+    return lines
 
 
 def _of_lines(count: int, rng: np.random.Generator, settings: RenderSettings) -> npt.NDArray[np.float64]:
@@ -229,6 +278,9 @@ def bend_lines(lines: Lines, rng: np.random.Generator, settings: RenderSettings)
     strokes = np.empty((count, height, width), np.uint8)
     for line, line_x, line_y, bent in zip(lines.strokes, x, y, strokes, strict=True):
         cv2.remap(line, line_x, line_y, cv2.INTER_LINEAR, dst=bent)
+    owners = np.empty_like(strokes[: len(lines.owners)])
+    for line, line_x, line_y, bent in zip(lines.owners, x, y, owners, strict=False):
+        cv2.remap(line, line_x, line_y, cv2.INTER_NEAREST, dst=bent)
     places = np.stack(
         [*(across.target(lines.places[:, :, side]) for side in (0, 1)), along.target(lines.places[:, :, 2])], 2
     )
@@ -238,7 +290,7 @@ def bend_lines(lines: Lines, rng: np.random.Generator, settings: RenderSettings)
     at_y = np.rint(places[:, :, 2]).astype(int).clip(0, height - 1)
     places[:, :, :2] -= ((x[picture, at_y, at_x] - from_x[picture, at_x]) / across.stretch[:, None])[:, :, None]
     places[:, :, 2] -= (y[picture, at_y, at_x] - from_y[picture, at_y]) / stretch
-    return Lines(strokes, places)
+    return Lines(strokes, places, owners)
 
 
 class _Fit(NamedTuple):

@@ -127,9 +127,7 @@ def main(
     started = time.monotonic()
     with one_line_errors():
         require_extras()
-        settings = load_settings().model_copy(update={"pixel_ratio": 1})  # theirs know of no other
-        if difficulty:
-            settings = settings.model_copy(update={"difficulty": difficulty})
+        settings = load_settings(difficulty=difficulty, pixel_ratio=1)  # theirs know of no other ratio
         counts = sorted({samples // 10, samples * 3 // 10, samples})
         codes = draw_codes(attacked + samples, settings.alphabet, settings.length)
         report_path, plot_path = (out / f"strength-{settings.difficulty}.{kind}" for kind in ("json", "png"))

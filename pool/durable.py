@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from pool.errors import StorageError
 
@@ -25,8 +26,9 @@ def told_as_storage_error(path: Path) -> Iterator[None]:
         raise StorageError(f"can't write {path}: {error.strerror}{cure}") from error
 
 
-def write_durably(path: Path, content: bytes) -> None:
-    """Write beside, fsync, rename, making the folder if need be.
+@contextmanager
+def writing_durably(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to write beside its place; fsync it and move it there at the end, making the folder if need be.
 
     Raises:
         StorageError: the disk is full or the folder not writable; nothing is left behind.
@@ -36,13 +38,19 @@ def write_durably(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(unfinished, "wb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.rename(path)
         except OSError:
             unfinished.unlink(missing_ok=True)
             raise
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file as `writing_durably` does. Raises StorageError when it can't be written."""
+    with writing_durably(path) as file:
+        file.write(content)
 
 
 def sync_file_system(folder: Path) -> None:

@@ -123,8 +123,8 @@ def first_fault(error: ValidationError) -> tuple[tuple[int | str, ...], str]:
     return first["loc"], first["msg"].removeprefix("Value error, ")
 
 
-def load_settings() -> Settings:
-    """Read the environment.
+def load_settings(**instead: object) -> Settings:
+    """Read the environment, but take what is given `instead` and is not None.
 
     Raises:
         SettingsError: a CAPTCHA_ variable is not a setting, or its value does not fit.
@@ -136,7 +136,7 @@ def load_settings() -> Settings:
             hint = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(sorted(known))}"
             raise SettingsError(f"{name} is not a setting: {hint}")
     try:
-        return Settings()
+        return Settings(**{name: value for name, value in instead.items() if value is not None})  # type: ignore[arg-type] # pydantic looks
     except ValidationError as error:
         where, reason = first_fault(error)
         name = "".join(f"{PREFIX}{part}".upper() for part in where[:1])

@@ -1,0 +1,92 @@
+"""Captchas into the pool, a chunk at a time."""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+
+from rich.progress import TimeRemainingColumn
+
+from batch.alphabet import draw_codes
+from batch.captcha import choose_look
+from batch.checkpoints import Checkpoints
+from batch.drawing import draw_chunk
+from batch.engines import Engine
+from batch.progress import progress_bar
+from pool.errors import AddingStoppedError, StorageError
+from pool.fills import FillRecord, recorded
+from pool.lease import FILLING, Lease, only_one
+from pool.pool import Drawn, Pool
+from pool.settings import Settings
+
+_LEAST = 100  # captchas, for which it is worth to call all generators
+_CHUNK = 1000  # captchas drawn, written and committed together: what a kill can cost, for each process
+
+
+def add(count: int, settings: Settings, engine: Engine, quiet: bool) -> str:
+    """Add exactly `count` captchas; say so in a line.
+
+    Raises:
+        GantchaError: the settings, the database, the files or the checkpoints are at fault; finished chunks stay.
+    """
+    return _fill(Pool.open(settings), settings, engine, lambda added: count - added, quiet)
+
+
+def top_up(target: int, settings: Settings, engine: Engine, quiet: bool) -> str:
+    """Add what the pool lacks to have `target` ready, unless another fill does; say so in a line. Raises as `add`."""
+    pool = Pool.open(settings)
+    # Two that top up at once would each add what is missing.
+    with only_one(pool.engine, FILLING) as lease:
+        if lease:
+            return _fill(pool, settings, engine, _up_to(target, pool, lease), quiet)
+        return "another fill is topping this pool up"
+
+
+def _up_to(target: int, pool: Pool, lease: Lease) -> Callable[[int], int]:
+    """Say how many the pool lacks at the moment: others may pop meanwhile."""
+
+    def lacking(added: int) -> int:
+        if added:
+            lease.renew()
+        return target - pool.level()
+
+    return lacking
+
+
+def _fill(pool: Pool, settings: Settings, engine: Engine, lacking: Callable[[int], int], quiet: bool) -> str:
+    """Add captchas a chunk at a time as long as some are lacking, and say so in a line.
+
+    `lacking` says how many are, told how many were added; while a chunk is written the next ones are drawn.
+    """
+    first = lacking(0)
+    if first <= 0:
+        return f"0 captchas added, {pool.level()} ready"
+    with recorded(pool.engine) as record, progress_bar(TimeRemainingColumn(), quiet=quiet) as progress:
+        bar = progress.add_task("filling", total=first)
+        checkpoints = Checkpoints(settings.checkpoints_dir)
+        checkpoints.load()  # a fault is told here, and not by every process
+        record.use(checkpoints.digest())
+        look = choose_look(settings)
+        with engine(-(-first // _CHUNK)) as workers:  # one more would not be ready before all is drawn
+            underway: deque[tuple[list[str], Future[list[bytes]]]] = deque()
+            missing = first
+            while missing > 0 or underway:
+                missing -= sum(len(codes) for codes, _ in underway)
+                while missing > 0 and len(underway) <= workers.count:
+                    count = min(_CHUNK, missing, max(-(-missing // workers.count), _LEAST))
+                    codes = draw_codes(count, settings.alphabet, settings.length)
+                    underway.append((codes, workers.submit(draw_chunk, codes, look, settings.checkpoints_dir)))
+                    missing -= count
+                codes, drawing = underway.popleft()
+                _add(pool, map(Drawn, codes, drawing.result()), record)
+                missing = lacking(record.added)
+                progress.update(bar, completed=record.added, total=record.added + max(missing, 0))
+    rate = record.added / record.seconds
+    return f"{record.added} captchas added in {record.seconds:.1f} s ({rate:.0f} a second), {pool.level()} ready"
+
+
+def _add(pool: Pool, drawn: Iterable[Drawn], record: FillRecord) -> None:
+    try:
+        record.add(len(pool.add(drawn)))
+    except AddingStoppedError as error:
+        record.add(len(error.ids))
+        raise StorageError(f"{error}; {record.added} captchas were added before that") from error
