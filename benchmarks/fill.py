@@ -103,8 +103,7 @@ def _stages(folder: Path) -> list[Figure]:
     pngs = [png for part in parts for png in encode_pngs(part)]
 
     def write() -> None:
-        for png in pngs:
-            pool.files.write(new_id(), png)
+        list(pool.files.write_all((new_id(), png) for png in pngs))
         pool.files.sync()
 
     def milliseconds(work: Callable[[], object]) -> float:

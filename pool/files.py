@@ -14,12 +14,28 @@ from pool.errors import StorageError
 
 ID = re.compile(r"[0-9a-f]{32}")
 BUCKETS = tuple(f"{number:02x}" for number in range(256))
-_SUFFIX = ".png"
+_SUFFIX, _MARK = ".png", ".pool"
 
 
 def new_id() -> str:
     """Draw 128 random bits as 32 lower-case hex digits: safe in URLs and on file systems that ignore case."""
     return secrets.token_hex(16)
+
+
+def key(file_id: str) -> str:
+    """Where a PNG lies in its folder or bucket.
+
+    Raises:
+        ValueError: this is not one of our ids; no path is ever built from anything else.
+    """
+    if not ID.fullmatch(file_id):
+        raise ValueError("not a file id")
+    return f"{file_id[:2]}/{file_id}{_SUFFIX}"
+
+
+def another_pools(place: object, setting: str) -> StorageError:
+    """Make the error of a place that holds the files of another database."""
+    return StorageError(f"{place} holds the files of another database: set {setting} to a place of its own")
 
 
 def _create(path: Path) -> BinaryIO:
@@ -40,7 +56,7 @@ class FileStore:
 
     def __init__(self, folder: Path) -> None:
         """Raises StorageError when the folder can't be made or written."""
-        self.folder = folder
+        self.folder, self._is_marked = folder, False
         with self.lock():
             pass
 
@@ -60,21 +76,40 @@ class FileStore:
         Raises:
             StorageError: it is another pool's, whose files a sweep would take for strays.
         """
-        mark = self.folder / ".pool"
+        mark = self.folder / _MARK
         with self.lock(exclusive=True), told_as_storage_error(mark):
             if not mark.exists():
                 mark.write_text(pool_id)
             owner = mark.read_text()
         if owner != pool_id:
-            raise StorageError(
-                f"{self.folder} holds the files of another database: set CAPTCHA_FILES_DIR to a folder of its own"
-            )
+            raise another_pools(self.folder, "CAPTCHA_FILES_DIR")
+        self._is_marked = True
+
+    def _check_mark(self) -> None:
+        """Notice a folder that was unmounted: what is written there now would be gone once it is mounted again."""
+        if self._is_marked and not (self.folder / _MARK).exists():
+            raise StorageError(f"{self.folder} is not the folder it was: is it mounted?")
 
     def path(self, file_id: str) -> Path:
-        """Raises ValueError for anything that is not one of our ids, so that no path is ever built from it."""
-        if not ID.fullmatch(file_id):
-            raise ValueError("not a file id")
-        return self.folder / file_id[:2] / f"{file_id}{_SUFFIX}"
+        """Raises ValueError for anything that is not one of our ids."""
+        return self.folder / key(file_id)
+
+    def read(self, file_id: str) -> bytes:
+        """Read a PNG. Raises FileNotFoundError where there is none, StorageError where it can't be read."""
+        path = self.path(file_id)
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise StorageError(f"can't read {path}: {error.strerror}") from error
+
+    def write_all(self, named: Iterable[tuple[str, bytes]]) -> Iterator[str]:
+        """Write PNGs; give the id of each as soon as it is written. Raises as `write` and `probe`."""
+        self._check_mark()
+        for file_id, content in named:
+            self.write(file_id, content)
+            yield file_id
 
     def write(self, file_id: str, content: bytes) -> None:
         """Write a PNG. Until its row is committed, which is after a `sync`, it is a stray that nobody looks at.
@@ -92,7 +127,8 @@ class FileStore:
                 raise
 
     def probe(self) -> None:
-        """Try to write. Raises StorageError when the disk is full or the folder not writable."""
+        """Try to write. Raises StorageError when the disk is full or the folder not writable, or not what it was."""
+        self._check_mark()
         path = self.folder / f".probe-{new_id()}"
         write_durably(path, b"probe")
         path.unlink()

@@ -3,7 +3,9 @@
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, NamedTuple, Self
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Connection, Engine, Update, case, func, insert, literal, select, update
 
@@ -12,6 +14,7 @@ from pool.answers import is_right
 from pool.errors import AddingStoppedError, DatabaseError, StorageError, UnknownCaptchaError
 from pool.files import FileStore, new_id
 from pool.models import State, captcha, identity
+from pool.objects import ObjectStore
 from pool.settings import Settings
 
 # Written into the statement and not bound, or SQLite would not see that the partial index fits.
@@ -74,7 +77,7 @@ def _mark(connection: Connection, statement: Update, taken: dict[str, Any]) -> I
 class Pool:
     """Ready captchas in a database and a folder of files; safe to share between threads."""
 
-    def __init__(self, engine: Engine, files: FileStore, ttl: timedelta) -> None:
+    def __init__(self, engine: Engine, files: FileStore | ObjectStore, ttl: timedelta) -> None:
         self.engine = engine
         self.files = files
         self.ttl = ttl
@@ -82,9 +85,11 @@ class Pool:
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        """Raises StorageError when a folder can't be made or written."""
+        """Raises StorageError when a folder can't be made or written, or a bucket's settings do not fit."""
         engine = database.connect(settings.database_url)
-        return cls(engine, FileStore(settings.files_dir), timedelta(seconds=settings.ttl_seconds))
+        url = urlsplit(settings.files_url or settings.files_dir.absolute().as_uri())
+        files = ObjectStore(url.geturl()) if url.scheme == "s3" else FileStore(Path(unquote(url.path)))
+        return cls(engine, files, timedelta(seconds=settings.ttl_seconds))
 
     def check_files(self) -> None:
         """Make sure that the folder is this pool's own, or take it for this pool if it is nobody's.
@@ -107,19 +112,15 @@ class Pool:
         """
         self.check_files()
         now = datetime.now(UTC)
+        named = {new_id(): one for one in drawn}
         rows: list[dict[str, Any]] = []
         failure = None
         with self.files.lock():
-            for code, png in drawn:
-                file_id = new_id()
-                try:
-                    self.files.write(file_id, png)
-                except StorageError as error:
-                    failure = error
-                    break
-                row = {"id": file_id, "code": code, "created_at": now, "state": State.READY}
-                issued = {"state": State.ISSUED, "issued_at": now, "expires_at": now + self.ttl}
-                rows.append(row | (issued if code is None else {"issued_at": None, "expires_at": None}))
+            try:
+                for file_id in self.files.write_all((file_id, one.png) for file_id, one in named.items()):
+                    rows.append(self._row(file_id, named[file_id].code, now))
+            except StorageError as error:
+                failure = error
             ids = [row["id"] for row in rows]
             self.files.sync()
             try:
@@ -134,6 +135,11 @@ class Pool:
         if failure:
             raise AddingStoppedError(str(failure), ids) from failure
         return ids
+
+    def _row(self, file_id: str, code: str | None, now: datetime) -> dict[str, Any]:
+        row = {"id": file_id, "code": code, "created_at": now, "state": State.READY}
+        issued = {"state": State.ISSUED, "issued_at": now, "expires_at": now + self.ttl}
+        return row | (issued if code is None else {"issued_at": None, "expires_at": None})
 
     def _insert(self, rows: list[dict[str, Any]]) -> None:
         if rows:

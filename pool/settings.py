@@ -72,6 +72,12 @@ def _check_limit(value: str) -> str:
     return value
 
 
+def _check_files_url(value: str) -> str:
+    if not re.fullmatch(r"s3://[a-z0-9.-]+(/[\w./-]*)?|file:///.+", value):
+        raise ValueError("must look like s3://bucket/prefix or file:///srv/captchas")
+    return value
+
+
 def _check_public_url(value: HttpUrl) -> HttpUrl:
     if value.query or value.fragment:
         raise ValueError("must end with its path, without ? or #")
@@ -89,6 +95,8 @@ class Settings(BaseSettings):
 
     database_url: Annotated[str, AfterValidator(_check_database_url)] = "sqlite:///var/pool.db"
     files_dir: Path = Path("var/files")
+    files_url: Annotated[str, AfterValidator(_check_files_url)] | None = None
+    files_redirect: bool = False
     checkpoints_dir: Path = DEFAULT_CHECKPOINTS_DIR
     api_key: Key | None = None
     site_secret: Key | None = None
@@ -114,6 +122,8 @@ class Settings(BaseSettings):
     def _check_marks(self) -> Self:
         if self.target and self.low_water > self.target:
             raise ValueError(f"CAPTCHA_LOW_WATER ({self.low_water}) must not be above CAPTCHA_TARGET ({self.target})")
+        if self.files_redirect and not (self.files_url or "").startswith("s3:"):
+            raise ValueError("CAPTCHA_FILES_REDIRECT needs a CAPTCHA_FILES_URL of s3:// to redirect to")
         return self
 
 

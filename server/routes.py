@@ -1,12 +1,13 @@
 """For trusted callers: `/generate` and `/load`; for everyone: the picture itself, and its sound."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated
 
 import anyio
 from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
+from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 from pydantic_core import to_json
 from starlette.datastructures import URL
@@ -46,6 +47,7 @@ pictures = APIRouter(tags=["captchas"])
 _AS_IT_IS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _JSON = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 _GENERATED = metrics.ISSUED.labels("generate")
+_NOT_ISSUED = timedelta(minutes=1)  # a URL of it is of use for so long
 _speakers = anyio.CapacityLimiter(2)
 
 
@@ -169,9 +171,12 @@ async def sound(request: Request, file_id: str, lang: speech.Language = "en") ->
 )
 def picture(request: Request, file_id: str) -> Response:
     """Show the picture of a captcha."""
-    _look_up(request, file_id)
+    shown, files = _look_up(request, file_id), request.app.state.pool.files
+    if request.app.state.settings.files_redirect:
+        left = shown.expires_at - datetime.now(UTC) if shown.expires_at else _NOT_ISSUED
+        return RedirectResponse(files.signed_url(file_id, left), headers=_AS_IT_IS)
     try:
-        content = request.app.state.pool.files.path(file_id).read_bytes()
+        content = files.read(file_id)
     except FileNotFoundError as error:
         raise UNKNOWN.error() from error
     return Response(content, media_type="image/png", headers=_AS_IT_IS)
