@@ -1,7 +1,6 @@
 """From codes to pictures: sample, render, encode. What drawing processes import, so nothing that is slow to import."""
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,10 +27,19 @@ class Labelled(NamedTuple):
     """ByMerge index of each character"""
 
 
-@cache
+_samplers: dict[Path, Sampler] = {}
+
+
 def load_sampler(checkpoints_dir: Path) -> Sampler:
     """Load the generators, once in a process. Raises CheckpointError for a missing or damaged checkpoint."""
-    return Sampler(Checkpoints(checkpoints_dir))
+    if checkpoints_dir not in _samplers:
+        keep_sampler(checkpoints_dir, Sampler(Checkpoints(checkpoints_dir)))
+    return _samplers[checkpoints_dir]
+
+
+def keep_sampler(checkpoints_dir: Path, sampler: Sampler) -> None:
+    """Have `load_sampler` give this one, where the folder is another machine's."""
+    _samplers[checkpoints_dir] = sampler
 
 
 def draw_chunk(codes: Sequence[str], look: RenderSettings, checkpoints_dir: Path) -> list[bytes]:

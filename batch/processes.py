@@ -14,7 +14,7 @@ from pool.errors import GantchaError
 
 # What several processes share the cores for needs no threads within; and glibc is not to give big arrays back to the
 # system only to ask for them again, which took a third of the time of rendering.
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
@@ -33,7 +33,7 @@ def started(count: int, prepare: Callable[..., Any] | None = None, *arguments: A
     Raises:
         ProcessDiedError: one of them was killed.
     """
-    for name, value in _ENVIRONMENT.items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)  # this process has read its own already: it is for the new ones
     processes = ProcessPoolExecutor(count, SPAWN, _begin, (prepare, arguments))
     try:

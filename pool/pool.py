@@ -118,7 +118,7 @@ class Pool:
         with self.files.lock():
             try:
                 for file_id in self.files.write_all((file_id, one.png) for file_id, one in named.items()):
-                    rows.append(self._row(file_id, named[file_id].code, now))
+                    rows.append(self._row(file_id, named[file_id].code, now))  # noqa: PERF401 - kept if a later one fails
             except StorageError as error:
                 failure = error
             ids = [row["id"] for row in rows]

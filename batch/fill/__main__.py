@@ -4,12 +4,12 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from batch.dataset.layouts import LAYOUTS
-from batch.engines import on_this_machine
+from batch.engines import on_ray, on_this_machine
 from batch.fill import to_dataset, to_pool
 from pool.errors import one_line_errors
 from pool.settings import Difficulty, load_settings
@@ -25,6 +25,10 @@ def main(
     difficulty: Annotated[Difficulty | None, typer.Option(help="Instead of CAPTCHA_DIFFICULTY.")] = None,
     alphabet: Annotated[str | None, typer.Option(help="Instead of CAPTCHA_ALPHABET.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that draw side by side.")] = os.cpu_count() or 1,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="ray: on the cores of a cluster, instead of --jobs here.")
+    ] = "local",
+    ray_address: Annotated[str | None, typer.Option(help="Of the cluster; one is started here if left out.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only, for cron.")] = False,
     dataset: Annotated[Path | None, _of_dataset("Write to this folder, and leave the pool alone.")] = None,
     layout: Annotated[str, _of_dataset(f"One of {', '.join(LAYOUTS)}.", "--format")] = "imagefolder",
@@ -49,6 +53,7 @@ def main(
         python -m batch.fill --count 10000 --dataset captchas --split train=0.9,val=0.1 --seed 1
         python -m batch.fill --count 1000000 --dataset shards --format webdataset --length 4-8
         python -m batch.fill --dataset shards --resume
+        python -m batch.fill --count 10000000 --dataset shards --format webdataset --engine ray --ray-address auto
         python -m batch.fill --codes codes.txt --dataset mine --format coco
     """
     if dataset and target is not None:
@@ -60,14 +65,15 @@ def main(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # an orderly end, that gives up the lease
     with one_line_errors():
         settings = load_settings(difficulty=difficulty, alphabet=alphabet)
-        engine = on_this_machine(jobs, settings.checkpoints_dir)
+        folder = settings.checkpoints_dir
+        chosen = on_ray(ray_address, folder) if engine == "ray" else on_this_machine(jobs, folder)
         if dataset:
             wanted = to_dataset.Wanted(layout, count, codes, split, length, shard_size, seed)
-            report = to_dataset.write(dataset, wanted, resume, settings, engine, quiet)
+            report = to_dataset.write(dataset, wanted, resume, settings, chosen, quiet)
         elif count is not None:
-            report = to_pool.add(count, settings, engine, quiet)
+            report = to_pool.add(count, settings, chosen, quiet)
         else:
-            report = to_pool.top_up(target or 0, settings, engine, quiet)
+            report = to_pool.top_up(target or 0, settings, chosen, quiet)
     if not quiet:
         print(report)
 
