@@ -67,7 +67,7 @@ def test_an_empty_pool_says_when_to_come_back(idle_server: Server) -> None:
 def test_public_url_is_what_file_urls_begin_with(pool: Pool, settings: dict[str, object], serve: Serve) -> None:
     pool.add(drawn(1))
     server = serve(settings | {"PUBLIC_URL": "https://captcha.example/c/"})
-    assert server.get("/generate").json()["fileURL"].startswith("https://captcha.example/c/")
+    assert server.get("/challenge").json()["fileURL"].startswith("https://captcha.example/c/")
 
 
 def test_unknown_and_odd_ids_are_not_found(idle_server: Server) -> None:
@@ -184,6 +184,11 @@ def test_without_a_key_only_programs_of_this_machine_get_in(idle_server: Server)
         {"X-Forwarded-For": "unknown"},
         {"Forwarded": "for=203.0.113.9"},
         {"X-Real-IP": "203.0.113.9"},
+        {"X-Forwarded-Proto": "https"},
+        {"X-Client-IP": "203.0.113.9"},
+        {"True-Client-IP": "203.0.113.9"},
+        {"CF-Ray": "230b030023ae2822-SJC"},
+        {"Via": "1.1 proxy.example"},
         {"Host": "rebound.example"},
         {"Sec-Fetch-Site": "cross-site"},
     ):
@@ -264,7 +269,8 @@ def test_bad_settings_stop_the_start_with_one_line() -> None:
 
 
 def test_an_unwritable_folder_stops_the_start_with_one_line() -> None:
-    assert "/proc/files" in only_line(run("server", FILES_DIR="/proc/files"))
+    for workers in (1, 2):
+        assert "/proc/files" in only_line(run("server", "--workers", workers, FILES_DIR="/proc/files"))
     assert "/proc/1" in only_line(run("server", DATABASE_URL="sqlite:////proc/1/nowhere/pool.db"))
 
 
