@@ -125,6 +125,20 @@ def test_an_upload_stays_transparent(idle_server: Server) -> None:
     assert shown.convert("RGBA").getextrema()[3] == (0, 0)
 
 
+def test_other_sites_may_show_a_picture(idle_server: Server) -> None:
+    loaded = idle_server.post("/load", files={"file": a_png()}).json()
+    shown = idle_server.get(f"/{loaded['id']}")
+    assert shown.headers["cross-origin-resource-policy"] == "cross-origin"  # even where they isolate themselves
+
+
+def _png_without_a_palette() -> bytes:
+    encoded = io.BytesIO()
+    Image.new("P", (8, 8)).save(encoded, "PNG")
+    content = encoded.getvalue()
+    palette, pixels = content.index(b"PLTE") - 4, content.index(b"IDAT") - 4
+    return content[:palette] + content[pixels:]
+
+
 def _png_of(side: int) -> bytes:
     encoded = io.BytesIO()
     Image.new("1", (side, side)).save(encoded, "PNG")
