@@ -105,6 +105,12 @@ def test_issuing_is_limited(sqlite_settings: dict[str, object]) -> None:
         assert server.get("/generate").status_code == 503  # a trusted caller is not limited
 
 
+def test_answers_to_the_demo_are_limited(sqlite_settings: dict[str, object]) -> None:
+    with running_server(sqlite_settings | {"ANSWER_LIMIT": "2/hour"}) as server:
+        sent = {"gantcha-response": "x"}
+        assert [server.post("/demo", data=sent).status_code for _ in range(3)] == [200, 200, 429]
+
+
 def test_a_forwarded_address_is_not_believed(sqlite_settings: dict[str, object]) -> None:
     with running_server(sqlite_settings | {"ISSUE_LIMIT": "2/hour"}) as server:
         seen = [_statuses(server, 1, X_Forwarded_For=f"203.0.113.{number}")[0] for number in range(4)]

@@ -150,6 +150,7 @@ def _png_of(side: int) -> bytes:
     [
         ({"file": b"not a picture"}, {}, 415, "not a sound PNG"),
         ({"file": a_png()[:60]}, {}, 415, "not a sound PNG"),
+        ({"file": _png_without_a_palette()}, {}, 415, "not a sound PNG"),
         ({"file": bytes(2 * 1024 * 1024)}, {}, 413, "larger than 1 MiB"),
         ({"file": bytes(1024 * 1024 + 1)}, {}, 413, "larger than 1 MiB"),
         ({"file": _png_of(20_000)}, {}, 413, "2048 pixels"),
