@@ -9,8 +9,10 @@ import typer
 import uvicorn
 
 from pool.errors import one_line_errors
+from pool.pool import Pool
 from pool.settings import load_settings
 from server import logs
+from server.keys import Keys
 
 _GRACE_SECONDS = 5
 
@@ -27,8 +29,10 @@ def main(
         python -m server
         python -m server --host 0.0.0.0 --port 8080 --workers 4
     """
-    with one_line_errors():
-        load_settings()
+    with one_line_errors():  # here and not only in the workers, which would be started again and again
+        settings = load_settings()
+        Keys(settings)
+        Pool.open(settings).engine.dispose()
     logs.configure()
     with ExitStack() as stack:
         if workers > 1:  # whichever worker is asked for metrics gives those of all

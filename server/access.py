@@ -11,7 +11,8 @@ from fastapi.security import HTTPBearer
 
 from server.refusals import NO_KEY, NOT_LOCAL
 
-_FORWARDING_HEADERS = {b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"}
+_FORWARDING_HEADERS = {b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"true-client-ip"}
+_FORWARDING_PREFIXES = (b"x-forwarded-", b"cf-")
 bearer = HTTPBearer(auto_error=False, description="CAPTCHA_API_KEY, or one of the API keys of CAPTCHA_KEYS_FILE")
 """What the OpenAPI document says of the key; `is_trusted_caller` reads it."""
 
@@ -44,11 +45,17 @@ async def require_trusted_caller(request: Request, _key: Annotated[object, Depen
 
 
 def _comes_from_this_machine(request: Request) -> bool:
-    """Tell local programs from what reaches the loopback address for others: proxies, and pages in a local browser."""
+    """Tell local programs from what reaches the loopback address for others: proxies, and pages in a local browser.
+
+    A proxy that adds no header looks like a local program: where the settings speak of one, nobody is local.
+    """
+    settings = request.app.state.settings
+    if settings.trusted_proxies or settings.public_url:
+        return False
     client, headers = request.scope["client"], dict(request.scope["headers"])
     if client is None or not _is_loopback(client[0]):
         return False
-    if not _FORWARDING_HEADERS.isdisjoint(headers):
+    if not _FORWARDING_HEADERS.isdisjoint(headers) or any(name.startswith(_FORWARDING_PREFIXES) for name in headers):
         return False
     if not _is_loopback(_name(headers.get(b"host", b""))):  # a foreign name that resolves to this machine
         return False

@@ -74,7 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _wrap(app: FastAPI, settings: Settings) -> None:
     """Add what every request passes, the innermost first."""
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, own_words=challenges.SITEVERIFY)
     app.add_middleware(routes.ShortCut)
     if settings.cors_origins:
         app.add_middleware(

@@ -11,6 +11,7 @@ import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from pool import tokens
 from pool.errors import DatabaseError, SpentTokenError, UnknownTokenError
@@ -26,6 +27,8 @@ from server.schemas import Answer, Challenge, ErrorCode, Siteverified, Siteverif
 log = structlog.get_logger("gantcha.challenges")
 router = APIRouter(tags=["challenges"])
 _NO_STORE = {"Cache-Control": "no-store"}
+SITEVERIFY = ("/siteverify", "/recaptcha/api/siteverify", "/turnstile/v0/siteverify")
+"""One and the same: ours, and where two products have theirs."""
 _HOSTNAME = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 
 
@@ -64,8 +67,9 @@ def verify(request: Request, response: Response, answer: Answer) -> Verified:
 def _hostname(request: Request) -> str:
     """Say which page asks: that of the browser's Origin, for the address of this server says nothing of it."""
     with suppress(ValueError):
-        name = urlsplit(request.headers.get("origin", "")).hostname or request.url.hostname or ""
-        if _HOSTNAME.fullmatch(name):
+        origin = request.headers.get("origin")  # "null" of a sandboxed page
+        name = request.url.hostname if origin is None else urlsplit(origin).hostname
+        if name and _HOSTNAME.fullmatch(name):
             return name
     return ""
 
@@ -75,14 +79,13 @@ async def _read(request: Request) -> SiteverifyRequest:
 
     Raises:
         ValueError: it is neither, or a field is not text.
+        HTTPException: it is too long or too slow, or its parts are broken.
+        ClientDisconnect: it ends early.
     """
     body = await request.body()
     fields: Any
     if request.headers.get("content-type", "").startswith("multipart/"):
-        try:
-            fields = dict(await request.form())
-        except HTTPException as error:
-            raise ValueError(error.detail) from error
+        fields = dict(await request.form())
     elif body.lstrip().startswith(b"{"):
         fields = json.loads(body)
     else:
@@ -126,15 +129,18 @@ _BODY = {
 }
 
 
-@router.post("/siteverify", openapi_extra=_BODY, responses=documented(TOO_SLOW, TOO_LARGE))
-@router.post("/recaptcha/api/siteverify", include_in_schema=False)
-@router.post("/turnstile/v0/siteverify", include_in_schema=False)
+@router.post(SITEVERIFY[0], openapi_extra=_BODY)
+@router.post(SITEVERIFY[1], include_in_schema=False)
+@router.post(SITEVERIFY[2], include_in_schema=False)
 async def siteverify(request: Request, response: Response) -> Siteverified:
     """Tell a form's back end, once, whether its visitor solved a challenge; always 200."""
     response.headers.update(_NO_STORE)
     try:
         asked = await _read(request)
     except (ValueError, RecursionError):
+        return _failed("bad-request")
+    except (HTTPException, ClientDisconnect):
+        response.headers["Connection"] = "close"  # of the body some may be still to come
         return _failed("bad-request")
     missing: list[ErrorCode] = []
     if not asked.secret:

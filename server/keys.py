@@ -8,13 +8,14 @@ from pathlib import Path
 from secrets import compare_digest
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from pool.errors import SettingsError
 from pool.settings import Key, Settings, first_fault
 
 log = logging.getLogger(__name__)
 _LOOK_SECONDS = 1
+_DEFAULT = "default"
 
 
 class _File(BaseModel):
@@ -25,6 +26,13 @@ class _File(BaseModel):
     api_keys: dict[str, Key] = {}
     site_secrets: dict[str, Key] = {}
 
+    @field_validator("api_keys", "site_secrets")
+    @classmethod
+    def _check_names(cls, keys: dict[str, Key]) -> dict[str, Key]:
+        if _DEFAULT in keys:
+            raise ValueError(f"the name {_DEFAULT} is taken by the key of the environment; choose another")
+        return keys
+
 
 class Keys:
     """All keys by name: those of the settings are called `default`, those of the file as it says."""
@@ -33,8 +41,8 @@ class Keys:
         """Raises SettingsError when the file can't be read or holds something else."""
         self.error: str | None = None
         self._path = settings.keys_file
-        self._api_keys = {"default": settings.api_key} if settings.api_key else {}
-        self._site_secrets = {"default": settings.site_secret} if settings.site_secret else {}
+        self._api_keys = {_DEFAULT: settings.api_key} if settings.api_key else {}
+        self._site_secrets = {_DEFAULT: settings.site_secret} if settings.site_secret else {}
         self._file, self._version, self._look_at = _File(), None, 0.0
         if self._path:
             self._version = _version(self._path)
@@ -63,8 +71,14 @@ class Keys:
         try:
             version = _version(self._path)
             if version == self._version:
+                self.error = None  # it was away for a while
                 return
-            self._file, self._version, self.error = _read(self._path), version, None
+            file = _read(self._path)
+            if self._file.api_keys and not (self._api_keys or file.api_keys):
+                raise SettingsError(
+                    f"CAPTCHA_KEYS_FILE {self._path} has no API key any more: to go without, start again"
+                )
+            self._file, self._version, self.error = file, version, None
             log.info("keys read again from %s", self._path)
         except SettingsError as error:  # whoever edits it must not lock everyone out
             if str(error) != self.error:

@@ -25,7 +25,9 @@ _LATER = {"Retry-After": str(RETRY_SECONDS)}
 
 MALFORMED = Refusal(400, "There was an error parsing the body")
 NO_KEY = Refusal(401, "This route needs the header `Authorization: Bearer <API key>`.", {"WWW-Authenticate": "Bearer"})
-NOT_LOCAL = Refusal(403, "This route answers only this machine until the server has a CAPTCHA_API_KEY.")
+NOT_LOCAL = Refusal(
+    403, "This route answers only this machine, and nobody behind a proxy, until the server has a CAPTCHA_API_KEY."
+)
 UNKNOWN = Refusal(404, "There is no captcha with this id.")
 TOO_SLOW = Refusal(408, "The body took too long to arrive.", {"Connection": "close"})
 EXPIRED = Refusal(410, "This captcha has expired; ask for a new one.")

@@ -44,7 +44,11 @@ from server.uploads import clean_png
 router = APIRouter(tags=["captchas"])
 pictures = APIRouter(tags=["captchas"])
 """To be included last: its paths match nearly everything."""
-_AS_IT_IS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_AS_IT_IS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
 _JSON = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 _GENERATED = metrics.ISSUED.labels("generate")
 _NOT_ISSUED = timedelta(minutes=1)  # a URL of it is of use for so long

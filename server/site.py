@@ -7,11 +7,13 @@ from pathlib import Path
 from string import Template
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
+from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from server.challenges import redeem
+from server.limits import limit_answering
 from server.routes import file_url
 from server.schemas import Siteverified, SiteverifyRequest
 
@@ -73,14 +75,16 @@ async def demo(request: Request) -> Response:
     return _page(request)
 
 
-@router.post("/demo", include_in_schema=False)
+@router.post("/demo", include_in_schema=False, dependencies=[Depends(limit_answering)])
 async def send_demo(request: Request, token: Annotated[str, Form(alias="gantcha-response")] = "") -> Response:
     """Do what a form's back end does, and show what it gets to see."""
-    if token:
-        answer = await run_in_threadpool(redeem, request, SiteverifyRequest(response=token))
-    else:
-        answer = Siteverified(success=False, error_codes=["missing-input-response"])
-    return _page(request, answer)
+    if not token:
+        return _page(request, Siteverified(success=False, error_codes=["missing-input-response"]))
+    try:
+        asked = SiteverifyRequest(response=token)
+    except ValidationError:  # too long
+        return _page(request, Siteverified(success=False, error_codes=["bad-request"]))
+    return _page(request, await run_in_threadpool(redeem, request, asked))
 
 
 def _page(request: Request, answer: Siteverified | None = None) -> Response:

@@ -75,10 +75,12 @@ def _voiced(characters: Sequence[str], language: Language, rng: np.random.Genera
             timeout=_PATIENCE_SECONDS,
             check=True,
         )
-    except (OSError, subprocess.SubprocessError) as error:
+        with wave.open(io.BytesIO(finished.stdout)) as sound:
+            samples = np.frombuffer(sound.readframes(len(finished.stdout)), "<i2").astype(np.float32)
+    except (OSError, subprocess.SubprocessError, EOFError, wave.Error) as error:
         raise SpeechError(f"{_PROGRAM} failed: {type(error).__name__}") from error
-    with wave.open(io.BytesIO(finished.stdout)) as sound:
-        samples = np.frombuffer(sound.readframes(len(finished.stdout)), "<i2").astype(np.float32)
+    if len(samples) < 2:
+        raise SpeechError(f"{_PROGRAM} said nothing")
     halved: _Samples = samples[: len(samples) // 2 * 2].reshape(-1, 2).mean(axis=1)
     return halved / np.float32(max(np.abs(halved).max(), 1))
 

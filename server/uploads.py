@@ -4,6 +4,7 @@ import asyncio
 import io
 import struct
 import threading
+from collections.abc import Collection
 
 from PIL import Image, UnidentifiedImageError
 from starlette.datastructures import Headers
@@ -16,14 +17,20 @@ MAX_FILE_BYTES = 1024 * 1024
 _MAX_BODY_BYTES = MAX_FILE_BYTES + 16 * 1024  # the multipart frame and the other fields
 _MAX_BODY_SECONDS = 10
 _MAX_SIDE = 2048
+# What Pillow raises; AssertionError for a palette that is missing.
+_BROKEN = (UnidentifiedImageError, OSError, EOFError, SyntaxError, ValueError, IndexError, AssertionError, struct.error)
 _decoders = threading.Semaphore(2)  # each may need some 50 MB, so they wait for one another
 
 
 class BodyLimit:
-    """ASGI middleware that answers 413 or 408 as soon as a body is known to be too long or too slow."""
+    """ASGI middleware that answers 413 or 408 as soon as a body is known to be too long or too slow.
 
-    def __init__(self, app: ASGIApp) -> None:
+    The routes of `own_words` are told so by an HTTPException when they read, and answer themselves.
+    """
+
+    def __init__(self, app: ASGIApp, own_words: Collection[str]) -> None:
         self.app = app
+        self._own_words = own_words
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with a `receive` that counts and looks at the clock."""
@@ -31,7 +38,8 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdecimal() and int(declared) > _MAX_BODY_BYTES:
+        is_too_long = declared.isdecimal() and int(declared) > _MAX_BODY_BYTES
+        if is_too_long and scope["path"] not in self._own_words:
             refusal = JSONResponse({"detail": TOO_LARGE.detail}, TOO_LARGE.status, TOO_LARGE.headers)
             await refusal(scope, receive, send)
             return
@@ -40,6 +48,8 @@ class BodyLimit:
 
         async def guarded_receive() -> Message:
             nonlocal received, is_whole
+            if is_too_long:
+                raise TOO_LARGE.error()
             if is_whole:
                 return await receive()  # for the end of the connection, however long that takes
             try:
@@ -78,7 +88,7 @@ def _clean(content: bytes) -> bytes:
             pixels = image.convert(mode)
     except Image.DecompressionBombError as error:
         raise TOO_MANY_PIXELS.error() from error
-    except (UnidentifiedImageError, OSError, EOFError, SyntaxError, ValueError, IndexError, struct.error) as error:
+    except _BROKEN as error:
         raise NO_PNG.error() from error
     encoded = io.BytesIO()
     pixels.info.clear()  # the encoder would take profiles and the like from here

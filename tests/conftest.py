@@ -36,7 +36,12 @@ for name in [name for name in os.environ if name.startswith("CAPTCHA_")]:
 def run(*command: object, **settings: object) -> subprocess.CompletedProcess[str]:
     """Run one of our modules to its end: `run("batch.fill", "--count", 3, DATABASE_URL=...)`."""
     return subprocess.run(
-        [sys.executable, "-m", *map(str, command)], cwd=ROOT, env=environment(settings), capture_output=True, text=True
+        [sys.executable, "-m", *map(str, command)],
+        cwd=ROOT,
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from pool.pool import Drawn
 from pool.settings import Settings
 from server.limits import Limits, client_of
 from tests.conftest import Server, Site, a_png, only_line, run, running_server, running_site, wait_until
@@ -44,7 +45,8 @@ def test_keys_are_rotated_without_a_restart(sqlite_settings: dict[str, object], 
         file.write_text(f'[api_keys]\nshop-next = "{NEW}"\n')
         wait_until(lambda: statuses() == [401, 200, 401], "the old key to go")
         log = server.stop()
-    assert {"shop", "shop-next"} <= {line.get("key") for line in server.logged()}
+    named = {(line.get("path"), line.get("key")) for line in server.logged()}
+    assert {("/metrics", "shop"), ("/metrics", "shop-next"), ("/readyz", "shop-next")} <= named
     assert not any(secret in log for secret in (OLD, NEW, SECRET, Site.SECRET))
 
 
@@ -56,6 +58,7 @@ def test_keys_are_rotated_without_a_restart(sqlite_settings: dict[str, object], 
         ('[api_keys]\nshop = "short"', "api_keys.shop: must be 16 or more"),
         ("[keys]\n", "keys: Extra inputs"),
         ("?", "is not TOML"),
+        (f'[api_keys]\ndefault = "{OLD}"', "api_keys: the name default is taken"),
     ],
 )
 def test_a_bad_file_of_keys_stops_the_start_with_one_line(tmp_path: Path, content: str | None, reason: str) -> None:
@@ -63,9 +66,28 @@ def test_a_bad_file_of_keys_stops_the_start_with_one_line(tmp_path: Path, conten
     if content is not None:
         file.write_text(content)
     settings = {"DATABASE_URL": f"sqlite:///{tmp_path}/x.db", "FILES_DIR": tmp_path / "files", "KEYS_FILE": file}
-    line = only_line(run("uvicorn", "server.app:application", **settings))
-    assert "CAPTCHA_KEYS_FILE" in line
-    assert reason in line
+    for command in (["uvicorn", "server.app:application"], ["server", "--workers", 2]):
+        line = only_line(run(*command, **settings))
+        assert "CAPTCHA_KEYS_FILE" in line
+        assert reason in line
+
+
+def test_the_last_api_key_can_t_be_taken_out_while_running(sqlite_settings: dict[str, object], tmp_path: Path) -> None:
+    file, away = tmp_path / "keys.toml", tmp_path / "away.toml"
+    file.write_text(f'[api_keys]\nshop = "{OLD}"\n')
+    with running_server(sqlite_settings | {"KEYS_FILE": file}) as server:
+
+        def error() -> str:
+            return server.get("/readyz", headers=_bearer(OLD)).json()["keys_error"] or ""
+
+        file.rename(away)
+        wait_until(lambda: "can't be read" in error(), "the file to be missed")
+        away.rename(file)
+        wait_until(lambda: not error(), "the file to be found as it was")
+        file.write_text("")
+        wait_until(lambda: "no API key any more" in error(), "the mistake to be noticed")
+        assert server.get("/metrics").status_code == 401
+        assert server.get("/metrics", headers=_bearer(OLD)).status_code == 200
 
 
 def _statuses(server: Server, count: int, **headers: str) -> list[int]:
@@ -81,6 +103,12 @@ def test_issuing_is_limited(sqlite_settings: dict[str, object]) -> None:
         assert int(answer.headers["retry-after"]) > 0
         assert counted(server, "gantcha_limited_total", action="issue") == 3
         assert server.get("/generate").status_code == 503  # a trusted caller is not limited
+
+
+def test_answers_to_the_demo_are_limited(sqlite_settings: dict[str, object]) -> None:
+    with running_server(sqlite_settings | {"ANSWER_LIMIT": "2/hour"}) as server:
+        sent = {"gantcha-response": "x"}
+        assert [server.post("/demo", data=sent).status_code for _ in range(3)] == [200, 200, 429]
 
 
 def test_a_forwarded_address_is_not_believed(sqlite_settings: dict[str, object]) -> None:
@@ -104,10 +132,17 @@ def test_a_trusted_proxy_tells_clients_apart(sqlite_settings: dict[str, object])
 
 def test_behind_a_proxy_urls_are_what_the_browser_sees(sqlite_settings: dict[str, object]) -> None:
     with running_site(sqlite_settings | {"TRUSTED_PROXIES": "127.0.0.1"}) as site:
-        site.server.post("/load", files={"file": a_png()}, data={"code": "abc234"})
+        site.pool.add([Drawn("abc234", a_png())])
         headers = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.1", "Host": "captcha.example"}
         answer = site.server.get("/challenge", headers=headers)
         assert answer.json()["fileURL"].startswith("https://captcha.example/")
+
+
+@pytest.mark.parametrize("setting", [{"TRUSTED_PROXIES": "10.1.2.3"}, {"PUBLIC_URL": "https://captcha.example"}])
+def test_behind_a_proxy_nobody_is_local(sqlite_settings: dict[str, object], setting: dict[str, object]) -> None:
+    with running_server(sqlite_settings | setting) as server:  # for the proxy may add no header
+        assert server.get("/generate").status_code == 403
+        assert server.post("/load", files={"file": a_png()}).status_code == 403
 
 
 def test_a_subscriber_s_network_is_one_client() -> None:

@@ -48,6 +48,15 @@ def test_a_solved_challenge_passes_once(site: Site) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("headers", "hostname"),
+    [({}, "127.0.0.1"), ({"Origin": "http://shop.example:8080"}, "shop.example"), ({"Origin": "null"}, "")],
+)
+def test_a_page_without_a_name_is_not_given_ours(site: Site, headers: dict[str, str], hostname: str) -> None:
+    token = site.answer(*site.challenge(), headers=headers)["token"]
+    assert site.siteverify(token)["hostname"] == hostname
+
+
 def test_a_challenge_shows_a_picture_and_no_code(site: Site) -> None:
     answer = site.server.get("/challenge")
     challenge = answer.json()

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import requests
 
-from tests.conftest import Server, Site, a_png
+from tests.conftest import Server, Site, a_png, running_site, wait_until
 
 _MEBIBYTE = 1024 * 1024
 
@@ -31,7 +31,7 @@ def _raw(server: Server, sent: bytes, seconds: float = 30) -> bytes:
     return answered
 
 
-@pytest.mark.parametrize("path", ["/verify", "/siteverify", "/load", "/demo"])
+@pytest.mark.parametrize("path", ["/verify", "/load", "/demo"])
 def test_a_hundred_mebibytes_are_refused_unread(idle_server: Server, path: str) -> None:
     process = psutil.Process(idle_server.process.pid)
     before = process.memory_info().rss
@@ -54,6 +54,39 @@ def test_a_hundred_mebibytes_are_refused_unread(idle_server: Server, path: str) 
         assert set(threads.map(send, [True, False] * 8)) <= {413, 400}  # 400: one field of a form was too long
     assert process.memory_info().rss - before < 64 * _MEBIBYTE
     assert idle_server.get("/healthz").ok
+
+
+def test_siteverify_says_no_to_what_it_does_not_read(site: Site) -> None:
+    head, too_many = b"POST /siteverify HTTP/1.1\r\nHost: x\r\n", _MEBIBYTE + 16 * 1024 + 1
+    for sent in (
+        b"Content-Length: 104857600\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % too_many + bytes(too_many),
+        b"Content-Length: 100\r\n\r\nsecret=",
+    ):
+        answered = _raw(site.server, head + sent)
+        assert answered.split()[1] == b"200"
+        assert json.loads(answered.partition(b"\r\n\r\n")[2])["error-codes"] == ["bad-request"]
+
+
+def test_who_hangs_up_in_the_middle_is_no_error_of_ours(sqlite_settings: dict[str, object]) -> None:
+    with running_site(sqlite_settings) as site:
+        address = urlsplit(site.server.url)
+        for path in ("/siteverify", "/verify"):
+            with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+                head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100"
+                connection.sendall(f"{head}\r\n\r\n{{".encode())
+                time.sleep(0.2)  # for the server to wait for the rest
+        wait_until(lambda: '"path":"/verify"' in site.server.printed(), "the last line of the log")
+        statuses = {line.get("path"): line.get("status") for line in site.server.logged()}
+        assert (statuses["/siteverify"], statuses["/verify"]) == (200, 400)
+        assert "Traceback" not in site.server.printed()
+
+
+def test_a_token_of_any_length_is_refused_on_a_page(site: Site) -> None:
+    for token in ("x" * 5000, "я" * 4097):
+        answer = site.server.post("/demo", data={"gantcha-response": token})
+        assert answer.status_code == 200
+        assert "bad-request" in answer.text
 
 
 def test_slow_bodies_are_given_up_and_keep_nobody_waiting(idle_server: Server) -> None:

@@ -67,7 +67,7 @@ def test_an_empty_pool_says_when_to_come_back(idle_server: Server) -> None:
 def test_public_url_is_what_file_urls_begin_with(pool: Pool, settings: dict[str, object], serve: Serve) -> None:
     pool.add(drawn(1))
     server = serve(settings | {"PUBLIC_URL": "https://captcha.example/c/"})
-    assert server.get("/generate").json()["fileURL"].startswith("https://captcha.example/c/")
+    assert server.get("/challenge").json()["fileURL"].startswith("https://captcha.example/c/")
 
 
 def test_unknown_and_odd_ids_are_not_found(idle_server: Server) -> None:
@@ -125,6 +125,20 @@ def test_an_upload_stays_transparent(idle_server: Server) -> None:
     assert shown.convert("RGBA").getextrema()[3] == (0, 0)
 
 
+def test_other_sites_may_show_a_picture(idle_server: Server) -> None:
+    loaded = idle_server.post("/load", files={"file": a_png()}).json()
+    shown = idle_server.get(f"/{loaded['id']}")
+    assert shown.headers["cross-origin-resource-policy"] == "cross-origin"  # even where they isolate themselves
+
+
+def _png_without_a_palette() -> bytes:
+    encoded = io.BytesIO()
+    Image.new("P", (8, 8)).save(encoded, "PNG")
+    content = encoded.getvalue()
+    palette, pixels = content.index(b"PLTE") - 4, content.index(b"IDAT") - 4
+    return content[:palette] + content[pixels:]
+
+
 def _png_of(side: int) -> bytes:
     encoded = io.BytesIO()
     Image.new("1", (side, side)).save(encoded, "PNG")
@@ -136,6 +150,7 @@ def _png_of(side: int) -> bytes:
     [
         ({"file": b"not a picture"}, {}, 415, "not a sound PNG"),
         ({"file": a_png()[:60]}, {}, 415, "not a sound PNG"),
+        ({"file": _png_without_a_palette()}, {}, 415, "not a sound PNG"),
         ({"file": bytes(2 * 1024 * 1024)}, {}, 413, "larger than 1 MiB"),
         ({"file": bytes(1024 * 1024 + 1)}, {}, 413, "larger than 1 MiB"),
         ({"file": _png_of(20_000)}, {}, 413, "2048 pixels"),
@@ -184,6 +199,11 @@ def test_without_a_key_only_programs_of_this_machine_get_in(idle_server: Server)
         {"X-Forwarded-For": "unknown"},
         {"Forwarded": "for=203.0.113.9"},
         {"X-Real-IP": "203.0.113.9"},
+        {"X-Forwarded-Proto": "https"},
+        {"X-Client-IP": "203.0.113.9"},
+        {"True-Client-IP": "203.0.113.9"},
+        {"CF-Ray": "230b030023ae2822-SJC"},
+        {"Via": "1.1 proxy.example"},
         {"Host": "rebound.example"},
         {"Sec-Fetch-Site": "cross-site"},
     ):
@@ -264,7 +284,8 @@ def test_bad_settings_stop_the_start_with_one_line() -> None:
 
 
 def test_an_unwritable_folder_stops_the_start_with_one_line() -> None:
-    assert "/proc/files" in only_line(run("server", FILES_DIR="/proc/files"))
+    for workers in (1, 2):
+        assert "/proc/files" in only_line(run("server", "--workers", workers, FILES_DIR="/proc/files"))
     assert "/proc/1" in only_line(run("server", DATABASE_URL="sqlite:////proc/1/nowhere/pool.db"))
 
 

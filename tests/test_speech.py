@@ -15,6 +15,7 @@ import requests
 from sqlalchemy import update
 
 from pool import database
+from pool.errors import SpeechError
 from pool.files import new_id
 from pool.models import captcha
 from server import speech
@@ -90,6 +91,16 @@ def test_no_process_shows_the_code(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=os.environ | {"PATH": path}, check=True)
     assert "--stdin" in (tmp_path / "arguments").read_text()
     assert "7" not in (tmp_path / "arguments").read_text().replace("+m7", "")
+
+
+@pytest.mark.parametrize("said", ["", "RIFF", "no sound at all"])
+def test_a_program_that_says_nothing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    program = tmp_path / "espeak-ng"
+    program.write_text(f"#!/bin/sh\ncat > /dev/null\nprintf '{said}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(SpeechError, match="espeak-ng failed"):
+        speech.say("7k2h9m", "en", np.random.default_rng(1))
 
 
 @pytest.mark.parametrize("why", ["not installed", "not wanted"])

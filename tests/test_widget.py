@@ -10,7 +10,7 @@ from threading import Thread
 from urllib.parse import parse_qs
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 from sqlalchemy import update
 
 from pool import database
@@ -118,6 +118,31 @@ def test_the_sound_is_played(site: Site, visit: Visit) -> None:
     assert sound.value.ok
     expect(visit.page.get_by_label("Type the characters")).to_be_focused()
     assert visit.complaints == []
+
+
+@needs_espeak
+def test_a_sound_that_comes_late_is_not_played(site: Site, visit: Visit) -> None:
+    page = visit.page
+    page.add_init_script("""
+        const { start } = AudioBufferSourceNode.prototype, { close } = AudioContext.prototype;
+        AudioBufferSourceNode.prototype.start = function () { console.log("played"); return start.call(this); };
+        AudioContext.prototype.close = function () { console.log("closed"); return close.call(this); };
+    """)
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    held: list[Route] = []
+    page.route("**/*.wav*", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks what it is given
+    first = visit.open(site.server.url + "/demo")
+    with page.expect_request(lambda request: f"{first}.wav" in request.url):
+        page.get_by_role("button", name="Listen").click()
+    assert visit.renewed_by(page.get_by_role("button", name="Another picture").click) != first
+    with page.expect_console_message(lambda message: message.text == "closed"):
+        held[0].continue_()
+    assert said == ["closed"]
+    page.unroute("**/*.wav*")
+    with page.expect_console_message(lambda message: message.text == "played"):
+        page.get_by_role("button", name="Listen").click()
+    expect(page.get_by_role("status")).to_have_text("")
 
 
 def test_screen_readers_are_told(site: Site, visit: Visit) -> None:

@@ -186,10 +186,14 @@ p.good { color: var(--good); font-weight: 600; }
       input.focus();
     });
     listen.addEventListener("click", async () => {
+      const spoken = challenge;
+      if (!spoken) return;
+      let player;
       try {
-        const player = new AudioContext();
-        const answer = await ask(`${challenge.id}.wav?lang=${lang}`);
+        player = new AudioContext();
+        const answer = await ask(`${spoken.id}.wav?lang=${lang}`);
         const buffer = await player.decodeAudioData(await answer.arrayBuffer());
+        if (challenge !== spoken) return player.close(); // another picture is shown by now
         sound?.stop();
         sound = Object.assign(player.createBufferSource(), { buffer });
         sound.connect(player.destination);
@@ -197,7 +201,8 @@ p.good { color: var(--good); font-weight: 600; }
         sound.start();
         input.focus();
       } catch (error) {
-        fail(error);
+        player?.close();
+        if (challenge === spoken) fail(error);
       }
     });
     input.addEventListener("keydown", (event) => {
