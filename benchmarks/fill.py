@@ -120,7 +120,8 @@ def _stages(folder: Path) -> list[Figure]:
     }
     measured = medians(*(partial(milliseconds, stage) for stage in stages.values()))
     pool.engine.dispose()
-    return [Figure(f"{name}, one core", ms, "ms/captcha") for name, ms in zip(stages, measured, strict=True)]
+    size = Figure("size of a PNG", sum(map(len, pngs)) / count, "bytes")
+    return [*(Figure(f"{name}, one core", ms, "ms/captcha") for name, ms in zip(stages, measured, strict=True)), size]
 
 
 def _peak_memory(folder: Path, count: int) -> float:

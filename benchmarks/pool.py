@@ -34,12 +34,22 @@ def measure() -> list[Figure]:
         for name, url in (("SQLite", f"sqlite:///{folder}/LEVEL.db"), ("PostgreSQL", server)):
             with ExitStack() as stack:
                 pools = {level: stack.enter_context(_pool(url, level, Path(folder))) for level in _LEVELS}
+                size = _bytes(pools[_LEVELS[-1]]) / _LEVELS[-1]
                 milliseconds = _measure(pools)
             least = _LEVELS[0]
             for level, figure in milliseconds.items():
                 against = ("", None) if level == least else (f"{least:,} ready", milliseconds[least])
                 figures.append(Figure(f"pop of {_BLOCK}, {name}, {level:,} ready", figure, "ms", *against))
+            figures.append(Figure(f"row and indexes, {name}", size, "bytes"))
     return figures
+
+
+def _bytes(pool: Pool) -> float:
+    """Bytes that the table of captchas takes on disk, with its indexes."""
+    sqlite = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+    size = sqlite if pool.engine.dialect.name == "sqlite" else "SELECT pg_total_relation_size('captcha')"
+    with database.transaction(pool.engine, **database.READ_ONLY) as connection:
+        return float(connection.execute(text(size)).scalar_one())
 
 
 def _measure(pools: dict[int, Pool]) -> dict[int, float]:
