@@ -48,8 +48,11 @@ def measure() -> list[Figure]:
         ]
         with started(1) as process:  # as fills are drawn
             figures += process.submit(_stages, fills).result()
-        few, many = (_peak_memory(fills, count) for count in (_COUNT, _MANY))
-        return [*figures, Figure(f"peak memory of a fill of {_MANY:,}", many, "MB", f"a fill of {_COUNT:,}", few)]
+        for name, options in {"fill": (), "WebDataset": ("--format", "webdataset", "--dataset")}.items():
+            (few, _), (many, seconds) = (_peak_memory(fills, count, options) for count in (_COUNT, _MANY))
+            figures.append(Figure(f"{name} of {_MANY:,}", _MANY / seconds, "captchas/s"))
+            figures.append(Figure("peak memory of it", many, "MB", f"one of {_COUNT:,}", few))
+        return figures
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -124,14 +127,15 @@ def _stages(folder: Path) -> list[Figure]:
     return [*(Figure(f"{name}, one core", ms, "ms/captcha") for name, ms in zip(stages, measured, strict=True)), size]
 
 
-def _peak_memory(folder: Path, count: int) -> float:
-    """Megabytes of a fill's processes together, at the most."""
-    peak = 0
-    with subprocess.Popen(_command(count), cwd=_ROOT, env=environment(folder)) as process:
+def _peak_memory(folder: Path, count: int, options: tuple[str, ...]) -> tuple[float, float]:
+    """Megabytes of a fill's processes together, at the most, and the seconds it took."""
+    peak, started = 0, time.perf_counter()
+    command = [*_command(count), *options, *[str(folder / f"{count}")][: len(options)]]
+    with subprocess.Popen(command, cwd=_ROOT, env=environment(folder)) as process:
         while process.poll() is None:
             peak = max(peak, sum(_resident(psutil.Process(process.pid))))
             time.sleep(0.1)
-    return peak / 2**20
+    return peak / 2**20, time.perf_counter() - started
 
 
 def _resident(process: psutil.Process) -> Iterable[int]:

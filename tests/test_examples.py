@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.conftest import ROOT, Site, answers, environment, free_port, wait_until
+from tests.conftest import ROOT, Site, answers, environment, free_port, run, wait_until
 
 EXAMPLES = {
     "fastapi_form.py": ["-m", "uvicorn", "examples.fastapi_form:app", "--port", "{port}"],
@@ -57,3 +57,13 @@ def test_the_form_takes_a_comment_with_a_token_and_no_other(site: Site, name: st
 def test_the_examples_are_short() -> None:
     for name in EXAMPLES:
         assert len(Path(ROOT / "examples" / name).read_text().splitlines()) <= 40
+
+
+def test_a_recogniser_is_trained_from_shards(tmp_path: Path) -> None:
+    """A few captchas teach it nothing; what thousands teach it is in the documentation."""
+    split = ("--split", "train=0.9,val=0.1", "--format", "webdataset", "--difficulty", "easy")
+    assert run("batch.fill", "--count", 300, "--dataset", tmp_path / "set", *split).returncode == 0
+    command = [sys.executable, "-W", "ignore", "examples/train_recogniser.py", tmp_path / "set", "--epochs", "1"]
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    assert re.search(r"of 30 unseen captchas \d+\.\d% of the characters, \d+\.\d% whole codes", finished.stdout)

@@ -273,3 +273,25 @@ def test_generate_captcha_refuses_what_it_cant_draw(tmp_path: Path) -> None:
 def test_a_fill_without_generators_fails_in_one_line(sqlite_settings: dict[str, object], tmp_path: Path) -> None:
     line = only_line(run("batch.fill", "--count", 1, "--quiet", **sqlite_settings | {"CHECKPOINTS_DIR": tmp_path}))
     assert line.startswith("error: ") and str(tmp_path) in line
+
+
+@pytest.mark.parametrize("length", [1, 8])
+@pytest.mark.parametrize("ratio", [1, 2])
+def test_boxes_hold_the_ink(length: int, ratio: int) -> None:
+    """Of blots, whose outline neither noise nor scribbles hide: all ink is in the boxes, and fills them."""
+    blots = np.zeros((40, length, 28, 28), np.uint8)
+    blots[:, :, 6:22, 9:19] = 255
+    settings = replace(
+        DIFFICULTIES["hard"], distractors=0, scribbles=0, noise=0, unevenness=0, gap=(3.0, 9.0), pixel_ratio=ratio
+    )
+    pictures, boxes = render.render_boxed(blots, blots[0], rng(), settings)
+    assert np.array_equal(pictures, render.render(blots, blots[0], rng(), settings))
+    assert boxes.shape == (40, length, 4)
+    for ink, of_picture in zip(pictures < GREY_LEVELS // 2, boxes.tolist(), strict=True):
+        outside = ink.copy()
+        for left, top, right, bottom in of_picture:
+            inside = np.argwhere(ink[top:bottom, left:right])
+            assert (inside.min(0) <= 2 * ratio).all()
+            assert (inside.max(0) >= [bottom - top - 1 - 2 * ratio, right - left - 1 - 2 * ratio]).all()
+            outside[max(top - 2 * ratio, 0) : bottom + 2 * ratio, max(left - 2 * ratio, 0) : right + 2 * ratio] = False
+        assert not outside.any()
