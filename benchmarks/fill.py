@@ -48,8 +48,8 @@ def measure() -> list[Figure]:
         ]
         with started(1) as process:  # as fills are drawn
             figures += process.submit(_stages, fills).result()
-        for name, options in {"fill": (), "WebDataset": ("--format", "webdataset", "--dataset")}.items():
-            (few, _), (many, seconds) = (_peak_memory(fills, count, options) for count in (_COUNT, _MANY))
+        for name, layout in {"fill": None, "WebDataset": "webdataset"}.items():
+            (few, _), (many, seconds) = (_peak_memory(fills, count, layout) for count in (_COUNT, _MANY))
             figures.append(Figure(f"{name} of {_MANY:,}", _MANY / seconds, "captchas/s"))
             figures.append(Figure("peak memory of it", many, "MB", f"one of {_COUNT:,}", few))
         return figures
@@ -127,11 +127,11 @@ def _stages(folder: Path) -> list[Figure]:
     return [*(Figure(f"{name}, one core", ms, "ms/captcha") for name, ms in zip(stages, measured, strict=True)), size]
 
 
-def _peak_memory(folder: Path, count: int, options: tuple[str, ...]) -> tuple[float, float]:
+def _peak_memory(folder: Path, count: int, layout: str | None) -> tuple[float, float]:
     """Megabytes of a fill's processes together, at the most, and the seconds it took."""
     peak, started = 0, time.perf_counter()
-    command = [*_command(count), *options, *[str(folder / f"{count}")][: len(options)]]
-    with subprocess.Popen(command, cwd=_ROOT, env=environment(folder)) as process:
+    as_dataset = ["--format", layout, "--dataset", str(folder / str(count))] if layout else []
+    with subprocess.Popen([*_command(count), *as_dataset], cwd=_ROOT, env=environment(folder)) as process:
         while process.poll() is None:
             peak = max(peak, sum(_resident(psutil.Process(process.pid))))
             time.sleep(0.1)
