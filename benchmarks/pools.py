@@ -1,0 +1,43 @@
+"""Pools to measure: migrated, and stocked with as many captchas as it takes."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import Engine, insert
+
+from pool import database
+from pool.files import new_id
+from pool.models import State, captcha
+
+ROOT = Path(__file__).parent.parent
+_ROWS = 50_000
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Settings of a pool of its own, migrated."""
+    own = Path(tempfile.mkdtemp(dir=folder))
+    settings = {"CAPTCHA_DATABASE_URL": f"sqlite:///{own}/pool.db", "CAPTCHA_FILES_DIR": str(own / "files")}
+    return migrate(os.environ | settings)
+
+
+def migrate(settings: dict[str, str]) -> dict[str, str]:
+    """Bring the database of these settings up to date; return them."""
+    command = [sys.executable, "-m", "alembic", "upgrade", "head"]
+    subprocess.run(command, cwd=ROOT, env=settings, check=True, capture_output=True)
+    return settings
+
+
+def stock(engine: Engine, count: int) -> None:
+    """Make rows that can be handed out; nobody looks at their files."""
+    now = datetime.now(UTC)
+    for start in range(0, count, _ROWS):
+        rows = [
+            {"id": new_id(), "code": "abc234", "state": State.READY, "created_at": now + timedelta(microseconds=number)}
+            for number in range(start, min(start + _ROWS, count))
+        ]
+        with database.transaction(engine) as connection:
+            connection.execute(insert(captcha), rows)
