@@ -18,7 +18,9 @@ with one_line_errors():
         with context.begin_transaction():
             context.run_migrations()
     else:
-        with database.transaction(database.connect(load_settings().database_url)) as connection:
+        engine = database.connect(load_settings().database_url)
+        with database.transaction(engine) as connection:
             # SQLite alters a table only by copying it, which alembic calls a batch.
             context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
             context.run_migrations()
+        engine.dispose()

@@ -1,5 +1,6 @@
 """The engine and its transactions, on SQLite and on PostgreSQL."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +13,10 @@ from sqlalchemy.exc import TimeoutError as NoConnectionError
 from pool.errors import DatabaseError, StorageError
 
 READ_ONLY = {"read_only": True}
-# A database host that vanished is given up after seconds and not after TCP's quarter of an hour.
-_PATIENCE = {
+_POSTGRESQL = {
+    # A database without an encoding of its own (SQL_ASCII) would answer in bytes.
+    "client_encoding": "utf8",
+    # A host that vanished is given up after seconds and not after TCP's quarter of an hour.
     "connect_timeout": 5,
     "tcp_user_timeout": 10_000,
     "keepalives_idle": 10,
@@ -32,8 +35,7 @@ def connect(url: str) -> Engine:
         StorageError: the folder of a SQLite file can't be made.
     """
     is_sqlite = make_url(url).get_backend_name() == "sqlite"
-    limits = {} if is_sqlite else _PATIENCE
-    engine = create_engine(url, pool_pre_ping=not is_sqlite, connect_args=limits)
+    engine = create_engine(url, pool_pre_ping=not is_sqlite, connect_args={} if is_sqlite else _POSTGRESQL)
     if is_sqlite:
         _make_folder(engine.url.database)
         event.listen(engine, "connect", _set_up_sqlite)
@@ -89,6 +91,6 @@ def _explain(engine: Engine, error: DBAPIError | NoConnectionError) -> str:
     where = engine.url.render_as_string(hide_password=True)
     text = str(error.orig if isinstance(error, DBAPIError) else error)
     cause = (text.strip().splitlines() or ["no reason given"])[0]
-    if "no such table" in cause or 'relation "' in cause:
-        return f"the database {where} has no schema ({cause}): run `alembic upgrade head`"
+    if re.search(r"no such (table|column)|(relation|column) .* does not exist", cause):
+        return f"the database {where} has not the schema of this version ({cause}): run `alembic upgrade head`"
     return f"the database {where} does not answer: {cause}"

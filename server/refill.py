@@ -1,21 +1,27 @@
-"""The schedule: a look at the level that starts `python -m batch.fill` when the pool runs low, and the sweep."""
+"""The schedule: a look at the level that starts `python -m batch.fill` when the pool runs low, and the sweep.
+
+The server runs it; `python -m server.refill` runs it alone.
+"""
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
 
+import typer
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from pool.errors import GantchaError
+from pool.errors import GantchaError, SettingsError, one_line_errors
 from pool.lease import FILLING, is_taken
 from pool.marks import Marks, marks
 from pool.pool import Pool
-from pool.settings import Settings
+from pool.settings import Settings, load_settings
 from pool.sweep import Sweep
+from server import logs
 from server.metrics import LAPSED, REFILLS
 
 log = logging.getLogger(__name__)
@@ -134,3 +140,31 @@ class Refill:
         self._no_fill_before = time.monotonic() + wait
         self._failures += 1
         log.error("refill failed, next try in %.0f s: %s", wait, error)
+
+
+def main() -> None:
+    """Keep the pool filled and swept and answer nobody: for a machine or a container of its own.
+
+    Set CAPTCHA_TARGET=0 for the servers, which then leave the drawing to this.
+
+    \b
+    Example:
+        CAPTCHA_LOW_WATER=5000 CAPTCHA_TARGET=10000 python -m server.refill
+    """
+    with one_line_errors():
+        settings = load_settings()
+        if not settings.target:
+            raise SettingsError("CAPTCHA_TARGET is 0, which turns refilling off")
+        pool = Pool.open(settings)
+    logs.configure()
+    refill, stopped = Refill(settings, pool), threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stopped.set())
+    refill.start()
+    stopped.wait()
+    refill.stop()
+    pool.engine.dispose()
+
+
+if __name__ == "__main__":
+    typer.run(main)

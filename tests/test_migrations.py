@@ -1,27 +1,112 @@
-"""Alembic is the only way a schema comes into being, and it makes the one the models describe."""
+"""Alembic is the only way a schema comes into being, and it makes the one the models describe, from any before it."""
 
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, Table, insert, inspect, select
 
 from pool import database
-from pool.models import metadata
-from tests.conftest import run
+from pool.errors import DatabaseError
+from pool.files import new_id
+from pool.models import State, captcha, fill, lease, metadata, token
+from pool.pool import Drawn, Pool
+from tests.conftest import ROOT, a_png
+
+CONFIG = Config(ROOT / "alembic.ini")
+REVISIONS = [script.revision for script in ScriptDirectory.from_config(CONFIG).walk_revisions()][::-1]
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+READY, ISSUED, UPLOADED = new_id(), new_id(), new_id()
+ROWS: list[tuple[Table, dict[str, Any]]] = [
+    (captcha, {"id": READY, "code": "abc234", "state": State.READY, "created_at": NOW}),
+    (
+        captcha,
+        {
+            "id": ISSUED,
+            "code": "def567",
+            "state": State.ISSUED,
+            "redeemable": True,
+            "created_at": NOW,
+            "issued_at": NOW,
+            "expires_at": datetime.now(UTC) + timedelta(hours=1),
+        },
+    ),
+    (captcha, {"id": UPLOADED, "state": State.ISSUED, "created_at": NOW, "issued_at": NOW, "expires_at": NOW}),
+    (fill, {"id": 1, "started_at": NOW, "seconds": 2.5, "added": 1000, "checkpoints": "c" * 64}),
+    (lease, {"name": "filling", "holder": new_id(), "until": NOW}),
+    (token, {"digest": "d" * 64, "hostname": "www.example.com", "solved_at": NOW, "expires_at": NOW}),
+]
+"""What a database may hold at the newest revision; one of an earlier revision holds what it has room for."""
 
 
-def test_migrations_make_what_the_models_describe(database_url: str) -> None:
-    engine = database.connect(database_url)
+@pytest.fixture
+def migrate_to(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Move the database to a revision, up or down."""
+    monkeypatch.setenv("CAPTCHA_DATABASE_URL", database_url)
+
+    def move(revision: str) -> None:
+        down = revision == "base" or REVISIONS.index(revision) < len(REVISIONS) - 1
+        (command.downgrade if down else command.upgrade)(CONFIG, revision)
+
+    return move
+
+
+def _insert(engine: Engine) -> list[tuple[Table, dict[str, Any]]]:
+    """Insert of `ROWS` what the revision has tables and columns for."""
+    inserted = []
     with database.transaction(engine) as connection:
+        inspector = inspect(connection)
+        for table, row in ROWS:
+            if inspector.has_table(table.name):
+                names = {column["name"] for column in inspector.get_columns(table.name)}
+                kept = {name: value for name, value in row.items() if name in names}
+                connection.execute(insert(table).values(kept))
+                inserted.append((table, kept))
+    return inserted
+
+
+def test_migrations_make_what_the_models_describe(pool: Pool) -> None:
+    with database.transaction(pool.engine) as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-    engine.dispose()
 
 
-def test_down_and_up_again(database_url: str) -> None:
-    assert run("alembic", "downgrade", "base", DATABASE_URL=database_url).returncode == 0
-    engine = database.connect(database_url)
-    with database.transaction(engine) as connection:
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_an_upgrade_keeps_what_a_database_holds(revision: str, pool: Pool, migrate_to: Any) -> None:
+    """Captchas drawn before the upgrade are handed out after it, their PNGs in the same folder."""
+    migrate_to(revision)
+    inserted = _insert(pool.engine)
+    pool.files.write(READY, a_png())
+    migrate_to(REVISIONS[-1])
+    with database.transaction(pool.engine) as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        for table, row in inserted:
+            (key,) = (column.name for column in table.primary_key)
+            held = connection.execute(select(table).where(table.c[key] == row[key])).mappings().one()
+            assert {name: held[name] for name in row} == row
+    assert [(issued.id, issued.code) for issued in pool.pop(5)] == [(READY, "abc234")]
+    assert pool.files.read(READY) == a_png()
+    assert pool.look_up(ISSUED).code == "def567"
+    assert len(pool.add([Drawn("xyz789", a_png())])) == 1
+
+
+def test_all_the_way_down_and_up_again(pool: Pool, migrate_to: Any) -> None:
+    _insert(pool.engine)
+    migrate_to("base")
+    with database.transaction(pool.engine) as connection:
         assert inspect(connection).get_table_names() == ["alembic_version"]
-    assert run("alembic", "upgrade", "head", DATABASE_URL=database_url).returncode == 0
-    with database.transaction(engine) as connection:
-        assert "captcha" in inspect(connection).get_table_names()
-    engine.dispose()
+    with pytest.raises(DatabaseError, match="run `alembic upgrade head`"):
+        pool.level()
+    migrate_to(REVISIONS[-1])
+    assert pool.level() == 0
+
+
+@pytest.mark.parametrize("revision", REVISIONS[:1])
+def test_a_database_that_was_not_upgraded_says_what_to_do(revision: str, pool: Pool, migrate_to: Any) -> None:
+    migrate_to(revision)
+    with pytest.raises(DatabaseError, match="run `alembic upgrade head`"):
+        pool.pop()
