@@ -1,10 +1,6 @@
 """Train a recogniser on captchas in WebDataset shards, and see what it reads of those it has not seen.
 
-    python -m batch.fill --count 22000 --dataset captchas --format webdataset --split train=0.909091,val=0.090909 \\
-        --difficulty easy --seed 1
-    python examples/train_recogniser.py captchas
-
-Needs TensorFlow and webdataset (`pip install -r requirements-train.txt webdataset`); some six minutes on two cores.
+docs/datasets.md has the commands. Needs TensorFlow and webdataset (`pip install -r requirements-train.txt webdataset`); some six minutes on two cores.
 """
 
 import argparse

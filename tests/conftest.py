@@ -126,6 +126,19 @@ def settings(database_url: str, tmp_path: Path) -> dict[str, object]:
     return {"DATABASE_URL": database_url, "FILES_DIR": tmp_path / "files", "TARGET": 0, "LOW_WATER": 0}
 
 
+@pytest.fixture
+def s3_server(tmp_path: Path) -> Iterator[str]:
+    """URL of an S3-compatible server with an empty bucket `captchas`."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [Path(sys.executable).parent / "moto_server", "--host", "127.0.0.1", "--port", str(port)]
+    with open(tmp_path / "moto.log", "w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        wait_until(lambda: answers(url), "the bucket's server")
+        requests.put(f"{url}/captchas", timeout=30).raise_for_status()
+        yield url
+        process.terminate()
+
+
 def a_png(grey: int = 7) -> bytes:
     (png,) = encode_pngs(np.full((1, 80, 240), grey, np.uint8))
     return png

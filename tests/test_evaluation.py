@@ -1,7 +1,9 @@
 """The measures tell like from unlike, and the command reports them."""
 
 import json
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from batch.spread import widest
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 from tests import emnist_files
 from tests.conftest import run
+from tests.documents import documented
 
 RNG = np.random.default_rng(1)
 
@@ -57,12 +60,17 @@ def test_the_two_sample_test_tells_unlike_sets_apart_and_like_ones_not() -> None
 
 
 def test_evaluate_measures_every_class(tmp_path: Path) -> None:
-    for split, count in (("train", 64), ("test", 20)):
+    for split, count in (("train", 64), ("test", 12)):
         images = emnist_files.strokes(47 * count, RNG)
         emnist_files.write(tmp_path, images, np.repeat(np.arange(47, dtype=np.uint8), count), split)
     checkpoints = shutil.copytree(DEFAULT_CHECKPOINTS_DIR, tmp_path / "checkpoints")
-    words = ("--data", tmp_path, "--checkpoints", checkpoints, "--per-class", 100, "--cache", tmp_path / "cache")
-    finished = run("batch.evaluate", *words)
+    places: dict[str, object] = {"path/to/emnist": tmp_path, "trained": checkpoints}
+
+    def told(page: str, command: str, *options: object) -> subprocess.CompletedProcess[str]:
+        words = [places.get(word, word) for word in documented(page, command)]
+        return run(*words, *options, "--cache", tmp_path / "cache")
+
+    finished = told("docs/training.md", "python -m batch.evaluate", "--per-class", 100)
     assert finished.returncode == 0, finished.stderr
     assert "36-lower-a" in finished.stdout and "frechet to real" in finished.stdout
     manifest = json.loads((checkpoints / "manifest.json").read_text())
@@ -72,12 +80,16 @@ def test_evaluate_measures_every_class(tmp_path: Path) -> None:
     assert (checkpoints / "evaluation.png").stat().st_size > 10_000
     assert len(list((tmp_path / "cache").glob("recogniser-*.weights.h5"))) == 1
 
-    finished = run("batch.spread", *words[:4], "--per-class", 100, *words[6:])
+    finished = told("docs/training.md", "python -m batch.spread", "--per-class", 100)
     assert finished.returncode == 0, finished.stderr
     chosen = json.loads((checkpoints / "manifest.json").read_text())
     assert "evaluation" not in chosen
     assert {entry["latent_spread"] for entry in chosen["classes"].values()} <= {1.0, 1.1, 1.2, 1.3, 1.4, 1.5}
     assert sum(line.count("-") for line in finished.stdout.splitlines()) >= 47  # every class is named beside its spread
+
+    finished = told("docs/threat-model.md", "python -m batch.readability --data")
+    assert finished.returncode == 0, finished.stderr
+    assert re.search(r"reads \d+\.\d% of \d+ characters", finished.stdout)
 
 
 def test_the_widest_spread_that_costs_little_is_chosen() -> None:

@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from tests.conftest import ROOT, Site, answers, environment, free_port, run, wait_until
+from tests.documents import documented
 
 EXAMPLES = {
     "fastapi_form.py": ["-m", "uvicorn", "examples.fastapi_form:app", "--port", "{port}"],
@@ -61,9 +62,12 @@ def test_the_examples_are_short() -> None:
 
 def test_a_recogniser_is_trained_from_shards(tmp_path: Path) -> None:
     """A few captchas teach it nothing; what thousands teach it is in the documentation."""
-    split = ("--split", "train=0.9,val=0.1", "--format", "webdataset", "--difficulty", "easy")
-    assert run("batch.fill", "--count", 300, "--dataset", tmp_path / "set", *split).returncode == 0
+    places: dict[str, object] = {"22000": 300}
+    drawing = documented("docs/datasets.md", "--dataset easy")
+    at = drawing.index("--dataset") + 1
+    assert run(*(places.get(word, word) for word in drawing[:at]), tmp_path / "set", *drawing[at + 1 :]).returncode == 0
+    assert documented("docs/datasets.md", "python examples/train_recogniser.py") == ["easy"]
     command = [sys.executable, "-W", "ignore", "examples/train_recogniser.py", tmp_path / "set", "--epochs", "1"]
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
-    assert re.search(r"of 30 unseen captchas \d+\.\d% of the characters, \d+\.\d% whole codes", finished.stdout)
+    assert re.search(r"of \d+ unseen captchas \d+\.\d% of the characters, \d+\.\d% whole codes", finished.stdout)

@@ -10,6 +10,7 @@ import pytest
 
 from pool.pool import Pool
 from tests.conftest import ROOT, environment, only_line, png_names, row_ids, run, wait_until
+from tests.documents import documented
 
 _CLUSTER = """
 from ray.cluster_utils import Cluster
@@ -62,10 +63,13 @@ def cluster() -> Iterator[Cluster]:
 
 
 def test_a_cluster_draws_the_same_dataset(cluster: Cluster, tmp_path: Path) -> None:
-    words = ("--count", 1500, "--seed", 4, "--format", "webdataset", "--shard-size", 500, "--quiet")
-    engines = {"here": (), "there": ("--engine", "ray", "--ray-address", cluster.address)}
-    for name, options in engines.items():
-        finished = run("batch.fill", "--dataset", tmp_path / name, *words, *options)
+    told = documented("docs/machines.md", "--engine ray", "--dataset")
+    there = {"10000000": 1500, "shards": tmp_path / "there", "auto": cluster.address}
+    engines = {"here": told[: told.index("--engine")], "there": told}
+    for name, words in engines.items():
+        places = there | {"shards": tmp_path / name}
+        options = ("--seed", 4, "--shard-size", 500, "--quiet")
+        finished = run(*(places.get(word, word) for word in words), *options)
         assert finished.returncode == 0, finished.stderr
     tars = [sorted((tmp_path / name).glob("*.tar")) for name in engines]
     assert [tar.read_bytes() for tar in tars[0]] == [tar.read_bytes() for tar in tars[1]]
@@ -74,17 +78,9 @@ def test_a_cluster_draws_the_same_dataset(cluster: Cluster, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 def test_a_node_lost_half_way_costs_nothing_but_time(cluster: Cluster, pool: Pool, settings: dict[str, object]) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "batch.fill",
-        "--count",
-        "5000",
-        "--engine",
-        "ray",
-        "--ray-address",
-        cluster.address,
-    ]
+    places = {"1000000": "5000", "10.0.0.1:6379": cluster.address}
+    words = [places.get(word, word) for word in documented("docs/machines.md", "--engine ray", "--target")]
+    command = [sys.executable, "-m", *words]
     with subprocess.Popen(command, cwd=ROOT, env=environment(settings), stdout=subprocess.PIPE, text=True) as fill:
         wait_until(lambda: pool.level() > 0, "the first chunk")
         cluster.lose_a_node()

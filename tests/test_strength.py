@@ -18,6 +18,7 @@ from batch.solver import Solver, as_attacked
 from batch.strength import rate
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 from tests.conftest import only_line, run
+from tests.documents import documented
 
 ALPHABET = "23479acefhk"
 CODES = ["".join(code) for code in np.random.default_rng(1).choice(list(ALPHABET), (20, 6))]
@@ -98,7 +99,7 @@ def test_glyphs_are_cut_out_where_they_are(ratio: int) -> None:
 
 def test_strength_compares_both_kinds_and_writes_what_it_found(tmp_path: Path) -> None:
     words = ("--samples", 40, "--attacked", 10, "--steps", 3, "--difficulty", "easy", "--out", tmp_path)
-    finished = run("batch.strength", *words)
+    finished = run(*documented("docs/threat-model.md", "python -m batch.strength"), *words)
     assert finished.returncode == 0, finished.stderr
     assert "ddddocr" in finished.stdout and "cnn-40" in finished.stdout
     report = json.loads((tmp_path / "strength-easy.json").read_text())
@@ -112,7 +113,8 @@ def test_strength_compares_both_kinds_and_writes_what_it_found(tmp_path: Path) -
 
 
 def test_readability_draws_a_sheet_with_answers_beside(tmp_path: Path) -> None:
-    finished = run("batch.readability", "--sheet", tmp_path / "sheet.png")
+    words = documented("docs/threat-model.md", "python -m batch.readability --sheet")
+    finished = run(*words[:-1], tmp_path / words[-1])
     assert finished.returncode == 0, finished.stderr
     assert len(json.loads((tmp_path / "sheet.json").read_text())["answers"]) == 40
     with Image.open(tmp_path / "sheet.png") as sheet:

@@ -22,6 +22,7 @@ from batch.reader import fold_reader, make_reader_model
 from batch.shapes import cluster_shapes
 from tests import emnist_files
 from tests.conftest import ROOT, only_line, run, wait_until
+from tests.documents import documented
 
 
 @pytest.fixture(scope="module")
@@ -143,8 +144,9 @@ def _extents(images: npt.NDArray[np.uint8], axis: int) -> list[tuple[int, int]]:
 
 
 def _train(data: Path, folder: Path, *options: object) -> tuple[str, ...]:
-    words = ("--data", data, "--out", folder / "out", "--pretraining-steps", 4, *options)
-    return tuple(map(str, ("batch.train", *words)))
+    places = {"path/to/emnist": data, "trained": folder / "out"}
+    words = [places.get(word, word) for word in documented("docs/training.md", "python -m batch.train")]
+    return tuple(map(str, (*words, "--pretraining-steps", 4, *options)))
 
 
 def test_train_writes_checkpoints_and_says_what_they_are(data: Path, tmp_path: Path) -> None:
@@ -163,17 +165,11 @@ def test_train_writes_checkpoints_and_says_what_they_are(data: Path, tmp_path: P
         assert entry["steps"] == 3
         assert entry["images"] == 64
 
-    again = run(*_train(data, tmp_path, "--resume", *two))
-    assert "0 classes trained" in again.stdout
-
-    victim = tmp_path / "out" / "10-upper-a.npz"
+    victim, reader = tmp_path / "out" / "10-upper-a.npz", tmp_path / "out" / "reader.npz"
     victim.write_bytes(victim.read_bytes()[:-1])
+    reader.write_bytes(b"")
     mended = run(*_train(data, tmp_path, "--resume", *two))
     assert "1 classes trained" in mended.stdout, mended.stderr
-
-    reader = tmp_path / "out" / "reader.npz"
-    reader.write_bytes(b"")
-    assert "0 classes trained" in run(*_train(data, tmp_path, "--resume", *two)).stdout
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert hashlib.sha256(reader.read_bytes()).hexdigest() == manifest["reader"]["sha256"]
 
