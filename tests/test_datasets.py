@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from batch.dataset.layouts import LAYOUTS
-from tests.conftest import ROOT, environment, only_line, run, wait_until
+from tests.conftest import ROOT, environment, only_line, refusal, run, wait_until
 
 COUNT, VAL = 1200, 120
 Labels = list[tuple[Any, ...]]
@@ -181,7 +181,7 @@ def test_what_cant_be_written_is_refused_in_a_line(written: Path, tmp_path: Path
         (new, ("--codes", tmp_path / "codes.txt"), "line 3: 'ab 12'"),
         (new, ("--codes", tmp_path / "none.txt"), "No such file"),
     ):
-        assert reason in only_line(run("batch.fill", "--dataset", folder, *options)), options
+        assert reason in refusal("batch.fill.__main__", "--dataset", folder, *options), options
     assert not new.exists()
 
 

@@ -49,7 +49,9 @@ class Image:
                 self.command = json.loads(rest)
         (self.health,) = (json.loads(found) for found in re.findall(r"HEALTHCHECK.* CMD (.*)", body))
         volume = folder / "volume"
-        self.variables = {name: value.replace("/var/lib/gantcha", str(volume)) for name, value in self.variables.items()}
+        self.variables = {
+            name: value.replace("/var/lib/gantcha", str(volume)) for name, value in self.variables.items()
+        }
 
     def start(self, command: list[str], **options: object) -> subprocess.Popen[str]:
         words = [str(BIN / command[0]), *command[1:]]

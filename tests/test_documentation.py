@@ -18,12 +18,18 @@ from playwright.sync_api import Browser, expect
 from pool.settings import Settings
 from server.keys import Keys
 from tests.browser import CHROMIUM, browser
-from tests.conftest import ROOT, Server
+from tests.conftest import ROOT, Server, invoke
 from tests.documents import PAGES, Reader, blocks, lines
 
 __all__ = ["browser"]
 READMES = [ROOT / "README.md", ROOT / "README.ru.md"]
 SECRET = "a-secret-of-sixteen-or-more"
+COMMANDS = [
+    file
+    for room in ("pool", "batch", "server")
+    for file in (ROOT / room).rglob("*.py")
+    if "typer.run(" in file.read_text()
+]
 RUN_BY = {
     "python -m batch.train": "test_training.py",
     "python -m batch.spread": "test_evaluation.py",
@@ -36,7 +42,6 @@ RUN_BY = {
     "--dataset easy": "test_examples.py",
 }
 """Commands that take long, and the tests that run what `documented` gives of them."""
-
 
 
 @pytest.fixture
@@ -133,7 +138,11 @@ def _compare_with_imports(picture: str) -> None:
     for one, other in drawn:
         assert graph.find_shortest_chains(one, other, as_packages=True), f"{one} does not import {other}"
     rooms = {(one.partition(".")[0], other.partition(".")[0]) for one, other in drawn}
-    imports = {(one.partition(".")[0], other.partition(".")[0]) for one in graph.modules for other in graph.find_modules_directly_imported_by(one)}
+    imports = {
+        (one.partition(".")[0], other.partition(".")[0])
+        for one in graph.modules
+        for other in graph.find_modules_directly_imported_by(one)
+    }
     assert imports == rooms
 
 
@@ -151,7 +160,11 @@ def test_the_table_of_settings_is_that_of_the_code(readme: Path) -> None:
     for name, shown in rows.items():
         default = getattr(settings, name.lower())
         if shown.startswith("`"):
-            assert shown.strip("`") == (str(default).lower() if isinstance(default, bool) else str(default).removeprefix(f"{ROOT}/").removesuffix(".0"))
+            assert shown.strip("`") == (
+                str(default).lower()
+                if isinstance(default, bool)
+                else str(default).removeprefix(f"{ROOT}/").removesuffix(".0")
+            )
         else:
             assert default in (None, ())
 
@@ -159,8 +172,15 @@ def test_the_table_of_settings_is_that_of_the_code(readme: Path) -> None:
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
 def test_the_table_of_routes_is_that_of_the_server(readme: Path, idle_server: Server) -> None:
     paths = idle_server.get("/openapi.json").json()["paths"]
-    documented = {(method.upper(), re.sub(r"{\w+}", "{id}", path)) for path, methods in paths.items() for method in methods}
-    shown = set(re.findall(r"`(GET|POST) (/[^`]*)`", "\n".join(line for line in readme.read_text().splitlines() if line.startswith("| `"))))
+    documented = {
+        (method.upper(), re.sub(r"{\w+}", "{id}", path)) for path, methods in paths.items() for method in methods
+    }
+    shown = set(
+        re.findall(
+            r"`(GET|POST) (/[^`]*)`",
+            "\n".join(line for line in readme.read_text().splitlines() if line.startswith("| `")),
+        )
+    )
     assert shown - {("GET", "/demo")} == {(m, p) for m, p in documented if "/v0/" not in p and "/api/" not in p}
 
 
@@ -169,12 +189,33 @@ def test_both_readmes_have_the_same_blocks() -> None:
     assert russian == english
 
 
-@pytest.mark.parametrize("page", [*PAGES, READMES[1], ROOT / "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page", [*PAGES, READMES[1], ROOT / "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT))
+)
 def test_every_link_leads_somewhere(page: Path) -> None:
-    inline = (token for block in MarkdownIt("commonmark").enable("table").parse(page.read_text()) for token in block.children or ())
-    targets = [str(token.attrs.get("href") or token.attrs.get("src")) for token in inline if token.type in ("link_open", "image")]
-    lost = [target for target in targets if "://" not in target and not (page.parent / target.partition("#")[0]).exists()]
+    inline = (
+        token
+        for block in MarkdownIt("commonmark").enable("table").parse(page.read_text())
+        for token in block.children or ()
+    )
+    targets = [
+        str(token.attrs.get("href") or token.attrs.get("src"))
+        for token in inline
+        if token.type in ("link_open", "image")
+    ]
+    lost = [
+        target for target in targets if "://" not in target and not (page.parent / target.partition("#")[0]).exists()
+    ]
     assert lost == []
+
+
+@pytest.mark.parametrize("file", COMMANDS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_command_shows_examples_and_is_documented(file: Path) -> None:
+    module = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+    shown = invoke(module, "--help").stdout
+    command = f"python -m {module.removesuffix('.__main__')}"
+    assert command in shown.partition("Example")[2]
+    assert any(command in page.read_text() for page in PAGES)
 
 
 def test_the_readme_is_short() -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from pool import database
 from pool.models import captcha
 from pool.pool import Pool
-from tests.conftest import ROOT, drawn, environment, only_line, png_names, row_ids, run, wait_until
+from tests.conftest import ROOT, drawn, environment, invoke, only_line, png_names, refusal, row_ids, run, wait_until
 
 
 def count_rows(pool: Pool) -> int:
@@ -119,12 +119,11 @@ def test_a_killed_fill_keeps_what_it_finished_and_the_next_one_clears_up(
 
 def test_mistakes_of_the_command_line_are_told_from_failures(sqlite_settings: dict[str, object]) -> None:
     for words in ((), ("--count", 0), ("--count", 1, "--target", 1), ("--count", "many")):
-        finished = run("batch.fill", *words, **sqlite_settings)
-        assert finished.returncode == 2
-        assert "Usage" in finished.stderr
-    assert "alembic upgrade head" in only_line(
-        run("batch.fill", "--count", 1, **sqlite_settings | {"DATABASE_URL": "sqlite://"})
-    )
+        mistaken = invoke("batch.fill.__main__", *words, **sqlite_settings)
+        assert mistaken.exit_code == 2
+        assert "Usage" in mistaken.stderr
+    line = refusal("batch.fill.__main__", "--count", 1, **sqlite_settings | {"DATABASE_URL": "sqlite://"})
+    assert "alembic upgrade head" in line
     line = only_line(run("batch.fill", "--count", 1, **sqlite_settings, COLOUR="red"))
     assert "CAPTCHA_COLOUR is not a setting" in line
 
@@ -134,9 +133,3 @@ def test_a_database_that_is_not_there_is_said_in_one_line(sqlite_settings: dict[
     line = only_line(run("batch.fill", "--count", 1, **sqlite_settings | {"DATABASE_URL": url}))
     assert "127.0.0.1" in line
     assert "secret" not in line
-
-
-def test_help_shows_commands_to_copy() -> None:
-    for module in ("batch.fill", "batch.sample", "batch.train", "server"):
-        shown = run(module, "--help").stdout
-        assert f"python -m {module} --" in shown

@@ -135,8 +135,11 @@ def test_a_damaged_checkpoint_names_its_file_and_digests(copy: Path) -> None:
     victim = copy / "10-upper-a.npz"
     content = bytearray(victim.read_bytes())
     content[1000] ^= 1
+    entry = Checkpoints(copy).manifest()["classes"]["10-upper-a"]
+    assert Checkpoints(copy).is_sound(entry)
     victim.write_bytes(content)
-    expected = json.loads((copy / "manifest.json").read_text())["classes"]["10-upper-a"]["sha256"]
+    assert not Checkpoints(copy).is_sound(entry)  # which is what a training that goes on looks at
+    expected = entry["sha256"]
     with pytest.raises(CheckpointError, match=f"10-upper-a.npz is damaged: sha256 is [0-9a-f]{{64}}.*{expected}"):
         Checkpoints(copy).load()
 
