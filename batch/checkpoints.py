@@ -65,7 +65,9 @@ class Checkpoints:
             raise CheckpointError(f"{path} is not JSON: {error}") from error
         found = manifest.get("format") if isinstance(manifest, dict) else None
         if found != FORMAT:
-            raise CheckpointError(f"{path} has format {found}; this version reads format {FORMAT}")
+            raise CheckpointError(
+                f"{path} has format {found}, and this version reads {FORMAT}: take its own checkpoints or train anew"
+            )
         return dict(manifest)
 
     def digest(self) -> str:

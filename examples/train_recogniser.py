@@ -1,6 +1,6 @@
 """Train a recogniser on captchas in WebDataset shards, and see what it reads of those it has not seen.
 
-docs/datasets.md has the commands. Needs TensorFlow and webdataset (`pip install -r requirements-train.txt webdataset`); some six minutes on two cores.
+docs/datasets.md has the commands. Needs TensorFlow and webdataset; some six minutes on two cores.
 """
 
 import argparse

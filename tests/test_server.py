@@ -15,6 +15,7 @@ import requests
 from PIL import Image, PngImagePlugin
 from sqlalchemy import text
 
+from pool.errors import StorageError
 from pool.files import new_id
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
@@ -47,6 +48,31 @@ def test_generate_gives_a_code_and_a_url_that_shows_it(pool: Pool, settings: dic
     assert picture.headers["content-type"] == "image/png"
     assert picture.headers["cache-control"] == "no-store"
     assert picture.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_picture_that_cant_be_read_and_a_folder_that_went_away_are_told_in_the_log(
+    sqlite_settings: dict[str, object], serve: Serve, tmp_path: Path
+) -> None:
+    pool = Pool.open(
+        Settings(database_url=str(sqlite_settings["DATABASE_URL"]), files_dir=sqlite_settings["FILES_DIR"])
+    )
+    pool.add(drawn(3))
+    server = serve(sqlite_settings)
+    file_id = server.get("/generate").json()["id"]
+    pool.files.path(file_id).unlink()
+    pool.files.path(file_id).mkdir()  # root, too, can't read a folder
+    assert server.get(f"/{file_id}").status_code == 503
+    assert any(f"can't read {pool.files.path(file_id)}" in line["event"] for line in server.logged())
+
+    assert server.get("/readyz").ok
+    pool.files.folder.rename(tmp_path / "elsewhere")
+    pool.files.folder.mkdir()  # as an unmounted disk leaves it
+    wait_until(lambda: server.get("/readyz").status_code == 503, "another look")
+    assert any("is it mounted?" in problem for problem in server.get("/readyz").json()["problems"])
+    with pytest.raises(StorageError, match="is it mounted"):
+        pool.add(drawn(1))
+    assert not png_names(pool.files.folder)
+    pool.engine.dispose()
 
 
 def test_five_hundred_requests_give_five_hundred_ids(pool: Pool, settings: dict[str, object], serve: Serve) -> None:
