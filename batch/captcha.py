@@ -7,7 +7,7 @@ import numpy as np
 
 from batch.drawing import draw_pictures, load_sampler
 from batch.encode import save_pic
-from batch.render import DIFFICULTIES, RenderSettings
+from batch.look import DIFFICULTIES, RenderSettings
 from pool.files import new_id
 from pool.settings import Settings, load_settings
 

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from batch.alphabet import CLASSES_BY_CHARACTER, choose_classes
 from batch.checkpoints import Checkpoints
 from batch.encode import encode_pngs
-from batch.render import RenderSettings, render, render_boxed
+from batch.look import RenderSettings
+from batch.render import render, render_boxed
 from batch.sampler import Sampler
 
 PART = 50

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
 
-from batch.render import GREY_LEVELS, to_grey
+from batch.look import GREY_LEVELS
 from pool.durable import told_as_storage_error
 
 _BITS = 4
@@ -18,6 +18,12 @@ _FASTEST = 1  # of isal's levels: noise has few repetitions to look for
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
+
+
+def to_grey(levels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Spread grey levels over 0 to 255."""
+    grey: npt.NDArray[np.uint8] = (np.arange(GREY_LEVELS) * 255 // (GREY_LEVELS - 1)).astype(np.uint8)[levels]
+    return grey
 
 
 _GREYS = _chunk(b"PLTE", to_grey(np.arange(GREY_LEVELS, dtype=np.uint8)).repeat(len("RGB")).tobytes())

@@ -16,11 +16,13 @@ from batch.captcha import choose_look
 from batch.checkpoints import Checkpoints
 from batch.drawing import draw_pictures
 from batch.emnist import SIDE, read_emnist
+from batch.encode import to_grey
 from batch.evaluate import CACHE
+from batch.lines import Lines, bend_lines, concat_pics
 from batch.metrics import confusions
 from batch.progress import progress_bar
 from batch.recogniser import Recogniser
-from batch.render import Lines, bend_lines, concat_pics, to_grey, vary_weight
+from batch.render import vary_weight
 from batch.sample import writing
 from batch.sampler import Sampler
 from pool.errors import one_line_errors

@@ -21,9 +21,10 @@ from batch.attackers import Pictures, has_tesseract, read_with_ddddocr, read_wit
 from batch.captcha import choose_look
 from batch.checkpoints import Checkpoints
 from batch.drawing import draw_pictures
+from batch.encode import to_grey
+from batch.look import HEIGHT, PITCH
 from batch.metrics import wilson_interval
 from batch.progress import progress_bar
-from batch.render import HEIGHT, PITCH, to_grey
 from batch.sample import writing
 from batch.sampler import Sampler
 from batch.solver import STEPS, Solver, as_attacked

@@ -18,8 +18,9 @@ import psutil
 from batch.alphabet import choose_classes, draw_codes
 from batch.drawing import PART, draw_straight, load_sampler
 from batch.encode import encode_pngs
+from batch.look import DIFFICULTIES, HEIGHT, PITCH
 from batch.processes import started
-from batch.render import DIFFICULTIES, HEIGHT, PITCH, render
+from batch.render import render
 from benchmarks.figures import Figure, medians
 from benchmarks.pools import ROOT, environment
 from pool import database

@@ -12,7 +12,8 @@ from PIL import Image
 from batch import render
 from batch.captcha import choose_look, generate_captcha
 from batch.encode import encode_pngs, save_pic
-from batch.render import DIFFICULTIES, GREY_LEVELS, RenderSettings
+from batch.lines import bend_lines, concat_pics
+from batch.look import DIFFICULTIES, GREY_LEVELS, RenderSettings
 from pool.errors import StorageError
 from pool.settings import Settings
 from tests import emnist_files
@@ -54,7 +55,7 @@ def test_glyphs_stand_side_by_side_in_order() -> None:
     squares = np.zeros((2, 6, 28, 28), np.uint8)
     for place in range(6):
         squares[0, place, 9:19, 9:19] = 180 + 15 * place  # 20 pixels enlarged, and 4 between
-    lines = render.concat_pics(squares, rng(), PLAIN)
+    lines = concat_pics(squares, rng(), PLAIN)
     assert lines.strokes[1].max() == 0
     left, right, y = np.rint(lines.places[0]).astype(int).T
     x = (left + right) // 2
@@ -66,7 +67,7 @@ def test_neighbours_overlap_as_much_as_they_should() -> None:
     squares = np.zeros((1, 6, 28, 28), np.uint8)
     squares[:, :, 9:19, 9:19] = 255
     for gap, widths in ((-5.0, 6 * 20 - 5 * 5), (0.0, 6 * 20)):
-        columns = render.concat_pics(squares, rng(), replace(PLAIN, gap=(gap, gap))).strokes.max((0, 1)) > 127
+        columns = concat_pics(squares, rng(), replace(PLAIN, gap=(gap, gap))).strokes.max((0, 1)) > 127
         assert columns.sum() == pytest.approx(widths, abs=6)
         assert np.diff(np.flatnonzero(columns)).max() == 1  # no white between to cut at
 
@@ -79,23 +80,23 @@ def test_each_glyph_is_drawn_otherwise(change: dict[str, object]) -> None:
     bars = np.zeros((50, 6, 28, 28), np.uint8)
     bars[:, :, 6:22, 12:16] = 255
     settings = replace(PLAIN, **change)  # type: ignore[arg-type] # one of its fields
-    assert len(np.unique(render.concat_pics(bars, rng(), PLAIN).strokes.reshape(50, -1), axis=0)) == 1
-    lines = render.concat_pics(bars, rng(), settings)
+    assert len(np.unique(concat_pics(bars, rng(), PLAIN).strokes.reshape(50, -1), axis=0)) == 1
+    lines = concat_pics(bars, rng(), settings)
     assert len(np.unique(lines.strokes.reshape(50, -1), axis=0)) > 45
-    assert np.array_equal(lines.strokes, render.concat_pics(bars, rng(), settings).strokes)
+    assert np.array_equal(lines.strokes, concat_pics(bars, rng(), settings).strokes)
 
 
 def test_thin_glyphs_do_not_vanish_in_each_other() -> None:
     bars = np.zeros((50, 6, 28, 28), np.uint8)
     bars[:, :, 4:24, 13:16] = 255
-    lines = render.concat_pics(bars, rng(), replace(PLAIN, gap=(-6.0, -6.0)))
+    lines = concat_pics(bars, rng(), replace(PLAIN, gap=(-6.0, -6.0)))
     assert (np.diff(lines.places[:, :, 0]) >= 3).all()
 
 
 def test_a_blank_glyph_takes_no_room() -> None:
     squares = np.zeros((1, 6, 28, 28), np.uint8)
     squares[:, [0, 1, 2, 4, 5], 9:19, 9:19] = 255
-    columns = render.concat_pics(squares, rng(), PLAIN).strokes.max((0, 1)) > 127
+    columns = concat_pics(squares, rng(), PLAIN).strokes.max((0, 1)) > 127
     assert np.diff(np.flatnonzero(columns)).max() < 12
 
 
@@ -105,7 +106,7 @@ def test_no_line_is_cut_off(ratio: int) -> None:
     broad = np.zeros((20, 6, 28, 28), np.uint8)
     broad[:, :, 3:25, 2:26] = 255
     settings = replace(DIFFICULTIES["hard"], pixel_ratio=ratio)
-    bent = render.bend_lines(render.concat_pics(broad, rng(), settings), rng(), settings)
+    bent = bend_lines(concat_pics(broad, rng(), settings), rng(), settings)
     assert bent.strokes.shape == (20, 80 * ratio, 240 * ratio)
     rim = (bent.strokes[:, 0], bent.strokes[:, -1], bent.strokes[:, :, 0], bent.strokes[:, :, -1])
     assert max(side.max() for side in rim) < 96
@@ -115,9 +116,9 @@ def test_no_line_is_cut_off(ratio: int) -> None:
 def test_a_bent_line_keeps_its_ink_and_loses_its_straightness() -> None:
     bars = np.zeros((20, 6, 28, 28), np.uint8)
     bars[:, :, 12:16, 2:26] = 255  # six dashes: a straight line
-    straight = render.concat_pics(bars, rng(), PLAIN)
-    bent = render.bend_lines(straight, rng(), replace(PLAIN, bend=4.0)).strokes
-    assert bent.mean() == pytest.approx(render.bend_lines(straight, rng(), PLAIN).strokes.mean(), rel=0.2)
+    straight = concat_pics(bars, rng(), PLAIN)
+    bent = bend_lines(straight, rng(), replace(PLAIN, bend=4.0)).strokes
+    assert bent.mean() == pytest.approx(bend_lines(straight, rng(), PLAIN).strokes.mean(), rel=0.2)
     middle = (bent.astype(float) * np.arange(80)[:, None]).sum(1) / bent.sum(1).clip(1)
     spread = [line[ink > 0].std() for line, ink in zip(middle, bent.sum(1), strict=True)]
     assert np.mean(spread) > 0.8
@@ -127,7 +128,7 @@ def test_small_lines_lie_anywhere() -> None:
     squares = np.zeros((60, 6, 28, 28), np.uint8)
     squares[:, :, 9:19, 9:19] = 255
     settings = replace(PLAIN, size=(0.5, 0.5), lift=20.0)
-    bent = render.bend_lines(render.concat_pics(squares, rng(), settings), rng(), settings)
+    bent = bend_lines(concat_pics(squares, rng(), settings), rng(), settings)
     middles = bent.places[:, :, :2].mean((1, 2)), bent.places[:, :, 2].mean(1)
     for middle, size, most in zip(middles, (240, 80), (79, 20), strict=True):
         assert np.abs(middle - size / 2).max() <= most
@@ -138,7 +139,7 @@ def test_a_wave_lifts_and_lowers_the_line() -> None:
     bars = np.zeros((20, 6, 28, 28), np.uint8)
     bars[:, :, 13:15, 2:26] = 255
     settings = replace(PLAIN, wave=(9.0, 9.0), wave_length=(100.0, 100.0))
-    bent = render.bend_lines(render.concat_pics(bars, rng(), settings), rng(), settings).strokes.astype(float)
+    bent = bend_lines(concat_pics(bars, rng(), settings), rng(), settings).strokes.astype(float)
     middle = (bent * np.arange(80)[:, None]).sum(1) / bent.sum(1).clip(1)
     for line, ink in zip(middle, bent.sum(1), strict=True):
         assert np.ptp(line[ink > 300]) == pytest.approx(18, abs=3)

@@ -10,9 +10,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from batch.attackers import Pictures, has_tesseract, read_with_ddddocr, read_with_tesseract
 from batch.checkpoints import Checkpoints
+from batch.lines import bend_lines, concat_pics
+from batch.look import RenderSettings
 from batch.metrics import wilson_interval
 from batch.readability import cut_out
-from batch.render import RenderSettings, bend_lines, concat_pics, vary_weight
+from batch.render import vary_weight
 from batch.sampler import Sampler
 from batch.solver import Solver, as_attacked
 from batch.strength import rate

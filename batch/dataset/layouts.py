@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from batch.alphabet import CLASSES_BY_CHARACTER, SHAPES
 from batch.dataset.plan import DatasetError, Plan, Shard
 from batch.dataset.records import Record
-from batch.render import HEIGHT, PITCH
+from batch.look import HEIGHT, PITCH
 from pool.durable import writing_durably
 
 _ANNOTATIONS = ".annotations.json"  # of a shard, until those of all are merged

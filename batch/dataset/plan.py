@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from batch.render import RenderSettings
+from batch.look import RenderSettings
 from pool.durable import write_durably
 from pool.errors import GantchaError
 

@@ -11,7 +11,7 @@ from batch.checkpoints import Checkpoints
 from batch.dataset.plan import DatasetError, Plan
 from batch.dataset.records import Record, draw_records
 from batch.drawing import load_sampler
-from batch.render import HEIGHT, PITCH
+from batch.look import HEIGHT, PITCH
 from batch.sample import writing
 from pool.errors import one_line_errors
 from pool.settings import load_settings
