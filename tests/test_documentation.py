@@ -15,6 +15,7 @@ from apscheduler.triggers.cron import CronTrigger
 from markdown_it import MarkdownIt
 from playwright.sync_api import Browser, expect
 
+import batch
 from pool.settings import Settings
 from server.keys import Keys
 from tests.browser import CHROMIUM, browser
@@ -24,6 +25,7 @@ from tests.documents import PAGES, Reader, blocks, lines
 __all__ = ["browser"]
 READMES = [ROOT / "README.md", ROOT / "README.ru.md"]
 SECRET = "a-secret-of-sixteen-or-more"
+EVERY_PAGE = [*PAGES, READMES[1], ROOT / "CHANGELOG.md", ROOT / "checkpoints" / "README.md"]
 COMMANDS = [
     file
     for room in ("pool", "batch", "server")
@@ -190,7 +192,9 @@ def test_both_readmes_have_the_same_blocks() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [*PAGES, READMES[1], ROOT / "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT))
+    "page",
+    [*PAGES, READMES[1], ROOT / "CHANGELOG.md", ROOT / "checkpoints" / "README.md"],
+    ids=lambda page: str(page.relative_to(ROOT)),
 )
 def test_every_link_leads_somewhere(page: Path) -> None:
     inline = (
@@ -216,6 +220,11 @@ def test_every_command_shows_examples_and_is_documented(file: Path) -> None:
     command = f"python -m {module.removesuffix('.__main__')}"
     assert command in shown.partition("Example")[2]
     assert any(command in page.read_text() for page in PAGES)
+
+
+def test_the_list_of_modules_is_whole() -> None:
+    listed = set(re.findall(r"`([a-z_]+)[`.]", str(batch.__doc__)))
+    assert listed == {path.stem for path in (ROOT / "batch").iterdir()} - {"__init__", "__pycache__"}
 
 
 def test_the_readme_is_short() -> None:
