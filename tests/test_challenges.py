@@ -216,5 +216,6 @@ def test_ten_thousand_wrong_guesses_are_limited_logged_and_counted(sqlite_settin
         assert counted(site.server, "gantcha_answers_total", result="failed") == 100
         assert counted(site.server, "gantcha_limited_total", action="answer") == 9_900
         wait_until(lambda: site.server.printed().count('"status":429') == 9_900, "the last line of the log")
-        (limited,) = [line for line in site.server.logged() if line["event"] == "a client is limited"]
-        assert (limited["action"], limited["client"]) == ("answer", "127.0.0.1")
+        limited = [line for line in site.server.logged() if line["event"] == "a client is limited"]
+        assert 1 <= len(limited) <= 3  # a line a minute, whatever comes
+        assert {(line["action"], line["client"]) for line in limited} == {("answer", "127.0.0.1")}
