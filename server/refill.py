@@ -122,7 +122,8 @@ class Refill:
             log.info("refill: %d ready captchas, filling to %d", self._expected_level, self.marks.target)
             # A session of its own: Ctrl-C reaches the server alone, which then ends the fill.
             self._process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
-            os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICENESS)
+            niceness = max(_NICENESS, os.getpriority(os.PRIO_PROCESS, 0))  # nobody may take some of it back
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, niceness)
         _, errors = self._process.communicate()
         if self._stopping or not self._process.returncode:
             return None
