@@ -35,8 +35,8 @@ def main(
 ) -> None:
     """Train one small generator for each glyph class.
 
-    First the legibility filter (a minute), then a conditional GAN over all classes, from whose weights each class
-    starts. The state is saved as training goes on.
+    First a conditional GAN over all classes, from whose weights each class starts; last the filter of what captchas
+    should not contain. The state is saved as training goes on.
 
     \b
     Examples:
@@ -53,9 +53,9 @@ def main(
         training = Training(read_emnist(data, "train"), Checkpoints(out), settings)
         chosen = training.left_over(chosen) if resume else training.start_over(chosen)
         with progress_bar(TimeElapsedColumn(), TimeRemainingColumn()) as progress:
-            training.train_filter(progress)
             if chosen:
                 training.train_generators(chosen, jobs, progress)
+            training.train_filter(progress)
         held = len(training.manifest["classes"])
     print(f"{len(chosen)} classes trained in {time.monotonic() - started:.0f} s; {out} holds {held} of the 47")
 

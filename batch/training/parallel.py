@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 from batch.alphabet import GlyphClass
 from batch.glyphs.architecture import Architecture, GeneratorWeights
 from batch.processes import SPAWN, started
+from batch.training.features import Features
 from batch.training.gan import Gan, StartingWeights, TrainingSet, TrainingSettings
+from batch.training.refine import refine
 from batch.training.tensorflow import use_one_thread
 
 _SAVE_EVERY = 100
@@ -29,6 +31,8 @@ class Task:
     architecture: Architecture
     settings: TrainingSettings
     state: Path
+    features: Path
+    """Folder of the classifiers that `refine` needs."""
     recipe: str
 
 
@@ -95,7 +99,8 @@ def _train(task: Task) -> Trained:
     gan = Gan([training_set], task.architecture, settings, steps=settings.steps, rate=settings.rate)
     gan.start_from(task.start)
     run_training(gan, task.state, task.recipe, _Worker.steps_done.put)
-    return Trained(task, gan.fused_generator(), time.monotonic() - started)
+    refined = refine(gan.fused_generator(), training_set, Features(task.features), settings)
+    return Trained(task, refined, time.monotonic() - started)
 
 
 def _drain(steps_done: Any) -> int:

@@ -11,8 +11,8 @@ from rich.progress import Progress
 from batch.alphabet import GLYPH_CLASSES, GlyphClass
 from batch.glyphs.architecture import Architecture, flops_per_classification, flops_per_glyph
 from batch.glyphs.checkpoints import CheckpointError, Checkpoints
-from batch.glyphs.sampler import DEFAULT_LATENT_SCALE
 from batch.training.emnist import Emnist
+from batch.training.features import train_features
 from batch.training.filter import train_filter
 from batch.training.gan import Gan, TrainingSet, TrainingSettings
 from batch.training.parallel import Task, Trained, run_training, train_in_parallel
@@ -81,13 +81,15 @@ class Training:
         return chosen
 
     def train_filter(self, progress: Progress) -> None:
-        """Train the legibility filter, unless this folder has it: it depends only on the data."""
-        entry, flops = self.manifest.get("reader"), flops_per_classification()
-        if entry and entry["flops"] == flops and self._checkpoints.is_sound(entry):
+        """Train the filter against the generators of this folder, unless it was and they are the same."""
+        entry = self.manifest.get("reader")
+        against = sorted(of_class["sha256"] for of_class in self.manifest["classes"].values())
+        if entry and entry["against"] == against and self._checkpoints.is_sound(entry):
             return
-        bar = progress.add_task("legibility filter", total=1)
-        weights = train_filter(self._emnist, lambda share: progress.advance(bar, share))
-        self.manifest["reader"] = self._checkpoints.write("reader", weights) | {"flops": flops}
+        bar = progress.add_task("filter", total=1)
+        weights = train_filter(self._emnist, self._checkpoints.generators(), lambda share: progress.advance(bar, share))
+        written = self._checkpoints.write("reader", weights)
+        self.manifest["reader"] = written | {"flops": flops_per_classification(), "against": against}
         self._write_manifest()
 
     def train_generators(self, chosen: list[GlyphClass], jobs: int, progress: Progress) -> None:
@@ -107,6 +109,9 @@ class Training:
         )
         bar = progress.add_task("all classes together", total=joint.steps)
         run_training(joint, self._pretraining_state, self._recipe, lambda done: progress.advance(bar, done))
+        bar = progress.add_task("features", total=1)
+        features = self._checkpoints.folder / STATE
+        train_features(self._emnist, features, lambda share: progress.advance(bar, share))
         tasks = [
             Task(
                 c,
@@ -115,6 +120,7 @@ class Training:
                 architecture,
                 settings,
                 self._state(c),
+                features,
                 f"{self._recipe} {settings.steps} steps",
             )
             for c in chosen
@@ -130,7 +136,7 @@ class Training:
             **self._checkpoints.write(task.glyph_class.name, trained.generator),
             "images": len(task.training_set.images),
             "shape_frequencies": [round(float(share), 4) for share in task.training_set.style_frequencies],
-            "latent_spread": DEFAULT_LATENT_SCALE,
+            "latent_spread": 1.0,
             "steps": task.settings.steps,
             "seconds": round(trained.seconds),
         }
