@@ -26,7 +26,9 @@ def sampler() -> Sampler:
 
 def _read(sampler: Sampler, glyphs: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """What the legibility filter takes glyphs `[..., 28, 28]` for: `[...]`."""
-    return classify_glyphs(glyphs.reshape(-1, 28, 28), sampler.filter).argmax(1).reshape(glyphs.shape[:-2])
+    return (
+        classify_glyphs(glyphs.reshape(-1, 28, 28), sampler.filter).probabilities.argmax(1).reshape(glyphs.shape[:-2])
+    )
 
 
 @pytest.mark.parametrize("draw", [Sampler.draw, Sampler.draw_legible])
@@ -81,7 +83,7 @@ def test_legible_glyphs_are_read_as_what_they_are_more_often(sampler: Sampler) -
     classes = np.tile(np.arange(47, dtype=np.uint8), 60)
 
     def sure(glyphs: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-        probabilities = classify_glyphs(glyphs, sampler.filter)
+        probabilities = classify_glyphs(glyphs, sampler.filter).probabilities
         own = (probabilities * (CHARACTER_OF_CLASS[classes][:, None] == CHARACTER_OF_CLASS)).sum(1)
         return np.asarray(own >= 0.5)
 
@@ -112,6 +114,15 @@ def test_the_command_writes_the_npz_and_the_sheet(tmp_path: Path) -> None:
         assert np.array_equal(glyphs["labels"], np.repeat(np.arange(47), 3))
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (3 * 56, 47 * 56)
+
+
+def test_the_command_draws_what_captchas_contain_unless_told_otherwise(sampler: Sampler, tmp_path: Path) -> None:
+    labels = np.repeat(np.arange(47, dtype=np.uint8), 2)
+    for options, draw in ({(): sampler.draw_legible, ("--unfiltered",): sampler.draw}).items():
+        finished = run("batch.sample", "--per-class", 2, "--seed", 7, "--out", tmp_path / "glyphs.npz", *options)
+        assert finished.returncode == 0, finished.stderr
+        with np.load(tmp_path / "glyphs.npz") as glyphs:
+            assert np.array_equal(glyphs["images"], draw(labels, np.random.default_rng(7)))
 
 
 def test_a_place_that_cant_be_written_is_said_in_one_line(tmp_path: Path) -> None:

@@ -31,16 +31,10 @@ def accuracy_by_class(taught: Emnist, test: Emnist, report: Callable[[float], An
 def _make_model() -> keras.Model:
     """Build a classifier: images `[N, 28, 28, 1]` in -1..1 -> logits `[N, 47]`."""
     layers = keras.layers
-    return keras.Sequential(
-        [
-            layers.Input((SIDE, SIDE, 1)),
-            layers.Conv2D(16, 5, 2, padding="same", activation="relu"),
-            layers.BatchNormalization(),
-            layers.Conv2D(32, 3, 2, padding="same", activation="relu"),
-            layers.BatchNormalization(),
-            layers.Flatten(),
-            layers.Dropout(0.2),
-            layers.Dense(96, activation="relu"),
-            layers.Dense(len(GLYPH_CLASSES)),
-        ]
-    )
+    image = layers.Input((SIDE, SIDE, 1))
+    hidden = image
+    for channels, side in ((16, 5), (32, 3)):
+        hidden = layers.Conv2D(channels, side, 2, padding="same", activation="relu")(hidden)
+        hidden = layers.BatchNormalization()(hidden)
+    hidden = layers.Dense(96, activation="relu")(layers.Dropout(0.2)(layers.Flatten()(hidden)))
+    return keras.Model(image, layers.Dense(len(GLYPH_CLASSES))(hidden))

@@ -3,14 +3,14 @@
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import GLYPH_CLASSES, LOOKALIKES_OF_CLASS
+from batch.alphabet import CHARACTER_OF_CLASS, GLYPH_CLASSES
 from batch.glyphs.architecture import SIDE
 from batch.glyphs.checkpoints import Checkpoints, Loaded
 from batch.glyphs.inference import classify_glyphs, draw_glyphs
 
 OVERSAMPLING = 1.4
 """Glyphs drawn for each one that captchas contain; the rest is left out by the filter."""
-_LEGIBLE = 0.95  # a probability above which glyphs count as equally legible
+_LEGIBLE = 0.3  # a probability above which glyphs count as equally legible: many a real one is not certain either
 _STRICTNESS = 2.0  # power of the legibility in a glyph's chance
 _MOST_REAL = 2.0  # log odds above which glyphs count as equally real: few glyphs should not be drawn again and again
 
@@ -52,7 +52,7 @@ class Sampler:
         labels = np.repeat(np.arange(len(GLYPH_CLASSES), dtype=np.uint8), np.ceil(counts * OVERSAMPLING).astype(int))
         glyphs = self.draw(labels, rng, latent_scale)
         found = classify_glyphs(glyphs, self.filter)
-        legibility = (found.probabilities * (LOOKALIKES_OF_CLASS[labels][:, None] == LOOKALIKES_OF_CLASS)).sum(1)
+        legibility = (found.probabilities * (CHARACTER_OF_CLASS[labels][:, None] == CHARACTER_OF_CLASS)).sum(1)
         realness = found.realness[np.arange(len(labels)), labels]
         log_chances = realness.clip(max=_MOST_REAL) + _STRICTNESS * np.log(legibility.clip(1e-6, _LEGIBLE))
         # The greatest of log chances plus Gumbel noise are a sample without replacement (Kool et al. 2019).

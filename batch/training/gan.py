@@ -45,10 +45,11 @@ class TrainingSettings:
     r1_every: int = 4
     """Apply R1 every `r1_every` steps, scaled by `r1_every` (Karras et al. 2020)."""
     ema_decay: float = 0.998
-    refined_steps: int = 240
+    refined_steps: int = 150
     """Steps of the fine-tuning after that, which brings the features of glyphs near to those of real ones."""
     refined_rate: float = 5e-4
     """Adam's learning rate in it for the generator; falls as `rate` does."""
+    refined_batch_size: int = 96
     refined_scale: float = 1.2
     """Standard deviation of the latents in it, where the training had 1: wider latents give more varied glyphs."""
     copied: tuple[str, ...] = ("14-upper-e", "17-upper-h", "26-upper-q", "40-lower-f")

@@ -116,7 +116,7 @@ class _Refinement:
             rate = settings.refined_rate * (settings.last_rate_ratio + (1 - settings.last_rate_ratio) * falling)
             self._optimizers[0].learning_rate, self._optimizers[1].learning_rate = rate, 2 * rate
             self._train_discriminator(step)
-            inputs, styles = self._inputs(2 * settings.batch_size)
+            inputs, styles = self._inputs(settings.refined_batch_size)
             self._generator_step(tf.constant(inputs), tf.constant(styles))
             decay = min(_EMA_DECAY, (step + 1) / (step + 10))
             for average, variable in zip(averages, self._generator.variables, strict=True):
