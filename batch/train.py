@@ -37,8 +37,8 @@ def main(
 ) -> None:
     """Train one small generator for each glyph class.
 
-    First a conditional GAN over all classes, from whose weights each class starts; last the filter of what captchas
-    should not contain. The state is saved as training goes on.
+    First a conditional GAN over all classes, from whose weights each class starts and is then fine-tuned; last the
+    legibility filter. The state is saved as training goes on.
 
     \b
     Examples:

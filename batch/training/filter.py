@@ -1,4 +1,4 @@
-"""The filter: a small network that keeps glyphs out of captchas that people could not read or that look generated."""
+"""The legibility filter: a small network that keeps glyphs out of captchas that are illegible or look generated."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -81,12 +81,12 @@ class Training:
         return chosen
 
     def train_filter(self, progress: Progress) -> None:
-        """Train the filter against the generators of this folder, unless it was and they are the same."""
+        """Train the legibility filter against the generators of this folder, unless it was and they are the same."""
         entry = self.manifest.get("reader")
         against = sorted(of_class["sha256"] for of_class in self.manifest["classes"].values())
         if entry and entry["against"] == against and self._checkpoints.is_sound(entry):
             return
-        bar = progress.add_task("filter", total=1)
+        bar = progress.add_task("legibility filter", total=1)
         weights = train_filter(self._emnist, self._checkpoints.generators(), lambda share: progress.advance(bar, share))
         written = self._checkpoints.write("reader", weights)
         self.manifest["reader"] = written | {"flops": flops_per_classification(), "against": against}
