@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
-from sqlalchemy import Connection, Engine, Update, case, func, insert, literal, select, update
+from sqlalchemy import Connection, Engine, Update, case, func, insert, literal, select, tuple_, update
 
 from pool import database, tokens
 from pool.answers import is_right
@@ -39,6 +39,16 @@ class Issued(NamedTuple):
     id: str
     code: str
     expires_at: datetime
+    pop_id: str
+    """the pop that took it"""
+
+
+class UnconfirmedPopError(DatabaseError):
+    """The connection broke in a commit: whether the captchas were popped is not known."""
+
+    def __init__(self, reason: str, issued: list[Issued]) -> None:
+        super().__init__(reason)
+        self.issued = issued
 
 
 class Verdict(NamedTuple):
@@ -154,6 +164,7 @@ class Pool:
         for a caller that keeps captchas a while before it shows them.
 
         Raises:
+            UnconfirmedPopError: some may have been popped; `give_back` is safe either way.
             DatabaseError: the database does not answer.
         """
         now, pop_id = datetime.now(UTC), new_id()
@@ -178,27 +189,37 @@ class Pool:
         try:
             with database.transaction(self.engine) as connection:
                 marked = _mark(connection, statement, taken)
-                issued = [Issued(file_id, code, expires_at) for file_id, code in marked]
-        except DatabaseError:
+                issued = [Issued(file_id, code, expires_at, pop_id) for file_id, code in marked]
+        except DatabaseError as error:
             if not issued:
                 raise
             # The connection was lost between the commit and its confirmation: see whether it took effect.
             ids = [captcha.c.id.in_([one.id for one in issued]), captcha.c.pop_id == pop_id]
-            with database.transaction(self.engine, **database.READ_ONLY) as connection:
-                ours = set(connection.scalars(select(captcha.c.id).where(*ids)))
+            try:
+                with database.transaction(self.engine, **database.READ_ONLY) as connection:
+                    ours = set(connection.scalars(select(captcha.c.id).where(*ids)))
+            except DatabaseError:
+                raise UnconfirmedPopError(str(error), issued) from error
             if not ours:
                 raise
             return [one for one in issued if one.id in ours]
         return issued
 
-    def give_back(self, ids: list[str]) -> None:
-        """Make popped captchas that nobody was shown ready again.
+    def give_back(self, unseen: list[Issued]) -> None:
+        """Make popped captchas that nobody was shown ready again, even if they have expired meanwhile.
+
+        After an error it is unknown whether that took effect, and it may be called again: a captcha that another pop
+        has taken since is left alone.
 
         Raises:
-            DatabaseError: the database does not answer; they will expire.
+            DatabaseError: the database does not answer.
         """
         untaken = {"issued_at": None, "expires_at": None, "redeemable": False, "pop_id": None}
-        given_back = captcha.c.id.in_(ids), captcha.c.state == State.ISSUED
+        given_back = (
+            captcha.c.id.in_([one.id for one in unseen]),  # SQLite would not find the pairs by an index
+            tuple_(captcha.c.id, captcha.c.pop_id).in_([(one.id, one.pop_id) for one in unseen]),
+            captcha.c.state.in_([State.ISSUED, State.EXPIRED]),
+        )
         with database.transaction(self.engine) as connection:
             connection.execute(update(captcha).where(*given_back).values(state=State.READY, **untaken))
 
@@ -246,10 +267,15 @@ class Pool:
             pool_id: str = connection.execute(select(identity.c.pool_id)).scalar_one()
         return pool_id
 
-    def level(self) -> int:
-        """Count the ready captchas. Raises DatabaseError when the database does not answer."""
+    def level(self, at_most: int | None = None) -> int:
+        """Count the ready captchas, or no further than `at_most`.
+
+        Raises:
+            DatabaseError: the database does not answer.
+        """
+        ready = select(captcha.c.created_at).where(_IS_READY).limit(at_most).subquery()
         with database.transaction(self.engine, **database.READ_ONLY) as connection:
-            return connection.execute(select(func.count()).where(_IS_READY)).scalar_one()
+            return connection.execute(select(func.count()).select_from(ready)).scalar_one()
 
     def demand(self) -> float:
         """Say how many captchas were popped a second in the last minute, whoever popped them.

@@ -1,5 +1,6 @@
 """The FastAPI application: `uvicorn server.app:application`."""
 
+import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator
@@ -17,7 +18,7 @@ from pool.errors import DatabaseError, SpeechError, StorageError, one_line_error
 from pool.pool import Pool
 from pool.settings import Settings, load_settings
 from server import challenges, logs, operations, routes, site, speech
-from server.block import Block
+from server.buffer import Buffer
 from server.keys import Keys
 from server.limits import Limits
 from server.metrics import PoolCollector
@@ -40,19 +41,18 @@ def create_app(settings: Settings) -> FastAPI:
     """
     pool = Pool.open(settings)
     refill = Refill(settings, pool)
-    block = Block(pool, refill.count_pop, redeemable=False)
-    challenge_block = Block(pool, refill.count_pop, redeemable=True)
+    buffer = Buffer(pool, refill.count_pop, redeemable=False)
+    challenge_buffer = Buffer(pool, refill.count_pop, redeemable=True)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         sys.setswitchinterval(_SWITCH_SECONDS)
         refill.start()
-        block.open()
-        challenge_block.open()
+        buffer.open()
+        challenge_buffer.open()
         yield
         try:
-            await block.close()
-            await challenge_block.close()
+            await asyncio.gather(buffer.close(), challenge_buffer.close())
         finally:
             await run_in_threadpool(refill.stop)
             pool.engine.dispose()
@@ -61,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     state = app.state
     state.settings, state.pool, state.refill = settings, pool, refill
     state.public_url = str(settings.public_url).rstrip("/") if settings.public_url else None
-    state.block, state.challenge_block = block, challenge_block
+    state.buffer, state.challenge_buffer = buffer, challenge_buffer
     state.keys, state.limits = Keys(settings), Limits(settings)
     state.pool_metrics = PoolCollector(pool, lambda: refill.marks)
     state.speaks = settings.audio and speech.is_installed()

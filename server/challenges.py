@@ -35,7 +35,7 @@ _HOSTNAME = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 @router.get("/challenge", dependencies=[Depends(limit_issuing)], responses=documented(LIMITED, EMPTY, OUT_OF_REACH))
 async def challenge(request: Request, response: Response) -> Challenge:
     """Hand out a captcha to a browser; its code never leaves the server."""
-    captcha = await request.app.state.challenge_block.take()
+    captcha = await request.app.state.challenge_buffer.take()
     if captcha is None:
         metrics.EMPTY.labels("challenge").inc()
         raise EMPTY.error()

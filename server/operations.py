@@ -56,7 +56,7 @@ def _look(state: State) -> Readiness:
     problems, level = [], None
     try:
         level = state.pool.level()
-        if not level and not len(state.block) and not len(state.challenge_block):
+        if not level and not len(state.buffer) and not len(state.challenge_buffer):
             problems.append("the pool is empty")
         state.pool.files.probe()
     except (DatabaseError, StorageError) as error:

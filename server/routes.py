@@ -77,7 +77,7 @@ def _base(scheme: str, host: str | None, root_path: str) -> str:
 async def generate(request: Request) -> Response:
     """Hand out a captcha with its code, for a back end that compares the answer itself."""
     check_trusted_caller(request)
-    captcha = await request.app.state.block.take()
+    captcha = await request.app.state.buffer.take()
     if captcha is None:
         metrics.EMPTY.labels("generate").inc()
         raise EMPTY.error()
@@ -108,7 +108,7 @@ class ShortCut:
         """Answer, or pass the request on."""
         if scope["type"] == "http" and scope["path"] == _ROUTE.path and scope["method"] == "GET":
             request = Request(scope)
-            if is_trusted_caller(request) and (captcha := request.app.state.block.take_held()):
+            if is_trusted_caller(request) and (captcha := request.app.state.buffer.take_held()):
                 scope["route"] = _ROUTE
                 await _generated(request, captcha)(scope, receive, send)
                 return

@@ -33,7 +33,7 @@ def test_a_database_that_stops_and_starts_is_survived(
         wait_until(lambda: len(load.ids) > 100, "the load")
         postgres_server.stop()
         try:
-            wait_until(lambda: load.answers[-1].status_code == 503, "the block to be used up")
+            wait_until(lambda: load.answers[-1].status_code == 503, "the buffer to be used up")
             assert server.get("/healthz").status_code == 200
             assert server.get("/readyz").status_code == 503
         finally:

@@ -62,11 +62,11 @@ def test_a_picture_without_a_code_is_shown_but_never_popped(pool: Pool) -> None:
 def test_what_is_given_back_is_popped_again(pool: Pool) -> None:
     pool.add(drawn(3))
     first, second = pool.pop(2, redeemable=True)
-    pool.give_back([first.id])
+    pool.give_back([first])
     assert pool.level() == 2
     assert {issued.id for issued in pool.pop(3)} == {first.id, *row_ids(pool)} - {second.id}
     assert pool.verify(first.id, first.code).state is None  # the second time it was popped with its code
-    pool.give_back([second.id, new_id()])
+    pool.give_back([second, second._replace(id=new_id())])
     assert pool.level() == 1
 
 

@@ -19,12 +19,12 @@ from pool.models import State, captcha
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
 from pool.sweep import Sweep
-from server.block import LARGEST
+from server.buffer import LARGEST
 from tests.conftest import ROOT, environment, migrate, only_line, png_names, row_ids, run, running_server, wait_until
 from tests.load import CLIENTS, Load, ids_in_state
 
 
-def test_a_killed_server_repeats_nothing_and_wastes_a_block(pool: Pool, settings: dict[str, object]) -> None:
+def test_a_killed_server_repeats_nothing_and_wastes_a_buffer(pool: Pool, settings: dict[str, object]) -> None:
     """Ten lives on each database, each ended by SIGKILL in the middle of the load."""
     pool.add([Drawn("abc234", b"")] * 40_000)
     seen: list[str] = []
