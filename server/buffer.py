@@ -20,7 +20,8 @@ _HORIZON = 0.5  # seconds for which what is held should last
 _WINDOWS = (0.1, 1.0)  # seconds over which hand-outs are counted: a sudden load shows in the short one within some ms
 _SHARE = 8  # at most one in so many ready captchas is held beforehand: other workers and hosts need theirs
 _LEVEL_SECONDS = 0.25  # for so long the level is not counted again
-_HOLD = timedelta(seconds=10)
+_HOLD = timedelta(seconds=30)  # longer is nothing held, unless the database is out of reach
+_IDLE_SECONDS = 2  # more than were handed out within these is not kept, but for the smallest stock
 _UPKEEP = timedelta(seconds=1)
 _RETRY_SECONDS = 1
 
@@ -33,8 +34,8 @@ class Buffer:
     """Captchas that this process has popped and nobody has seen yet; lives in one event loop.
 
     It is topped up in the background to what half a second of the present demand takes, unless that is more than an
-    eighth of the ready ones: where few are left each request pops its own. What nobody asks for goes back to the pool
-    after some seconds, or once the database is back. A killed server wastes what it holds.
+    eighth of the ready ones: where few are left each request pops its own. What nobody asks for goes back within
+    seconds, or once the database is back. A killed server wastes what it holds.
     """
 
     def __init__(self, pool: Pool, on_pop: Callable[[int], None], *, redeemable: bool) -> None:
@@ -76,8 +77,8 @@ class Buffer:
     async def take(self) -> Issued | None:
         """Hand one out; None when the pool is empty.
 
-        It lives for the time to live and up to ten seconds longer, or while the database is out of reach for at least
-        half of it: `expires_at` says until when, and is what the database has.
+        It lives for the time to live and up to half a minute longer, or at least half of it while the database is out
+        of reach: `expires_at` says until when, and is what the database has.
 
         Raises:
             DatabaseError: none is held and the database does not answer.
@@ -171,8 +172,8 @@ class Buffer:
         if self._held:
             # Not even tried while the database is out of reach: what is held may still be handed out then.
             share = await asyncio.to_thread(self._count_level) // _SHARE
-            most = self._waiting + max(share, self._handed_out_within(_UPKEEP.total_seconds()))
-            self._set_aside(self._pool.ttl + self._hold / 2, most)
+            most = max(self._handed_out_within(_IDLE_SECONDS), min(share, _SMALLEST))
+            self._set_aside(self._pool.ttl + self._hold / 2, self._waiting + most)
         await self._give_back()
 
     def _set_aside(self, life: timedelta, most: int = LARGEST) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 from pool import database
 from pool.errors import DatabaseError
 from pool.models import State
-from pool.pool import Drawn, Pool
+from pool.pool import Drawn, Pool, UnconfirmedPopError
 from tests.conftest import drawn, running_server, wait_until
 from tests.load import Load, ids_in_state
 
@@ -145,3 +145,30 @@ def test_a_connection_cut_in_a_pop_loses_nothing_and_repeats_nothing(pool: Pool)
     )
     assert len(seen) == len(set(seen)) == 9
     assert pool.level() == 31
+
+
+def test_a_give_back_whose_confirmation_was_lost_is_repeated_without_harm(pool: Pool) -> None:
+    pool.add(drawn(5))
+    with _proxy(pool) as (proxy, through):
+        held = through.pop(5)
+        proxy.cut_at, proxy.deliver = b"COMMIT", True
+        with pytest.raises(DatabaseError):
+            through.give_back(held)
+        wait_until(lambda: pool.level() == 5, "what was sent before the cut to be carried out")
+        shown = pool.pop(3)
+        through.give_back(held)
+    assert pool.level() == 2
+    assert ids_in_state(pool.engine, State.ISSUED) == {issued.id for issued in shown}
+
+
+def test_a_pop_of_which_nobody_heard_can_be_given_back(pool: Pool) -> None:
+    pool.add(drawn(5))
+    with _proxy(pool) as (proxy, through):
+        through.level()
+        proxy.cut_at, proxy.deliver = b"COMMIT", True
+        proxy.close()  # what looks whether the pop took effect can't connect
+        with pytest.raises(UnconfirmedPopError) as raised:
+            through.pop(3)
+    wait_until(lambda: pool.level() == 2, "the pop to be carried out")
+    pool.give_back(raised.value.issued)
+    assert pool.level() == 5
