@@ -112,6 +112,7 @@ class Settings(BaseSettings):
     pixel_ratio: int = Field(default=1, ge=1, le=2)
     length: int = Field(default=6, ge=4, le=8)
     audio: bool = True
+    demo: bool = False
     ttl_seconds: int = Field(default=600, ge=1, le=_DAY)
     keep_seconds: int = Field(default=600, ge=0, le=_DAY)
     low_water: int = Field(default=1000, ge=0)

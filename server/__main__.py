@@ -13,6 +13,7 @@ from pool.pool import Pool
 from pool.settings import load_settings
 from server import logs
 from server.keys import Keys
+from server.protocol import BoundedProtocol
 
 _GRACE_SECONDS = 5
 
@@ -43,6 +44,8 @@ def main(
             host=host,
             port=port,
             workers=workers,
+            http=BoundedProtocol,
+            ws="none",
             timeout_graceful_shutdown=_GRACE_SECONDS,
             log_config=None,  # `server.logs` has its own
             proxy_headers=False,  # CAPTCHA_TRUSTED_PROXIES says whose are believed

@@ -2,7 +2,11 @@
 
 import asyncio
 import logging
+import multiprocessing
+import os
+import signal
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -19,13 +23,13 @@ from pool.pool import Pool
 from pool.settings import Settings, load_settings
 from server import challenges, logs, operations, routes, site, speech
 from server.buffer import Buffer
+from server.head import Head
 from server.keys import Keys
 from server.limits import Limits
 from server.metrics import PoolCollector
 from server.observe import Observe
 from server.refill import Refill
 from server.refusals import INVALID, OUT_OF_REACH
-from server.uploads import BodyLimit
 
 log = logging.getLogger(__name__)
 # A pop on SQLite lets go of the interpreter at every row, and a busy event loop would keep it for 5 ms each time.
@@ -47,6 +51,12 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         sys.setswitchinterval(_SWITCH_SECONDS)
+        if "server.protocol" not in sys.modules:
+            log.warning(
+                "this server bounds neither the size nor the time of requests: start it with `python -m server`, "
+                "or give uvicorn `--http server.protocol:BoundedProtocol --ws none`"
+            )
+        threading.Thread(target=_end_with_parent, daemon=True).start()
         refill.start()
         buffer.open()
         challenge_buffer.open()
@@ -72,10 +82,17 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
+def _end_with_parent() -> None:
+    """Stop as a worker whose supervisor is gone, even killed: nobody would end it, and it would keep the port."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _wrap(app: FastAPI, settings: Settings) -> None:
     """Add what every request passes, the innermost first."""
-    app.add_middleware(BodyLimit, own_words=challenges.SITEVERIFY)
     app.add_middleware(routes.ShortCut)
+    app.add_middleware(Head, own=("/generate", "/challenge"))
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -94,7 +111,8 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
 
 async def _refuse_invalid(_request: Request, error: RequestValidationError) -> Response:
     first = error.errors()[0]
-    return JSONResponse({"detail": f"{first['loc'][-1]}: {first['msg']}."}, INVALID.status)
+    where = first["loc"][-1] if first["loc"] else "body"
+    return JSONResponse({"detail": f"{where}: {first['msg']}."}, INVALID.status)
 
 
 async def _refuse_unavailable(request: Request, error: Exception) -> Response:

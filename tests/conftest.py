@@ -321,5 +321,6 @@ def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture(scope="session")
 def idle_server(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server with an empty pool, for tests that leave nothing behind."""
-    with running_server(sqlite_settings_in(sqlite_template, tmp_path_factory.mktemp("idle"))) as server:
+    settings = sqlite_settings_in(sqlite_template, tmp_path_factory.mktemp("idle"))
+    with running_server(settings | NO_LIMITS) as server:
         yield server
