@@ -19,7 +19,7 @@ _MOST_BYTES = {"POST": 1536 * 1024}  # of a whole message; the routes have tight
 _MOST_UNWANTED_BYTES = 64 * 1024  # of a message of any other method, whose body is nobody's
 _MOST_PIPELINED = 32
 _HEAD_SECONDS = 10
-_MESSAGE_SECONDS = 25  # enough for the slowest head and the slowest body that a route waits for
+_BODY_SECONDS = 12  # more than a route waits for one, which then answers by itself
 _UNREAD_SECONDS = 30  # that answers may lie about because a client does not read them
 _REASONS = {
     400: "This is not HTTP/1.1.",
@@ -72,6 +72,8 @@ class BoundedProtocol(HttpToolsProtocol):
             end = start + _MOST_HEAD - self._silent_bytes
             self._parse(data[start:end])
             start = end
+        if self._is_deaf and not self.transport.is_closing():
+            self.flow.pause_reading()  # until the next answer is sent, when uvicorn goes on
 
     def _parse(self, piece: bytes) -> None:
         self._is_whole = self._has_moved_on = False
@@ -96,15 +98,20 @@ class BoundedProtocol(HttpToolsProtocol):
         elif not self._is_in_head and self._bytes > _MOST_UNWANTED_BYTES and self._bytes > self._most_bytes():
             self._refuse(413)
         elif self._deadline is None:
-            self._deadline = self.loop.call_later(_HEAD_SECONDS, self._look_at_clock, _MESSAGE_SECONDS - _HEAD_SECONDS)
+            self._start_clock()
 
     def _most_bytes(self) -> int:
         return _MOST_BYTES.get(self.scope["method"], _MOST_UNWANTED_BYTES)
 
-    def _look_at_clock(self, more_seconds: float) -> None:
-        is_over = self._is_in_head or not more_seconds
-        self._deadline = None if is_over else self.loop.call_later(more_seconds, self._look_at_clock, 0)
-        if is_over:
+    def _start_clock(self) -> None:
+        is_for_head = self._is_in_head
+        seconds = _HEAD_SECONDS if is_for_head else _BODY_SECONDS
+        self._deadline = self.loop.call_later(seconds, self._look_at_clock, is_for_head)
+
+    def _look_at_clock(self, is_for_head: bool) -> None:
+        if is_for_head and not self._is_in_head:
+            self._start_clock()
+        else:
             self._refuse(408)
 
     def _stop_clock(self) -> None:
