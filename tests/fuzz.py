@@ -1,8 +1,8 @@
 """Send made-up requests to a real server: `python -m tests.fuzz --minutes 20`.
 
 Fails on a 500, a server that ends, more than 300 MiB of memory, or a `/healthz` that takes more than 250 ms. The
-machine itself may be that slow: what was sent about the time of a slow answer is sent again, and only what is slow every time
-counts; the slowest of all is reported in any case.
+machine itself may be so slow: what was sent about the time of a slow answer is sent again, and only what is slow every
+time counts; the slowest of all is reported in any case.
 """
 
 import random
