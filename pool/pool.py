@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -44,7 +45,7 @@ class Issued(NamedTuple):
 
 
 class UnconfirmedPopError(DatabaseError):
-    """The connection broke in a commit: whether the captchas were popped is not known."""
+    """The connection broke in a commit, which may yet take effect: whether these were popped is not known."""
 
     def __init__(self, reason: str, issued: list[Issued]) -> None:
         super().__init__(reason)
@@ -195,13 +196,11 @@ class Pool:
                 raise
             # The connection was lost between the commit and its confirmation: see whether it took effect.
             ids = [captcha.c.id.in_([one.id for one in issued]), captcha.c.pop_id == pop_id]
-            try:
-                with database.transaction(self.engine, **database.READ_ONLY) as connection:
-                    ours = set(connection.scalars(select(captcha.c.id).where(*ids)))
-            except DatabaseError:
-                raise UnconfirmedPopError(str(error), issued) from error
+            ours: set[str] = set()
+            with suppress(DatabaseError), database.transaction(self.engine, **database.READ_ONLY) as connection:
+                ours = set(connection.scalars(select(captcha.c.id).where(*ids)))
             if not ours:
-                raise
+                raise UnconfirmedPopError(str(error), issued) from error
             return [one for one in issued if one.id in ours]
         return issued
 

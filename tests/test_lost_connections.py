@@ -1,6 +1,7 @@
 """PostgreSQL stops under load, or the line to it breaks at the worst moment."""
 
 import socket
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -52,7 +53,8 @@ class CuttingProxy:
     def __init__(self, folder: Path, upstream: str) -> None:
         self._upstream, self.cut_at, self.deliver = upstream, b"", False
         self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(folder / ".s.PGSQL.5432"))
+        self.path = folder / ".s.PGSQL.5432"
+        self._listener.bind(str(self.path))
         self._listener.listen()
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -64,25 +66,28 @@ class CuttingProxy:
                 return
             server = socket.socket(socket.AF_UNIX)
             server.connect(self._upstream)
-            threading.Thread(target=self._pump, args=(server, client), daemon=True).start()
-            threading.Thread(target=self._watch, args=(client, server), daemon=True).start()
+            is_cut = threading.Event()
+            threading.Thread(target=self._pump, args=(server, client, is_cut), daemon=True).start()
+            threading.Thread(target=self._watch, args=(client, server, is_cut), daemon=True).start()
 
-    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+    def _pump(self, source: socket.socket, target: socket.socket, is_cut: threading.Event) -> None:
         try:
             while data := source.recv(65536):
-                target.sendall(data)
+                if not is_cut.is_set():
+                    target.sendall(data)
         except OSError:
             pass
 
-    def _watch(self, client: socket.socket, server: socket.socket) -> None:
+    def _watch(self, client: socket.socket, server: socket.socket, is_cut: threading.Event) -> None:
         try:
             while data := client.recv(65536):
                 if self.cut_at and self.cut_at in data:
                     self.cut_at = b""
-                    client.shutdown(socket.SHUT_RDWR)
+                    is_cut.set()
                     if self.deliver:
                         server.sendall(data)
                         time.sleep(0.5)  # it is carried out, and nobody hears of it
+                    client.shutdown(socket.SHUT_RDWR)
                     break
                 server.sendall(data)
         except OSError:
@@ -116,8 +121,7 @@ def test_what_is_held_is_handed_out_while_the_database_is_down(
 def _proxy(pool: Pool) -> Iterator[tuple[CuttingProxy, Pool]]:
     url = make_url(pool.engine.url)
     host = Path(str(url.query["host"]))
-    folder = host / "proxy"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(dir=host))
     proxy = CuttingProxy(folder, str(host / ".s.PGSQL.5432"))
     behind = url.update_query_dict({"host": str(folder)}).render_as_string(hide_password=False)
     through = Pool(database.connect(behind), pool.files, pool.ttl)
@@ -166,7 +170,7 @@ def test_a_pop_of_which_nobody_heard_can_be_given_back(pool: Pool) -> None:
     with _proxy(pool) as (proxy, through):
         through.level()
         proxy.cut_at, proxy.deliver = b"COMMIT", True
-        proxy.close()  # what looks whether the pop took effect can't connect
+        proxy.path.unlink()  # what looks whether the pop took effect can't connect
         with pytest.raises(UnconfirmedPopError) as raised:
             through.pop(3)
     wait_until(lambda: pool.level() == 2, "the pop to be carried out")
