@@ -63,6 +63,18 @@ def test_a_wrong_answer_shows_another_picture(site: Site, visit: Visit) -> None:
     assert visit.complaints == []
 
 
+def test_what_nobody_sees_is_no_answer_and_spoils_none(site: Site, visit: Visit) -> None:
+    file_id = visit.open(site.server.url + "/demo")
+    field = visit.page.get_by_label("Type the characters")
+    field.fill("\ufeff\u200b \u200f")
+    field.press("Enter")  # as if nothing had been typed
+    field.fill("".join(f"\u2066\u200b{character}\u200d\u2069\u200b\ufe0f\u200f" for character in site.code(file_id)))
+    field.press("Enter")
+    expect(visit.page.get_by_text("Confirmed")).to_be_visible()
+    assert sum(url.endswith("/verify") for url in visit.requests) == 1
+    assert visit.complaints == []
+
+
 def test_an_expired_answer_shows_another_picture(site: Site, visit: Visit) -> None:
     first = visit.open(site.server.url + "/demo")
     with database.transaction(site.pool.engine) as connection:
