@@ -12,12 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import yaml
 
 from tests.conftest import ROOT, answers, environment, free_port, png_names, wait_until
+from tests.programs import needs
 
-SYSTEMD = shutil.which("systemd-analyze")
 BIN = Path(sys.executable).parent
 
 
@@ -120,14 +119,14 @@ def test_compose_names_targets_and_secrets_that_exist() -> None:
     assert set(re.findall(r"\$\{(\w+):\?", text)) == set(listed.split())
 
 
-@pytest.mark.skipif(not SYSTEMD, reason="systemd-analyze is not installed (apt-get install systemd)")
+@needs("systemd-analyze")
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
     (tmp_path / ".venv").symlink_to(sys.prefix)
     units = [tmp_path / unit.name for unit in (ROOT / "examples" / "systemd").iterdir()]
     for unit in units:
         source = ROOT / "examples" / "systemd" / unit.name
         unit.write_text(source.read_text().replace("/srv/gantcha", str(tmp_path)))
-    finished = subprocess.run([str(SYSTEMD), "verify", *units], capture_output=True, text=True)
+    finished = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True)
     assert (finished.returncode, finished.stderr) == (0, "")
 
 

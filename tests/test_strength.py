@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from batch.attackers import Pictures, has_tesseract, read_with_ddddocr, read_with_tesseract
+from batch.attackers import Pictures, read_with_ddddocr, read_with_tesseract
 from batch.checkpoints import Checkpoints
 from batch.lines import bend_lines, concat_pics
 from batch.look import RenderSettings
@@ -21,6 +21,7 @@ from batch.strength import rate
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 from tests.conftest import only_line, run
 from tests.documents import documented
+from tests.programs import needs
 
 ALPHABET = "23479acefhk"
 CODES = ["".join(code) for code in np.random.default_rng(1).choice(list(ALPHABET), (20, 6))]
@@ -51,7 +52,7 @@ def test_ddddocr_reads_plain_print() -> None:
     assert rate(CODES, read_with_ddddocr(_printed(CODES))).characters > 0.8
 
 
-@pytest.mark.skipif(not has_tesseract(), reason="Tesseract is not installed: apt install tesseract-ocr")
+@needs("tesseract")
 @pytest.mark.parametrize("mode", ["line", "word"])
 def test_tesseract_reads_plain_print(mode: str) -> None:
     assert rate(CODES, read_with_tesseract(_printed(CODES), mode, ALPHABET)).characters > 0.7
