@@ -19,6 +19,7 @@ from batch.checkpoints import Checkpoints
 from batch.emnist import SIDE, Emnist, read_emnist
 from batch.metrics import TwoSampleTest, confusions, frechet_distance, nearest_distances, precision_and_recall
 from batch.progress import progress_bar
+from batch.quiet_tensorflow import require_tensorflow
 from batch.recogniser import FOLDED_OF_CLASS, Recogniser
 from batch.sample import contact_sheet, writing
 from batch.sampler import OVERDRAW, Sampler
@@ -128,23 +129,28 @@ def _table(metrics: dict[str, Metrics], summary: Metrics) -> Table:
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder of the official EMNIST ByMerge files (gzip IDX).")],
-    checkpoints: Annotated[
-        Path, typer.Option(help="Folder of the generators; its manifest gets the metrics.")
-    ] = DEFAULT_CHECKPOINTS_DIR,
+    checkpoints: Annotated[Path, typer.Option(help="Folder of the generators.")] = DEFAULT_CHECKPOINTS_DIR,
+    record: Annotated[
+        bool,
+        typer.Option("--record", help="Write the metrics to the manifest of the generators, and a picture beside it."),
+    ] = False,
     per_class: Annotated[int, typer.Option(min=100, help="Glyphs drawn of each class.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 1,
     cache: Annotated[Path, typer.Option(help="Folder that keeps the trained recogniser.")] = CACHE,
 ) -> None:
     """Compare generated glyphs with real ones, class by class.
 
-    A recogniser trained on real images only (some minutes, once) reads both. The metrics go into the manifest, and a
-    picture of generated beside real glyphs, worst class first, into evaluation.png in the folder of the generators.
+    A recogniser trained on real images only (some minutes, once) reads both. The metrics are printed; with --record
+    they also go into the manifest, and a picture of generated beside real glyphs, worst class first, into
+    evaluation.png in the folder of the generators.
 
     \b
-    Example:
-        python -m batch.evaluate --data emnist --checkpoints checkpoints
+    Examples:
+        python -m batch.evaluate --data emnist
+        python -m batch.evaluate --data emnist --checkpoints trained --record
     """
     with one_line_errors():
+        require_tensorflow()
         alphabet = load_settings().alphabet
         folder = Checkpoints(checkpoints)
         sampler = Sampler(folder)
@@ -187,8 +193,9 @@ def main(
             "per_class": per_class,
             **summary,
         }
-        folder.write_manifest(manifest)
-        _draw_picture(checkpoints / "evaluation.png", metrics, fakes, reals)
+        if record:
+            folder.write_manifest(manifest)
+            _draw_picture(checkpoints / "evaluation.png", metrics, fakes, reals)
     console = Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH)
     console.print(_table(metrics, summary))
     console.print(f"The recogniser reads {accuracy:.1%} of EMNIST test (36 characters, without case).")

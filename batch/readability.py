@@ -21,6 +21,7 @@ from batch.evaluate import CACHE
 from batch.lines import Lines, bend_lines, concat_pics
 from batch.metrics import confusions
 from batch.progress import progress_bar
+from batch.quiet_tensorflow import require_tensorflow
 from batch.recogniser import Recogniser
 from batch.render import vary_weight
 from batch.sample import writing
@@ -71,6 +72,8 @@ def main(
     if data is None and sheet is None:
         raise typer.BadParameter("give --data, --sheet or both")
     with one_line_errors():
+        if data:
+            require_tensorflow()
         settings = load_settings(difficulty=difficulty)
         look, rng = choose_look(settings), np.random.default_rng()
         sampler = Sampler(Checkpoints(settings.checkpoints_dir))

@@ -14,6 +14,7 @@ from batch.emnist import read_emnist
 from batch.evaluate import CACHE
 from batch.metrics import frechet_distance
 from batch.progress import progress_bar
+from batch.quiet_tensorflow import require_tensorflow
 from batch.recogniser import FOLDED_OF_CLASS, Recogniser
 from batch.sampler import Sampler
 from pool.errors import one_line_errors
@@ -33,9 +34,10 @@ def widest(distances: Sequence[float], legibilities: Sequence[float]) -> float:
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder of the official EMNIST ByMerge files (gzip IDX).")],
-    checkpoints: Annotated[
-        Path, typer.Option(help="Folder of the generators; its manifest gets the spreads.")
-    ] = DEFAULT_CHECKPOINTS_DIR,
+    checkpoints: Annotated[Path, typer.Option(help="Folder of the generators.")] = DEFAULT_CHECKPOINTS_DIR,
+    record: Annotated[
+        bool, typer.Option("--record", help="Write the spreads to the manifest of the generators.")
+    ] = False,
     per_class: Annotated[int, typer.Option(min=100, help="Glyphs a class; fewer are quicker and tell less.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 1,
     cache: Annotated[Path, typer.Option(help="Folder that keeps the trained recogniser.")] = CACHE,
@@ -47,9 +49,10 @@ def main(
 
     \b
     Example:
-        python -m batch.spread --data emnist --checkpoints trained
+        python -m batch.spread --data emnist --checkpoints trained --record
     """
     with one_line_errors():
+        require_tensorflow()
         folder = Checkpoints(checkpoints)
         sampler, train = Sampler(folder), read_emnist(data, "train")
         labels = np.repeat(np.arange(len(GLYPH_CLASSES), dtype=np.uint8), per_class)
@@ -72,7 +75,8 @@ def main(
         for c, *measured in zip(GLYPH_CLASSES, np.transpose(distances), np.transpose(legibilities), strict=True):
             manifest["classes"][c.name]["latent_spread"] = widest(*measured)
         manifest.pop("evaluation", None)  # it was of other glyphs
-        folder.write_manifest(manifest)
+        if record:
+            folder.write_manifest(manifest)
     for spread in _SPREADS:
         names = [c.name for c in GLYPH_CLASSES if manifest["classes"][c.name]["latent_spread"] == spread]
         print(f"{spread}: {', '.join(names)}")

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from batch.checkpoints import CheckpointError, Checkpoints
 from batch.emnist import Emnist, read_emnist
 from batch.gan import Gan, TrainingSet, TrainingSettings
 from batch.progress import progress_bar
+from batch.quiet_tensorflow import require_tensorflow
 from batch.reader import train_reader
 from batch.sampler import USUAL_SPREAD
 from batch.workers import Task, Trained, run_training, train_side_by_side
@@ -30,7 +32,7 @@ _CORES = os.cpu_count() or 1
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder of the official EMNIST ByMerge files (gzip IDX).")],
-    out: Annotated[Path, typer.Option(help="Folder for the checkpoints and their manifest.")] = Path("checkpoints"),
+    out: Annotated[Path, typer.Option(help="Folder for the checkpoints and their manifest.")] = Path("trained"),
     classes: Annotated[str, typer.Option(help="`all`, or names with commas: 10-upper-a,36-lower-a.")] = "all",
     steps: Annotated[int, typer.Option(min=1, help="Steps for each class.")] = TrainingSettings.steps,
     pretraining_steps: Annotated[
@@ -47,15 +49,16 @@ def main(
 
     \b
     Examples:
-        python -m batch.train --data emnist --out checkpoints
-        python -m batch.train --data emnist --out checkpoints --resume
+        python -m batch.train --data emnist --out trained
+        python -m batch.train --data emnist --out trained --resume
         python -m batch.train --data emnist --out trial --classes 10-upper-a,36-lower-a --steps 500
     """
     chosen = _choose(classes)
     settings = replace(TrainingSettings(), steps=steps, pretraining_steps=pretraining_steps, seed=seed)
     started = time.monotonic()
-    with one_line_errors(), only_one(out / _STATE / "lock") as is_only_one:
-        if not is_only_one:
+    with one_line_errors(), ExitStack() as stack:
+        require_tensorflow()
+        if not stack.enter_context(only_one(out / _STATE / "lock")):
             raise StorageError(f"another training is at work in {out}: give --out another folder")
         training = _Training(read_emnist(data, "train"), Checkpoints(out), settings)
         chosen = training.left_over(chosen) if resume else training.start_over(chosen)

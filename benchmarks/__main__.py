@@ -1,23 +1,28 @@
 """All measures in one table: `python -m benchmarks`."""
 
 import json
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+import click
 import typer
-from matplotlib.figure import Figure as Plot
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import fill, pool, serve
 from benchmarks.figures import ROUNDS, Figure
 
-_MEASURES = {"fill": fill.measure, "serve": serve.measure, "pool": pool.measure}
+if TYPE_CHECKING:  # only developers have it
+    from matplotlib.figure import Figure as Plot
+
+_MEASURES = ("fill", "serve", "pool")
 _WIDTH = 120
 
 
 def main(
-    only: Annotated[list[str] | None, typer.Option(help="Of fill, serve and pool.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(click_type=click.Choice(_MEASURES), help="Measure this one; may be repeated.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write NAME.json and NAME.png.")] = None,
 ) -> None:
     """Measure ours and others by turns; every ratio is of the medians of one run. Takes some ten minutes.
@@ -27,7 +32,14 @@ def main(
         python -m benchmarks --out docs/benchmarks
         python -m benchmarks --only serve
     """
-    figures = [figure for name in only or _MEASURES for figure in _MEASURES[name]()]
+    try:
+        import_module("matplotlib.figure")
+        measures = [import_module(f"benchmarks.{name}").measure for name in only or _MEASURES]
+    except ModuleNotFoundError as error:
+        raise SystemExit(
+            f"error: {error.name} is missing, and benchmarks need it: pip install -r requirements-dev.txt"
+        ) from error
+    figures = [figure for measure in measures for figure in measure()]
     Console(width=_WIDTH).print(_table(figures))
     if out:
         rows = [figure._asdict() | {"ratio": figure.ratio} for figure in figures]
@@ -45,7 +57,9 @@ def _table(figures: list[Figure]) -> Table:
     return table
 
 
-def _plot(figures: list[Figure]) -> Plot:
+def _plot(figures: list[Figure]) -> "Plot":
+    from matplotlib.figure import Figure as Plot  # noqa: PLC0415 - only developers have it
+
     compared = [figure for figure in figures if figure.gain]
     plot = Plot(figsize=(9, 0.4 * len(compared) + 1), layout="constrained")
     axes = plot.subplots()

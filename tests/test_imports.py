@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, only_line
+from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize("check", ["ruff format --check .", "ruff check .", "mypy", "lint-imports --no-cache"])
@@ -22,10 +22,3 @@ def test_the_server_runs_without_tensorflow_or_the_batch() -> None:
     absent = dict.fromkeys(("tensorflow", "keras", "batch"))
     code = f"import sys; sys.modules |= {absent}; import server.app"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
-
-
-def test_training_without_tensorflow_says_what_to_install() -> None:
-    code = "import sys; sys.modules |= dict.fromkeys(('keras', 'tensorflow')); import batch.train"
-    finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert only_line(finished).startswith("error: TensorFlow is missing")
-    assert "pip install -r requirements-train.txt" in finished.stderr
