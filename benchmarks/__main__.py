@@ -5,7 +5,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import click
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -20,9 +19,7 @@ _WIDTH = 120
 
 
 def main(
-    only: Annotated[
-        list[str] | None, typer.Option(click_type=click.Choice(_MEASURES), help="Measure this one; may be repeated.")
-    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Of fill, serve and pool.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write NAME.json and NAME.png.")] = None,
 ) -> None:
     """Measure ours and others by turns; every ratio is of the medians of one run. Takes some ten minutes.
@@ -32,6 +29,8 @@ def main(
         python -m benchmarks --out docs/benchmarks
         python -m benchmarks --only serve
     """
+    if unknown := set(only or ()) - set(_MEASURES):
+        raise typer.BadParameter(f"no measure {unknown.pop()!r}; they are {', '.join(_MEASURES)}")
     try:
         import_module("matplotlib.figure")
         measures = [import_module(f"benchmarks.{name}").measure for name in only or _MEASURES]
