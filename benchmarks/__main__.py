@@ -32,7 +32,7 @@ def main(
     if unknown := set(only or ()) - set(_MEASURES):
         raise typer.BadParameter(f"no measure {unknown.pop()!r}; they are {', '.join(_MEASURES)}")
     try:
-        import_module("matplotlib.figure")
+        import_module("matplotlib")
         measures = [import_module(f"benchmarks.{name}").measure for name in only or _MEASURES]
     except ModuleNotFoundError as error:
         raise SystemExit(
