@@ -32,4 +32,4 @@ def summary(reasons: list[str]) -> str:
     absent = {package for package in PACKAGES.values() for reason in reasons if f"apt-get install {package})" in reason}
     others = sorted({reason for reason in reasons if "(apt-get install " not in reason})
     cure = [f"`apt-get install {' '.join(sorted(absent))}` runs those that need a program"] if absent else []
-    return f"{len(reasons)} tests skipped: {'; '.join([*cure, *others])}"
+    return f"Skipped tests: {len(reasons)}; {'; '.join([*cure, *others])}"

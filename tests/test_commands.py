@@ -1,6 +1,7 @@
 """Commands where less is installed than developers have: they show `--help`, and say in a line what is missing."""
 
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -64,6 +65,17 @@ def test_training_and_measuring_without_tensorflow_say_what_to_install(command: 
 def test_benchmarks_without_the_packages_of_developers_say_what_to_install(only: list[str]) -> None:
     line = only_line(_run_bare("benchmarks", *only))
     assert re.fullmatch(r"error: \w+ is missing, and .*: pip install -r requirements-dev.txt", line)
+
+
+def test_a_run_of_the_tests_ends_with_what_was_skipped_and_how_to_get_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/test_examples.py", "-k", "php"]
+    finished = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"PATH": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert finished.returncode == 0, finished.stdout
+    said, counts = finished.stdout.splitlines()[-2:]
+    assert said == "Skipped tests: 1; `apt-get install php-cli` runs those that need a program"
+    assert "1 skipped" in counts
 
 
 @pytest.mark.parametrize("command", COMMANDS)
