@@ -1,10 +1,11 @@
 """The drawing side: from EMNIST files to trained generators, and from generators to PNGs in the pool.
 
-Commands, and what they stand on:
+Imports go down this list, and never between two folders of one line:
 
-- `fill`, `sample` and `dataset` draw. Codes: `alphabet`; glyphs: `checkpoints`, `architecture`, `inference`, `sampler`;
-  pictures: `look`, `lines`, `easing`, `render`, `encode`; all of it: `drawing`, `captcha`; side by side: `engines`.
-- `train` and `spread` make generators: `emnist`, `shapes`, `augment`, `networks`, `gan`, `folded`, `workers`, `reader`.
-- `evaluate`, `strength` and `readability` measure: `metrics`, `recogniser`, `attackers`, `solver`.
-- `processes`, `progress` and `quiet_tensorflow` serve them all.
+- Commands, which nothing imports: `fill`, `train`, `sample`, `spread`, `evaluate`, `strength`, `readability`, `dataset`
+  (its preview); and `captcha`, the same for Python.
+- `datasets` writes labelled captchas; `evaluation` measures glyphs and captchas.
+- `drawing` makes captchas of glyphs; `training` makes the generators.
+- `glyphs` draws glyphs with the trained generators.
+- `alphabet`, `processes`, `progress` and `sheets` serve them all.
 """

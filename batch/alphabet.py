@@ -8,34 +8,35 @@ from random import Random
 import numpy as np
 import numpy.typing as npt
 
-SHAPES = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"
-"""EMNIST ByMerge's classes in the order of its labels; the lower-case shapes not here look like their capitals."""
+SYMBOLS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"
+"""EMNIST ByMerge's classes in the order of its labels; lower-case letters not here look like their capitals."""
 
 
 @dataclass(frozen=True)
 class GlyphClass:
-    """One ByMerge class: a handwritten shape of a character."""
+    """One ByMerge class: a letter or digit as it is written, capital and lower case apart where they differ."""
 
     index: int
     """EMNIST ByMerge label, 0-46."""
-    shape: str
+    symbol: str
+    """`A` and `a` are two symbols of one character."""
 
     @property
     def name(self) -> str:
         """Name without case, since `A` and `a` are one file on some file systems: `10-upper-a`, `36-lower-a`."""
-        kind = "digit" if self.shape.isdigit() else "upper" if self.shape.isupper() else "lower"
-        return f"{self.index:02d}-{kind}-{self.shape.lower()}"
+        kind = "digit" if self.symbol.isdigit() else "upper" if self.symbol.isupper() else "lower"
+        return f"{self.index:02d}-{kind}-{self.symbol.lower()}"
 
     @property
     def character(self) -> str:
-        """The character of a code that this shape stands for."""
-        return self.shape.lower()
+        """The character of a code that this class is drawn for."""
+        return self.symbol.lower()
 
 
-GLYPH_CLASSES = tuple(GlyphClass(index, shape) for index, shape in enumerate(SHAPES))
+GLYPH_CLASSES = tuple(GlyphClass(index, symbol) for index, symbol in enumerate(SYMBOLS))
 CLASSES_BY_NAME = {glyph_class.name: glyph_class for glyph_class in GLYPH_CLASSES}
 CLASSES_BY_CHARACTER = {
-    character: tuple(c.index for c in GLYPH_CLASSES if c.character == character) for character in SHAPES.lower()
+    character: tuple(c.index for c in GLYPH_CLASSES if c.character == character) for character in SYMBOLS.lower()
 }
 
 CHARACTER_OF_CLASS = np.array([ord(c.character) for c in GLYPH_CLASSES])
@@ -45,10 +46,10 @@ CHARACTER_OF_CLASS = np.array([ord(c.character) for c in GLYPH_CLASSES])
 _UNGUESSABLE = secrets.SystemRandom()
 
 
-def draw_codes(count: int, alphabet: str, length: int, chance: Random = _UNGUESSABLE) -> list[str]:
+def draw_codes(count: int, alphabet: str, length: int, rng: Random = _UNGUESSABLE) -> list[str]:
     """Draw codes: a third to two thirds digits, like 2-4 of 6, where the alphabet has both kinds.
 
-    Nobody can guess them, unless `chance` is one that can be repeated.
+    They are unpredictable unless `rng` is seeded.
     """
     digits = [character for character in alphabet if character.isdigit()]
     letters = [character for character in alphabet if not character.isdigit()]
@@ -56,10 +57,10 @@ def draw_codes(count: int, alphabet: str, length: int, chance: Random = _UNGUESS
 
     def draw_code() -> str:
         if not digits or not letters:
-            return "".join(chance.choices(alphabet, k=length))
-        digit_count = chance.randint(fewest, most)
-        characters = chance.choices(digits, k=digit_count) + chance.choices(letters, k=length - digit_count)
-        chance.shuffle(characters)
+            return "".join(rng.choices(alphabet, k=length))
+        digit_count = rng.randint(fewest, most)
+        characters = rng.choices(digits, k=digit_count) + rng.choices(letters, k=length - digit_count)
+        rng.shuffle(characters)
         return "".join(characters)
 
     return [draw_code() for _ in range(count)]
@@ -68,7 +69,7 @@ def draw_codes(count: int, alphabet: str, length: int, chance: Random = _UNGUESS
 def choose_classes(codes: Sequence[str], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Choose a glyph class for each character of N codes of one length L: `[N, L]` ByMerge indices.
 
-    A character with two shapes gets either with equal chance.
+    A character of two classes gets either with equal probability.
 
     Raises:
         ValueError: a code is empty or has a character outside 0-9 and a-z, or the codes differ in length.
@@ -76,7 +77,7 @@ def choose_classes(codes: Sequence[str], rng: np.random.Generator) -> npt.NDArra
     if len({len(code) for code in codes}) > 1:
         raise ValueError("the codes of a batch must have one length")
     if not all(codes):
-        raise ValueError("there is nothing to draw in an empty code")
+        raise ValueError("an empty code can't be drawn")
     first, second = np.zeros(128, np.uint8), np.zeros(128, np.uint8)
     for character, indices in CLASSES_BY_CHARACTER.items():
         first[ord(character)], second[ord(character)] = indices[0], indices[-1]

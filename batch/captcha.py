@@ -1,20 +1,33 @@
-"""A captcha of a given text, looking as the settings say."""
+"""Captchas from Python: `generate_captcha`, and the other functions of the original under their own names."""
 
-from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from batch.drawing import draw_pictures, load_sampler
-from batch.encode import save_pic
-from batch.look import DIFFICULTIES, RenderSettings
+from batch.drawing.captchas import draw_pictures, load_sampler
+from batch.drawing.png import save_pic
+from batch.drawing.render import add_noise
+from batch.drawing.style import choose_style
+from batch.drawing.text_lines import concat_pics
 from pool.files import new_id
-from pool.settings import Settings, load_settings
+from pool.settings import load_settings
+
+__all__ = ["add_noise", "concat_pics", "generate_captcha", "save_pic"]
+_OF_TRAINING = {
+    "make_generator_model": "networks",
+    "make_discriminator_model": "networks",
+    "generator_loss": "gan",
+    "discriminator_loss": "gan",
+}
 
 
-def choose_look(settings: Settings) -> RenderSettings:
-    """Say how captchas shall look by these settings."""
-    return replace(DIFFICULTIES[settings.difficulty], dark=settings.theme == "dark", pixel_ratio=settings.pixel_ratio)
+def __getattr__(name: str) -> Any:
+    """Import what trains on first use: TensorFlow takes seconds to import, and drawing needs none of it."""
+    if name not in _OF_TRAINING:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"batch.training.{_OF_TRAINING[name]}"), name)
 
 
 def generate_captcha(text: str, folder: Path = Path()) -> str:
@@ -27,7 +40,7 @@ def generate_captcha(text: str, folder: Path = Path()) -> str:
     """
     settings = load_settings()
     sampler = load_sampler(settings.checkpoints_dir)
-    (picture,) = draw_pictures([text], sampler, choose_look(settings), np.random.default_rng())
+    (picture,) = draw_pictures([text], sampler, choose_style(settings), np.random.default_rng())
     name = f"{new_id()}.png"
     save_pic(picture, folder / name)
     return name

@@ -16,11 +16,11 @@ import numpy as np
 import psutil
 
 from batch.alphabet import choose_classes, draw_codes
-from batch.drawing import PART, draw_straight, load_sampler
-from batch.encode import encode_pngs
-from batch.look import DIFFICULTIES, HEIGHT, PITCH
+from batch.drawing.captchas import PART, draw_straight, load_sampler
+from batch.drawing.png import encode_pngs
+from batch.drawing.render import render
+from batch.drawing.style import DIFFICULTIES, HEIGHT, PITCH
 from batch.processes import started
-from batch.render import render
 from benchmarks.figures import Figure, medians
 from benchmarks.pools import ROOT, environment
 from pool import database
@@ -34,7 +34,7 @@ _AGAINST = f"PyPI captcha, {_CORES} processes"
 
 
 def measure() -> list[Figure]:
-    """Fill by turns; then look at each stage, and at memory."""
+    """Fill by turns; then style at each stage, and at memory."""
     with tempfile.TemporaryDirectory() as folder:
         fills = Path(folder)
         ours, start, theirs = medians(
@@ -86,13 +86,13 @@ def _write_theirs(folder: Path, count: int) -> None:
 def _stages(folder: Path) -> list[Figure]:
     """Milliseconds of one core for each captcha, stage by stage."""
     settings, rng, count = Settings(), np.random.default_rng(1), 1000
-    sampler, look = load_sampler(settings.checkpoints_dir), DIFFICULTIES["standard"]
+    sampler, style = load_sampler(settings.checkpoints_dir), DIFFICULTIES["standard"]
     codes = draw_codes(count, settings.alphabet, 6)
     straight = draw_straight(sampler, rng)
     url = environment(folder)["CAPTCHA_DATABASE_URL"]
     pool = Pool(database.connect(url), FileStore(folder / "stages"), timedelta(minutes=10))
     glyphs = sampler.draw_legible(choose_classes(codes, rng), rng)
-    parts = [render(glyphs[i : i + PART], straight, rng, look) for i in range(0, count, PART)]
+    parts = [render(glyphs[i : i + PART], straight, rng, style) for i in range(0, count, PART)]
     pngs = [png for part in parts for png in encode_pngs(part)]
 
     def write() -> None:
@@ -106,7 +106,7 @@ def _stages(folder: Path) -> list[Figure]:
 
     stages: dict[str, Callable[[], object]] = {
         "sampling": lambda: sampler.draw_legible(choose_classes(codes, rng), rng),
-        "rendering": lambda: [render(glyphs[i : i + PART], straight, rng, look) for i in range(0, count, PART)],
+        "rendering": lambda: [render(glyphs[i : i + PART], straight, rng, style) for i in range(0, count, PART)],
         "encoding": lambda: [encode_pngs(part) for part in parts],
         "files": write,
         "files and rows": lambda: pool.add([Drawn("abc234", png) for png in pngs]),

@@ -25,7 +25,7 @@ import typer
 from sqlalchemy import create_engine, make_url, select, text
 from typer.testing import CliRunner, Result
 
-from batch.encode import encode_pngs
+from batch.drawing.png import encode_pngs
 from pool import database
 from pool.files import FileStore
 from pool.models import captcha

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from batch.dataset.layouts import LAYOUTS
+from batch.datasets.formats import FORMATS
 from tests.conftest import ROOT, environment, only_line, refusal, run, wait_until
 
 COUNT, VAL = 1200, 120
@@ -33,17 +33,17 @@ def _digests(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same captchas in all layouts."""
+    """The same captchas in all formats."""
     folder = tmp_path_factory.mktemp("datasets")
     options = ("--count", COUNT, "--split", "train=0.9,val=0.1", "--length", "4-8", "--seed", 7)
-    for name in LAYOUTS:
+    for name in FORMATS:
         _write(folder / name, "--format", name, *options)
     return folder
 
 
 @pytest.fixture(scope="module")
 def labels(written: Path) -> dict[str, Labels]:
-    """What the plain files say, in the order of the captchas: code, boxes, shapes and the picture's digest."""
+    """What the plain files say, in the order of the captchas: code, boxes, glyph_classes and the picture's digest."""
     return {split: _read_folder(written / "imagefolder" / split) for split in ("train", "val")}
 
 
@@ -59,14 +59,14 @@ def _read_folder(split: Path) -> Labels:
 
 def _label(entry: dict[str, Any], picture: Image.Image) -> tuple[Any, ...]:
     pixels = hashlib.sha256(picture.convert("L").tobytes()).hexdigest()
-    return entry["code"], tuple(map(tuple, entry["boxes"])), tuple(entry["shapes"]), picture.size, pixels
+    return entry["code"], tuple(map(tuple, entry["boxes"])), tuple(entry["glyph_classes"]), picture.size, pixels
 
 
 def test_splits_hold_their_shares_and_labels_fit_the_pictures(labels: dict[str, Labels]) -> None:
     assert {split: len(held) for split, held in labels.items()} == {"train": COUNT - VAL, "val": VAL}
-    for code, boxes, shapes, (width, height), _ in labels["train"] + labels["val"]:
-        assert len(boxes) == len(shapes) == len(code) == width // 40
-        assert "".join(shapes).lower() == code
+    for code, boxes, glyph_classes, (width, height), _ in labels["train"] + labels["val"]:
+        assert len(boxes) == len(glyph_classes) == len(code) == width // 40
+        assert "".join(glyph_classes).lower() == code
         assert all(0 <= left < right <= width and 0 <= top < bottom <= height for left, top, right, bottom in boxes)
         assert [left for left, *_ in boxes] == sorted(left for left, *_ in boxes)
     assert {len(code) for code, *_ in labels["train"]} == {4, 5, 6, 7, 8}
@@ -106,7 +106,11 @@ def test_coco_finds_a_box_for_each_character(written: Path, labels: dict[str, La
             annotations = coco.loadAnns(coco.getAnnIds(image["id"]))
             code = "".join(coco.cats[annotation["category_id"]]["name"] for annotation in annotations)
             boxes = [(x, y, x + w, y + h) for x, y, w, h in (annotation["bbox"] for annotation in annotations)]
-            entry = {"code": code, "boxes": boxes, "shapes": [annotation["shape"] for annotation in annotations]}
+            entry = {
+                "code": code,
+                "boxes": boxes,
+                "glyph_classes": [annotation["glyph_class"] for annotation in annotations],
+            }
             with Image.open(written / "coco" / split / image["file_name"]) as picture:
                 assert picture.size == (image["width"], image["height"])
                 found.append(_label(entry, picture))

@@ -9,8 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from batch.metrics import TwoSampleTest, confusions, frechet_distance, nearest_distances, precision_and_recall
-from batch.spread import widest
+from batch.evaluation.latent_scale import widest
+from batch.evaluation.metrics import (
+    confusions,
+    frechet_distance,
+    nearest_distances,
+    precision_and_recall,
+)
+from batch.evaluation.two_sample import TwoSampleTest
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 from tests import emnist_files
 from tests.conftest import run
@@ -83,21 +89,21 @@ def test_evaluate_measures_every_class(tmp_path: Path) -> None:
     assert 0 < manifest["evaluation"]["in_captchas"]["legibility"] < 1
     assert manifest["evaluation"]["two_sample_400"] > 0.9  # glyphs are not the bars of this data
     assert (checkpoints / "evaluation.png").stat().st_size > 10_000
-    assert len(list((tmp_path / "cache").glob("recogniser-*.weights.h5"))) == 1
+    assert len(list((tmp_path / "cache").glob("reference-classifier-*.weights.h5"))) == 1
 
     finished = told("docs/training.md", "python -m batch.spread", "--per-class", 100)
     assert finished.returncode == 0, finished.stderr
     chosen = json.loads((checkpoints / "manifest.json").read_text())
     assert "evaluation" not in chosen
     assert {entry["latent_spread"] for entry in chosen["classes"].values()} <= {1.0, 1.1, 1.2, 1.3, 1.4, 1.5}
-    assert sum(line.count("-") for line in finished.stdout.splitlines()) >= 47  # every class is named beside its spread
+    assert sum(line.count("-") for line in finished.stdout.splitlines()) >= 47  # every class is named beside its scale
 
     finished = told("docs/threat-model.md", "python -m batch.readability --data")
     assert finished.returncode == 0, finished.stderr
     assert re.search(r"reads \d+\.\d% of \d+ characters", finished.stdout)
 
 
-def test_the_widest_spread_that_costs_little_is_chosen() -> None:
+def test_the_widest_scale_that_costs_little_is_chosen() -> None:
     legible = [0.99] * 6
     assert widest([1.5, 1.1, 1.0, 1.1, 1.3, 2], legible) == 1.3
     assert widest([1.0, 1.1, 1.3, 1.6, 2, 3], legible) == 1.1

@@ -9,17 +9,17 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from batch import render
-from batch.captcha import choose_look, generate_captcha
-from batch.encode import encode_pngs, save_pic
-from batch.lines import bend_lines, concat_pics
-from batch.look import DIFFICULTIES, GREY_LEVELS, RenderSettings
+from batch.captcha import generate_captcha
+from batch.drawing import render
+from batch.drawing.png import encode_pngs, save_pic
+from batch.drawing.style import DIFFICULTIES, GREY_LEVELS, RenderStyle, choose_style
+from batch.drawing.text_lines import bend_lines, concat_pics
 from pool.errors import StorageError
 from pool.settings import Settings
 from tests import emnist_files
 from tests.conftest import only_line, run
 
-PLAIN = RenderSettings(
+PLAIN = RenderStyle(
     size=(1.0, 1.0),
     slant=0,
     enlargement=(2.0, 2.0),
@@ -205,8 +205,8 @@ def test_noise_has_the_strength_it_should() -> None:
 def test_a_seed_repeats_the_picture(
     glyphs: npt.NDArray[np.uint8], straight: npt.NDArray[np.uint8], difficulty: str
 ) -> None:
-    look = DIFFICULTIES[difficulty]
-    one, same, other = (render.render(glyphs, straight, np.random.default_rng(seed), look) for seed in (1, 1, 2))
+    style = DIFFICULTIES[difficulty]
+    one, same, other = (render.render(glyphs, straight, np.random.default_rng(seed), style) for seed in (1, 1, 2))
     assert one.shape == (40, 80, 240)
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
@@ -236,8 +236,8 @@ def test_double_density_shows_the_same_look_at_twice_the_size(
 
 
 def test_settings_choose_the_look() -> None:
-    look = choose_look(Settings(difficulty="hard", theme="dark", pixel_ratio=2))
-    assert look == replace(DIFFICULTIES["hard"], dark=True, pixel_ratio=2)
+    style = choose_style(Settings(difficulty="hard", theme="dark", pixel_ratio=2))
+    assert style == replace(DIFFICULTIES["hard"], dark=True, pixel_ratio=2)
 
 
 def test_a_png_shows_the_levels_it_was_made_of() -> None:

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from batch import sampler as sampling
-from batch.alphabet import CHARACTER_OF_CLASS, SHAPES, choose_classes
-from batch.checkpoints import CheckpointError, Checkpoints
-from batch.inference import read_glyphs
-from batch.sampler import Sampler
+from batch.alphabet import CHARACTER_OF_CLASS, SYMBOLS, choose_classes
+from batch.glyphs import sampler as sampling
+from batch.glyphs.checkpoints import CheckpointError, Checkpoints
+from batch.glyphs.inference import classify_glyphs
+from batch.glyphs.sampler import Sampler
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 from tests.conftest import only_line, run
 
@@ -25,15 +25,15 @@ def sampler() -> Sampler:
 
 
 def _read(sampler: Sampler, glyphs: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """What the reader takes glyphs `[..., 28, 28]` for: `[...]`."""
-    return read_glyphs(glyphs.reshape(-1, 28, 28), sampler.reader).argmax(1).reshape(glyphs.shape[:-2])
+    """What the legibility filter takes glyphs `[..., 28, 28]` for: `[...]`."""
+    return classify_glyphs(glyphs.reshape(-1, 28, 28), sampler.filter).argmax(1).reshape(glyphs.shape[:-2])
 
 
 @pytest.mark.parametrize("draw", [Sampler.draw, Sampler.draw_legible])
 def test_glyphs_lie_where_their_characters_are(sampler: Sampler, draw: Callable[..., npt.NDArray[np.uint8]]) -> None:
     """In a batch of mixed texts each place holds a glyph of its own class."""
     rng = np.random.default_rng(1)
-    classes = rng.choice([SHAPES.index(shape) for shape in "347ACHKPRTWX"], size=(100, 6)).astype(np.uint8)
+    classes = rng.choice([SYMBOLS.index(symbol) for symbol in "347ACHKPRTWX"], size=(100, 6)).astype(np.uint8)
     glyphs = draw(sampler, classes, rng)
     assert glyphs.shape == (100, 6, 28, 28)
     assert (_read(sampler, glyphs) == classes).mean() > 0.93
@@ -56,11 +56,11 @@ def test_a_batch_makes_one_call_for_each_class(sampler: Sampler, monkeypatch: py
 def test_wider_latents_give_more_various_glyphs() -> None:
     sampler, classes = Sampler(Checkpoints(DEFAULT_CHECKPOINTS_DIR)), np.repeat(np.arange(47, dtype=np.uint8), 100)
 
-    def variety(spread: float) -> npt.NDArray[np.float64]:
-        glyphs = sampler.draw(classes, np.random.default_rng(1), spread).reshape(47, 100, -1)
+    def variety(latent_scale: float) -> npt.NDArray[np.float64]:
+        glyphs = sampler.draw(classes, np.random.default_rng(1), latent_scale).reshape(47, 100, -1)
         return glyphs.astype(float).std(1).mean(1)
 
-    assert (variety(0) < variety(1)).all()  # at 0 only the shapes differ
+    assert (variety(0) < variety(1)).all()  # at 0 only the styles differ
     assert (variety(1) < variety(1.5)).all()
 
 
@@ -77,15 +77,15 @@ def test_glyphs_of_a_class_differ(sampler: Sampler) -> None:
 
 
 def test_legible_glyphs_are_read_as_what_they_are_more_often(sampler: Sampler) -> None:
-    """Judged by the reader itself; what an independent judge says of it is in the manifest."""
+    """Judged by the filter itself; what an independent judge says of it is in the manifest."""
     classes = np.tile(np.arange(47, dtype=np.uint8), 60)
 
     def sure(glyphs: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-        probabilities = read_glyphs(glyphs, sampler.reader)
+        probabilities = classify_glyphs(glyphs, sampler.filter)
         own = (probabilities * (CHARACTER_OF_CLASS[classes][:, None] == CHARACTER_OF_CLASS)).sum(1)
         return np.asarray(own >= 0.5)
 
-    clear = np.isin(classes, [SHAPES.index(shape) for shape in "2345679ACEHKMPRTWX"])
+    clear = np.isin(classes, [SYMBOLS.index(symbol) for symbol in "2345679ACEHKMPRTWX"])
     unsure_of_any = ~sure(sampler.draw(classes, np.random.default_rng(1)))
     unsure = ~sure(sampler.draw_legible(classes, np.random.default_rng(1)))
     assert unsure[clear].mean() < unsure_of_any[clear].mean() / 3
@@ -121,7 +121,7 @@ def test_a_place_that_cant_be_written_is_said_in_one_line(tmp_path: Path) -> Non
 
 def test_the_checkpoints_are_small_enough() -> None:
     sizes = [path.stat().st_size for path in DEFAULT_CHECKPOINTS_DIR.glob("*.npz")]
-    assert len(sizes) == 47 + 1  # and the reader
+    assert len(sizes) == 47 + 1  # and the legibility filter
     assert max(sizes) <= 500_000
     assert sum(sizes) <= 15_000_000
 

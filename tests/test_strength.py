@@ -1,4 +1,4 @@
-"""Attackers read what can be read, and the figures about them are right."""
+"""Attacks read what can be read, and the figures about them are right."""
 
 import json
 from pathlib import Path
@@ -8,16 +8,16 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from batch.attackers import Pictures, read_with_ddddocr, read_with_tesseract
-from batch.checkpoints import Checkpoints
-from batch.lines import bend_lines, concat_pics
-from batch.look import RenderSettings
-from batch.metrics import wilson_interval
-from batch.readability import cut_out
-from batch.render import vary_weight
-from batch.sampler import Sampler
-from batch.solver import Solver, as_attacked
-from batch.strength import rate
+from batch.drawing.render import vary_weight
+from batch.drawing.style import RenderStyle
+from batch.drawing.text_lines import bend_lines, concat_pics
+from batch.evaluation.attacks import rate
+from batch.evaluation.characters import cut_out
+from batch.evaluation.metrics import wilson_interval
+from batch.evaluation.ocr import Pictures, read_with_ddddocr, read_with_tesseract
+from batch.evaluation.solver import CnnSolver, downsample
+from batch.glyphs.checkpoints import Checkpoints
+from batch.glyphs.sampler import Sampler
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 from tests.conftest import only_line, run
 from tests.documents import documented
@@ -63,12 +63,12 @@ def test_the_solver_learns_to_read() -> None:
     rng = np.random.default_rng(1)
     codes = ["".join(rng.choice(list("ab"), 4)) for _ in range(300)]
     pictures = np.array([np.repeat([255 * (c == "a") for c in code], 20) for code in codes])[:, None].repeat(40, 1)
-    shrunken = as_attacked(pictures.astype(np.uint8))
-    assert shrunken.shape == (300, 20, 40)
-    solver, steps = Solver("ba", seed=1), []
-    solver.train(shrunken[:200], codes[:200], steps.append, 150)
+    downsampled = downsample(pictures.astype(np.uint8))
+    assert downsampled.shape == (300, 20, 40)
+    solver, steps = CnnSolver("ba", seed=1), []
+    solver.train(downsampled[:200], codes[:200], steps.append, 150)
     assert sum(steps) == 150
-    assert rate(codes[200:], solver.solve(shrunken[200:])).characters > 0.85  # 0.5 is chance
+    assert rate(codes[200:], solver.solve(downsampled[200:])).characters > 0.85  # 0.5 is chance
 
 
 @pytest.mark.parametrize("ratio", [1, 2])
@@ -76,7 +76,7 @@ def test_glyphs_are_cut_out_where_they_are(ratio: int) -> None:
     """Also out of lines that were bent and pressed together."""
     rng = np.random.default_rng(1)
     glyphs = Sampler(Checkpoints(DEFAULT_CHECKPOINTS_DIR)).draw(rng.integers(47, size=(10, 6), dtype=np.uint8), rng)
-    look = RenderSettings(
+    style = RenderStyle(
         pixel_ratio=ratio,
         size=(0.9, 0.9),
         slant=0,
@@ -87,8 +87,8 @@ def test_glyphs_are_cut_out_where_they_are(ratio: int) -> None:
         gap=(4.0, 4.0),
         lightness=(0.4, 0.4),
     )
-    lines = bend_lines(concat_pics(glyphs, rng, look), rng, look)
-    cut = cut_out(lines, vary_weight(lines.strokes, rng, look), 1.8 * ratio)
+    lines = bend_lines(concat_pics(glyphs, rng, style), rng, style)
+    cut = cut_out(lines, vary_weight(lines.strokes, rng, style), 1.8 * ratio)
 
     def centred(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         columns = [np.flatnonzero(image.max(0) > 96) for image in images]

@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from batch.architecture import Architecture, FoldedGenerator
-from batch.folded import fold
-from batch.gan import Gan, RecipeError, TrainingSet, TrainingSettings
-from batch.inference import draw_glyphs, read_glyphs
-from batch.networks import as_input
-from batch.quiet_tensorflow import tf
-from batch.reader import fold_reader, make_reader_model
-from batch.shapes import cluster_shapes
+from batch.glyphs.architecture import Architecture, GeneratorWeights
+from batch.glyphs.inference import classify_glyphs, draw_glyphs
+from batch.training.export import fuse_batch_norm
+from batch.training.filter import fuse_filter, make_filter_model
+from batch.training.gan import Gan, RecipeError, TrainingSet, TrainingSettings
+from batch.training.networks import as_input
+from batch.training.styles import cluster_styles
+from batch.training.tensorflow import tf
 from tests import emnist_files
 from tests.conftest import ROOT, only_line, run, wait_until
 from tests.documents import documented
@@ -52,7 +52,7 @@ def test_a_training_resumed_ends_where_an_unbroken_one_does(tmp_path: Path) -> N
     assert resumed.step == 3
     for _ in range(3):
         resumed.train_step()
-    for one, other in zip(unbroken.fold(), resumed.fold(), strict=True):
+    for one, other in zip(unbroken.fused_generator(), resumed.fused_generator(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
@@ -66,27 +66,27 @@ def test_a_state_of_another_recipe_is_refused(tmp_path: Path) -> None:
         gan.restore(tmp_path / "state.npz", "this")
 
 
-def test_the_folded_generator_draws_what_the_trained_one_does() -> None:
+def test_the_fused_generator_draws_what_the_trained_one_does() -> None:
     gan = _small_gan()
     for _ in range(6):
         gan.train_step()
     rng = np.random.default_rng(2)
-    latent, shapes = rng.standard_normal((500, 64), np.float32), rng.integers(Architecture.shape_count, size=500)
-    trained = np.rint(np.asarray(gan.ema_generator([latent, shapes]))[..., 0] * 127.5 + 127.5)
-    folded = fold(gan.ema_generator, tf.constant(latent), tf.constant(shapes))
-    assert np.abs(trained - _draw(folded, latent, shapes)).max() <= 1
+    latent, styles = rng.standard_normal((500, 64), np.float32), rng.integers(Architecture.shape_count, size=500)
+    trained = np.rint(np.asarray(gan.ema_generator([latent, styles]))[..., 0] * 127.5 + 127.5)
+    fused = fuse_batch_norm(gan.ema_generator, tf.constant(latent), tf.constant(styles))
+    assert np.abs(trained - _draw(fused, latent, styles)).max() <= 1
 
 
 def _draw(
-    folded: FoldedGenerator, latent: npt.NDArray[np.float32], shapes: npt.NDArray[np.int64]
+    fused: GeneratorWeights, latent: npt.NDArray[np.float32], styles: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.uint8]:
-    inputs = np.concatenate([latent, np.eye(Architecture.shape_count, dtype=np.float32)[shapes]], 1)
-    return draw_glyphs(inputs, folded)
+    inputs = np.concatenate([latent, np.eye(Architecture.shape_count, dtype=np.float32)[styles]], 1)
+    return draw_glyphs(inputs, fused)
 
 
-def test_the_folded_reader_reads_as_the_trained_one_does() -> None:
+def test_the_fused_filter_classifies_as_the_trained_one_does() -> None:
     rng = np.random.default_rng(1)
-    model = make_reader_model()
+    model = make_filter_model()
     for weight in model.weights:  # no norm is to be an identity, and no bias nothing
         weight.assign(
             rng.uniform(0.1, 0.5, weight.shape) if "norm" in weight.path else rng.normal(0, 0.2, weight.shape)
@@ -94,7 +94,7 @@ def test_the_folded_reader_reads_as_the_trained_one_does() -> None:
     glyphs = rng.integers(256, size=(150, 28, 28), dtype=np.uint8)
     trained = tf.nn.softmax(model(as_input(glyphs))).numpy()
     assert len(np.unique(trained.argmax(1))) > 5
-    assert np.abs(trained - read_glyphs(glyphs, fold_reader(model))).max() < 1e-4
+    assert np.abs(trained - classify_glyphs(glyphs, fuse_filter(model))).max() < 1e-4
 
 
 def test_training_makes_reals_and_fakes_alike() -> None:
@@ -104,8 +104,8 @@ def test_training_makes_reals_and_fakes_alike() -> None:
 
     def distance() -> float:
         rng = np.random.default_rng(3)
-        latent, shapes = rng.standard_normal((500, 64), np.float32), rng.choice(gan._sets[0].shapes, 500)
-        return float(np.abs(_draw(gan.fold(), latent, shapes).astype(float).mean(0) - real).mean())
+        latent, styles = rng.standard_normal((500, 64), np.float32), rng.choice(gan._sets[0].styles, 500)
+        return float(np.abs(_draw(gan.fused_generator(), latent, styles).astype(float).mean(0) - real).mean())
 
     before = distance()
     for _ in range(150):
@@ -113,12 +113,12 @@ def test_training_makes_reals_and_fakes_alike() -> None:
     assert distance() < before / 4
 
 
-def test_shapes_are_told_apart() -> None:
+def test_styles_are_told_apart() -> None:
     """Bars in two corners fall into two clusters."""
     images = np.zeros((40, 28, 28), np.uint8)
     images[:25, 4:20, 4:8] = 255
     images[25:, 20:24, 8:24] = 255
-    assignment = cluster_shapes(images, 2, np.random.default_rng(1))
+    assignment = cluster_styles(images, 2, np.random.default_rng(1))
     assert len(set(assignment[:25])) == len(set(assignment[25:])) == 1
     assert assignment[0] != assignment[-1]
 
@@ -128,7 +128,7 @@ def test_copies_of_scarce_images_differ_but_fill_the_same_box() -> None:
     one = TrainingSet.of(images, 4, seed=1)
     many = one.with_copies(3, seed=1)
     assert len(many.images) == 4 * 40
-    np.testing.assert_array_equal(many.shapes.reshape(4, 40), [one.shapes] * 4)
+    np.testing.assert_array_equal(many.styles.reshape(4, 40), [one.styles] * 4)
     np.testing.assert_array_equal(many.images[:40], images)
     copies = many.images[40:].reshape(3, 40, 28, 28)
     for copy in copies:

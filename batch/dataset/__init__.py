@@ -1,1 +1,1 @@
-"""Labelled datasets for those who train recognisers: what is drawn, in which files, and what is written beside."""
+"""The command `python -m batch.dataset.preview`; datasets are written by `batch.datasets`."""

@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 from PIL import Image, ImageDraw
 
-from batch.checkpoints import Checkpoints
-from batch.dataset.plan import DatasetError, Plan
-from batch.dataset.records import Record, draw_records
-from batch.drawing import load_sampler
-from batch.look import HEIGHT, PITCH
-from batch.sample import writing
+from batch.datasets.plan import DatasetError, Plan
+from batch.datasets.records import Record, draw_records
+from batch.drawing.captchas import load_sampler
+from batch.drawing.style import HEIGHT, PITCH
+from batch.glyphs.checkpoints import Checkpoints
+from batch.sheets import writing
 from pool.errors import one_line_errors
 from pool.settings import load_settings
 
@@ -33,14 +33,14 @@ def main(
     with one_line_errors():
         plan, checkpoints = Plan.load(dataset), load_settings().checkpoints_dir
         if plan is None or plan.codes_sha256:
-            raise DatasetError(f"{dataset} holds no dataset of codes drawn by lot")
+            raise DatasetError(f"{dataset} holds no dataset of random codes")
         if plan.generators != Checkpoints(checkpoints).digest():
             raise DatasetError(f"{dataset} was drawn by other generators than those of {checkpoints}")
         first = next(plan.shards())
         shown = first._replace(end=min(first.end, _COLUMNS * _ROWS))
         records = draw_records(plan, shown, None, load_sampler(checkpoints))
         with writing(out) as file:
-            _lay_out(records, plan.look.pixel_ratio).save(file, "PNG")
+            _lay_out(records, plan.style.pixel_ratio).save(file, "PNG")
     print(f"{out}: {len(records)} captchas of {dataset} with the boxes of their characters")
 
 

@@ -1,1 +1,1 @@
-"""The fill command: a package, since processes that it starts would otherwise import the command again."""
+"""The command `python -m batch.fill`: captchas into the pool or a dataset."""

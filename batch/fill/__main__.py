@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from batch.dataset.layouts import LAYOUTS
-from batch.engines import on_ray, on_this_machine
-from batch.fill import to_dataset, to_pool
+from batch.datasets import request
+from batch.datasets.formats import FORMATS
+from batch.drawing.workers import on_ray, on_this_machine
+from batch.fill import to_pool
 from pool.errors import one_line_errors
 from pool.settings import Difficulty, load_settings
 
@@ -24,27 +25,27 @@ def main(
     target: Annotated[int | None, typer.Option(min=0, help="Top the pool up to so many ready captchas.")] = None,
     difficulty: Annotated[Difficulty | None, typer.Option(help="Instead of CAPTCHA_DIFFICULTY.")] = None,
     alphabet: Annotated[str | None, typer.Option(help="Instead of CAPTCHA_ALPHABET.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that draw side by side.")] = os.cpu_count() or 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that draw in parallel.")] = os.cpu_count() or 1,
     engine: Annotated[
         Literal["local", "ray"], typer.Option(help="ray: on the cores of a cluster, instead of --jobs here.")
     ] = "local",
-    ray_address: Annotated[str | None, typer.Option(help="Of the cluster; one is started here if left out.")] = None,
+    ray_address: Annotated[str | None, typer.Option(help="Of the cluster; one is started here if omitted.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only, for cron.")] = False,
     dataset: Annotated[Path | None, _of_dataset("Write to this folder, and leave the pool alone.")] = None,
-    layout: Annotated[str, _of_dataset(f"One of {', '.join(LAYOUTS)}.", "--format")] = "imagefolder",
+    format_: Annotated[str, _of_dataset(f"One of {', '.join(FORMATS)}.", "--format")] = "imagefolder",
     split: Annotated[str, _of_dataset("Shares of splits, for instance train=0.9,val=0.1.")] = "train=1",
     length: Annotated[str | None, _of_dataset("Characters in a code: 6, or 4-8 for any of these.")] = None,
     codes: Annotated[Path | None, _of_dataset("Draw the codes of this file, one a line, instead of --count.")] = None,
     shard_size: Annotated[
-        int | None, _of_dataset("Captchas in a shard; as it suits the count if left out.", min=1)
+        int | None, _of_dataset("Captchas in a shard; chosen by the count if omitted.", min=1)
     ] = None,
-    seed: Annotated[int | None, _of_dataset("Draw the same dataset again; by lot if left out.", min=0)] = None,
-    resume: Annotated[bool, _of_dataset("Go on with a dataset that was begun.", "--resume")] = False,
+    seed: Annotated[int | None, _of_dataset("Draw the same dataset again; random if omitted.", min=0)] = None,
+    resume: Annotated[bool, _of_dataset("Resume a dataset that was begun.", "--resume")] = False,
 ) -> None:
     """Draw captchas into the pool, or write them as a labelled dataset.
 
-    Database, files, generators and looks come from the CAPTCHA_ settings. Every chunk of a fill and every shard of a
-    dataset is there whole or not at all: what is stopped keeps what it has finished.
+    The CAPTCHA_ settings name the database, the files, the generators and the style. Chunks of a fill and shards of a
+    dataset are written whole or not at all: what is stopped keeps what it has finished.
 
     \b
     Examples:
@@ -57,19 +58,19 @@ def main(
         python -m batch.fill --codes codes.txt --dataset mine --format coco
     """
     if dataset and target is not None:
-        raise typer.BadParameter("--target is of the pool, not of a dataset")
+        raise typer.BadParameter("--target applies to the pool, not to a dataset")
     if not dataset and (count is None) == (target is None):
         raise typer.BadParameter("give either --count or --target")
     if not dataset and any((codes, length, seed is not None, shard_size, resume)):
-        raise typer.BadParameter("--codes, --length, --seed, --shard-size and --resume are of a --dataset")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # an orderly end, that gives up the lease
+        raise typer.BadParameter("--codes, --length, --seed, --shard-size and --resume need --dataset")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # an orderly end, which releases the lease
     with one_line_errors():
         settings = load_settings(difficulty=difficulty, alphabet=alphabet)
         folder = settings.checkpoints_dir
         chosen = on_ray(ray_address, folder) if engine == "ray" else on_this_machine(jobs, folder)
         if dataset:
-            wanted = to_dataset.Wanted(layout, count, codes, split, length, shard_size, seed)
-            report = to_dataset.write(dataset, wanted, resume, settings, chosen, quiet)
+            wanted = request.Request(format_, count, codes, split, length, shard_size, seed)
+            report = request.write(dataset, wanted, resume, settings, chosen, quiet)
         elif count is not None:
             report = to_pool.add(count, settings, chosen, quiet)
         else:

@@ -7,10 +7,10 @@ from concurrent.futures import Future
 from rich.progress import TimeRemainingColumn
 
 from batch.alphabet import draw_codes
-from batch.captcha import choose_look
-from batch.checkpoints import Checkpoints
-from batch.drawing import draw_chunk
-from batch.engines import Engine
+from batch.drawing.captchas import draw_chunk
+from batch.drawing.style import choose_style
+from batch.drawing.workers import Engine
+from batch.glyphs.checkpoints import Checkpoints
 from batch.progress import progress_bar
 from pool.errors import AddingStoppedError, StorageError
 from pool.fills import FillRecord, recorded
@@ -18,12 +18,12 @@ from pool.lease import FILLING, Lease, only_one
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
 
-_LEAST = 100  # captchas, for which it is worth to call all generators
-_CHUNK = 1000  # captchas drawn, written and committed together: what a kill can cost, for each process
+_LEAST = 100  # captchas: fewer are not worth a call of all generators
+_CHUNK = 1000  # captchas drawn, written and committed together: a kill loses at most one chunk a process
 
 
 def add(count: int, settings: Settings, engine: Engine, quiet: bool) -> str:
-    """Add exactly `count` captchas; say so in a line.
+    """Add exactly `count` captchas; return a line that reports it.
 
     Raises:
         GantchaError: the settings, the database, the files or the checkpoints are at fault; finished chunks stay.
@@ -32,9 +32,9 @@ def add(count: int, settings: Settings, engine: Engine, quiet: bool) -> str:
 
 
 def top_up(target: int, settings: Settings, engine: Engine, quiet: bool) -> str:
-    """Add what the pool lacks to have `target` ready, unless another fill does; say so in a line. Raises as `add`."""
+    """Add what the pool lacks to have `target` ready, unless another fill does; return and raise as `add` does."""
     pool = Pool.open(settings)
-    # Two that top up at once would each add what is missing.
+    # Two fills at once would each add what is missing.
     with only_one(pool.engine, FILLING) as lease:
         if lease:
             return _fill(pool, settings, engine, _up_to(target, pool, lease), quiet)
@@ -42,7 +42,7 @@ def top_up(target: int, settings: Settings, engine: Engine, quiet: bool) -> str:
 
 
 def _up_to(target: int, pool: Pool, lease: Lease) -> Callable[[int], int]:
-    """Say how many the pool lacks at the moment: others may pop meanwhile."""
+    """Give a function that says how many the pool lacks: others may pop meanwhile."""
 
     def lacking(added: int) -> int:
         if added:
@@ -53,9 +53,10 @@ def _up_to(target: int, pool: Pool, lease: Lease) -> Callable[[int], int]:
 
 
 def _fill(pool: Pool, settings: Settings, engine: Engine, lacking: Callable[[int], int], quiet: bool) -> str:
-    """Add captchas a chunk at a time as long as some are lacking, and say so in a line.
+    """Add captchas a chunk at a time as long as some are missing, and return a line that reports it.
 
-    `lacking` says how many are, told how many were added; while a chunk is written the next ones are drawn.
+    `lacking` is called with the number added and says how many are missing; the next chunks are drawn while one is
+    written.
     """
     first = lacking(0)
     if first <= 0:
@@ -63,10 +64,10 @@ def _fill(pool: Pool, settings: Settings, engine: Engine, lacking: Callable[[int
     with recorded(pool.engine) as record, progress_bar(TimeRemainingColumn(), quiet=quiet) as progress:
         bar = progress.add_task("filling", total=first)
         checkpoints = Checkpoints(settings.checkpoints_dir)
-        checkpoints.load()  # a fault is told here, and not by every process
+        checkpoints.load()  # report a fault once, here, and not in every worker
         record.use(checkpoints.digest())
-        look = choose_look(settings)
-        with engine(-(-first // _CHUNK)) as workers:  # one more would not be ready before all is drawn
+        style = choose_style(settings)
+        with engine(-(-first // _CHUNK)) as workers:  # another worker would start too late to draw anything
             underway: deque[tuple[list[str], Future[list[bytes]]]] = deque()
             missing = first
             while missing > 0 or underway:
@@ -74,7 +75,7 @@ def _fill(pool: Pool, settings: Settings, engine: Engine, lacking: Callable[[int
                 while missing > 0 and len(underway) <= workers.count:
                     count = min(_CHUNK, missing, max(-(-missing // workers.count), _LEAST))
                     codes = draw_codes(count, settings.alphabet, settings.length)
-                    underway.append((codes, workers.submit(draw_chunk, codes, look, settings.checkpoints_dir)))
+                    underway.append((codes, workers.submit(draw_chunk, codes, style, settings.checkpoints_dir)))
                     missing -= count
                 codes, drawing = underway.popleft()
                 _add(pool, map(Drawn, codes, drawing.result()), record)

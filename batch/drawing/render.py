@@ -1,0 +1,162 @@
+"""Rendering: glyphs to finished captchas. Each function takes a whole batch and a random generator."""
+
+from statistics import NormalDist
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from batch.drawing.interpolate import Floats, interpolate
+from batch.drawing.style import GREY_LEVELS, RenderStyle
+from batch.drawing.text_lines import Strokes, TextLines, bend_lines, concat_pics, distortions, extents, redraw
+from batch.glyphs.architecture import SIDE
+
+MOST_BOXES = 8
+"""Characters of a captcha whose boxes can be had."""
+_USES = 4  # of a turned glyph among the scribbles of a batch
+_NORMAL = np.array([NormalDist().inv_cdf((number + 0.5) / 256) for number in range(256)], np.float32)
+"""256 numbers of a normal distribution, alike in weight: eight grey levels show no finer ones"""
+
+
+def render(
+    glyphs: npt.NDArray[np.uint8],
+    straight: npt.NDArray[np.uint8],
+    rng: np.random.Generator,
+    style: RenderStyle,
+) -> npt.NDArray[np.uint8]:
+    """Draw glyphs `[N, L, 28, 28]` as captchas: grey levels, 0 to `GREY_LEVELS - 1`, `[N, H, W]`.
+
+    `straight` `[M, 28, 28]` are upright strokes of the same hand, such as the digit 1, to cross the line with.
+    """
+    return _finish(bend_lines(concat_pics(glyphs, rng, style), rng, style), glyphs, straight, rng, style)
+
+
+def render_boxed(
+    glyphs: npt.NDArray[np.uint8],
+    straight: npt.NDArray[np.uint8],
+    rng: np.random.Generator,
+    style: RenderStyle,
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Draw what `render` draws of glyphs `[N, L, 28, 28]`, L up to 8, and give the boxes of their ink `[N, L, 4]`.
+
+    A box is left, top, right and bottom, the last two exclusive.
+    """
+    lines = bend_lines(concat_pics(glyphs, rng, style, owned=True), rng, style)
+    pictures = _finish(lines, glyphs, straight, rng, style)
+    bits = 1 << np.arange(glyphs.shape[1], dtype=np.uint8)[:, None]
+    (left, right), (top, bottom) = (
+        extents((np.bitwise_or.reduce(lines.owners, axis)[:, None] & bits) > 0) for axis in (1, 2)
+    )
+    return pictures, np.stack([left, top, right, bottom], 2)
+
+
+def _finish(
+    lines: TextLines,
+    glyphs: npt.NDArray[np.uint8],
+    straight: npt.NDArray[np.uint8],
+    rng: np.random.Generator,
+    style: RenderStyle,
+) -> npt.NDArray[np.uint8]:
+    inked = vary_weight(cross(lines.strokes, straight, rng, style), rng, style)
+    pale = vary_weight(scribble(glyphs, inked.shape, rng, style), rng, style)
+    return add_noise(lay_on_paper(inked, pale, rng, style), rng, style)
+
+
+def cross(strokes: Strokes, straight: npt.NDArray[np.uint8], rng: np.random.Generator, style: RenderStyle) -> Strokes:
+    """Draw upright strokes of the same hand `[M, 28, 28]`, laid down, drawn out and bent, along the lines, in place."""
+    count, height, width = strokes.shape
+    ratio = style.pixel_ratio
+    columns, rows = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+
+    def drawn(least: float, most: float) -> Floats:
+        return rng.uniform(least, most, (count, 1)).astype(np.float32)
+
+    for _ in range(style.distractors):
+        away = columns - drawn(0.25, 0.75) * width
+        wave = drawn(3, 9) * ratio * np.sin(away / (drawn(18, 40) * ratio) + drawn(0, 2 * np.pi))
+        edge = np.where(drawn(-1, 1) < 0, drawn(0.06, 0.16), drawn(0.84, 0.94))
+        path = edge * height + drawn(-0.15, 0.15) * away + wave
+        along = away / (drawn(4, 7) * ratio) + SIDE / 2
+        width_of_pixel = drawn(0.6, 0.8) * ratio
+        chosen = straight[rng.integers(len(straight), size=count)]
+        reach = width_of_pixel[:, 0] * SIDE / 2 + 1  # other rows stay as they are
+        first = np.floor(path.min(1) - reach).clip(0, height - 1).astype(int).tolist()
+        end = np.ceil(path.max(1) + reach).clip(1, height).astype(int).tolist()
+        beside = SIDE / 2 - path / width_of_pixel
+        for picture, stroke in enumerate(chosen):
+            crossed = strokes[picture, first[picture] : end[picture]]
+            from_y = rows[first[picture] : end[picture]] / width_of_pixel[picture] + beside[picture]
+            from_x = np.broadcast_to(along[picture], from_y.shape).copy()
+            cv2.max(crossed, cv2.remap(stroke, from_y, from_x, cv2.INTER_LINEAR), dst=crossed)
+    return strokes
+
+
+def scribble(
+    glyphs: npt.NDArray[np.uint8], shape: tuple[int, ...], rng: np.random.Generator, style: RenderStyle
+) -> Strokes:
+    """Scatter some of the glyphs `[..., 28, 28]`, turned any way, over pictures of this shape `[N, H, W]`.
+
+    A turned glyph may come up in several pictures, elsewhere: fewer are turned than pictures hold.
+    """
+    count, height, width = shape
+    each = style.scribbles
+    pool = glyphs.reshape(-1, SIDE, SIDE)
+    turned = -(-count * each // _USES)
+    chosen = pool[rng.integers(len(pool), size=turned)]
+    windows = redraw(chosen, distortions(turned, np.pi / 2, rng, style))
+    side = windows.shape[1]
+    middle = rng.uniform([0.2 * height, 0], [0.8 * height, width], (count, each, 2))
+    corners = np.rint(middle + side / 2).astype(int)  # in a room that is wider by a window on each side
+    room = np.zeros((count, height + 2 * side, width + 2 * side), np.uint8)
+    which = rng.integers(turned, size=(count, each)) if turned else np.empty((count, 0), int)
+    for picture, places, picture_windows in zip(room, corners.tolist(), which.tolist(), strict=True):
+        for (top, left), window in zip(places, picture_windows, strict=True):
+            place = picture[top : top + side, left : left + side]
+            cv2.max(place, windows[window], dst=place)
+    return room[:, side:-side, side:-side]
+
+
+def vary_weight(strokes: Strokes, rng: np.random.Generator, style: RenderStyle) -> Floats:
+    """Thin and thicken the strokes along their way: `[N, H, W]`, 0 paper to 1 ink."""
+    count, height, width = strokes.shape
+    sharpness = 3 * style.pixel_ratio
+    edge = rng.uniform(*style.lightness, (count, 3, 7)) * sharpness - 0.5
+    inked: Floats = strokes * np.float32(sharpness / 255)
+    inked -= interpolate(edge, (height, width))
+    return inked.clip(0, 1, out=inked)
+
+
+def lay_on_paper(inked: Floats, pale: Floats, rng: np.random.Generator, style: RenderStyle) -> Floats:
+    """Put ink over pale ink, `[N, H, W]` each, on uneven paper: brightness, 0 to 1."""
+    count, *size = inked.shape
+    points = rng.uniform(0.95 - 2 * style.unevenness, 0.95, (count, 3, 7))
+    height, width = (pixels // style.pixel_ratio for pixels in size)
+    paper = _as_grains(interpolate(points, (height, width)), style.pixel_ratio)
+    ink, pale_ink = (
+        strokes * rng.uniform(*contrast, (count, 1, 1)).astype(np.float32)
+        for strokes, contrast in ((inked, style.contrast), (pale, style.pale_contrast))
+    )
+    brightness = np.subtract(paper, np.maximum(ink, pale_ink, out=ink), out=ink)
+    return 1 - brightness if style.dark else brightness
+
+
+def add_noise(brightness: Floats, rng: np.random.Generator, style: RenderStyle) -> npt.NDArray[np.uint8]:
+    """Add Gaussian noise: grey levels, 0 to `GREY_LEVELS - 1`, `[N, H, W]`."""
+    count, height, width = brightness.shape
+    grain = style.grain * style.pixel_ratio
+    grains = (count, -(-height // grain), -(-width // grain))
+    steps = GREY_LEVELS - 1
+    noise = _NORMAL * np.float32(style.noise * steps) + np.float32(0.5)  # the half makes a rounding of cutting off
+    levels = brightness * np.float32(steps)
+    levels += _as_grains(noise[rng.integers(len(noise), size=grains, dtype=np.uint8)], grain)[:, :height, :width]
+    return levels.clip(0, steps, out=levels).astype(np.uint8)
+
+
+def _as_grains(texture: Floats, side: int) -> Floats:
+    """Enlarge `[N, H, W]` in whole blocks: finer grains would not compress."""
+    if side == 1:
+        return texture
+    count, height, width = texture.shape
+    size = (width * side, count * height * side)
+    enlarged = cv2.resize(texture.reshape(-1, width), size, interpolation=cv2.INTER_NEAREST)
+    return np.asarray(enlarged, np.float32).reshape(count, height * side, width * side)

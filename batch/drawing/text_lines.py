@@ -1,0 +1,192 @@
+"""TextLines of ink: glyphs set side by side, then bent and fitted into the picture."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from batch.drawing.interpolate import interpolate_onto
+from batch.drawing.style import HEIGHT, PITCH, RenderStyle
+from batch.glyphs.architecture import SIDE
+
+_MARGIN = 2  # beyond what the bend may add
+_INKED = 96  # of 255: what counts as ink where glyphs are set close
+_AFFINE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+
+cv2.setNumThreads(1)  # captchas are drawn side by side in processes of our own
+
+Strokes = npt.NDArray[np.uint8]
+"""`[N, H, W]`, 0 paper to 255 full stroke"""
+
+
+class TextLines(NamedTuple):
+    """Composed lines and where their glyphs are."""
+
+    strokes: Strokes
+    places: npt.NDArray[np.float64]
+    """`[N, L, 3]`, where each glyph's ink begins and ends, and the height of its middle"""
+    owners: npt.NDArray[np.uint8]
+    """`[N, H, W]`, bit k set where glyph k has ink; `[0, 0, 0]` where nobody asked for it"""
+
+
+def concat_pics(
+    glyphs: npt.NDArray[np.uint8], rng: np.random.Generator, style: RenderStyle, *, owned: bool = False
+) -> TextLines:
+    """Enlarge, turn and shear glyphs `[N, L, 28, 28]`, each a little otherwise, and set them so close that they touch.
+
+    The lines are as long as they come; `bend_lines` makes them fit.
+    """
+    count, length = glyphs.shape[:2]
+    windows = redraw(
+        glyphs.reshape(-1, SIDE, SIDE),
+        distortions(count * length, style.turn, rng, style) @ np.repeat(_of_lines(count, rng, style), length, 0),
+    )
+    side = windows.shape[1]
+    left, right = extents((windows.max(1) > _INKED).reshape(count, length, side))
+    widths = right - left
+    # A bar may not vanish in its neighbour: a third of it is the most that overlaps.
+    most = np.minimum(widths, np.roll(widths, 1, 1)) / 3
+    gaps = np.maximum(rng.uniform(*style.gap, (count, length)) * style.pixel_ratio, -most)
+    starts = np.cumsum(widths + gaps, 1) - widths - gaps[:, :1]
+    x = np.rint(left.max() + starts - left).astype(int)
+    most_rise = style.rise * style.pixel_ratio
+    y = np.rint(most_rise + rng.uniform(-most_rise, most_rise, (count, length))).astype(int)
+    windows = windows.reshape(count, length, side, side)
+    strokes = _set(windows, x, y, cv2.max)
+    owners = np.empty((0, 0, 0), np.uint8)
+    if owned:
+        bits = 1 << np.arange(length, dtype=np.uint8)[:, None, None]
+        owners = _set((windows > _INKED) * bits, x, y, cv2.bitwise_or)
+    return TextLines(strokes, np.stack([x + left, x + right, y + (side - 1) / 2], 2), owners)
+
+
+def _set(
+    windows: npt.NDArray[np.uint8], x: npt.NDArray[np.int64], y: npt.NDArray[np.int64], join: Callable[..., Any]
+) -> npt.NDArray[np.uint8]:
+    """Join windows `[N, L, side, side]` into lines at `x`, `y` `[N, L]`: `[N, H, W]`."""
+    side = windows.shape[-1]
+    lines = np.zeros((len(windows), side + y.max(), side + x.max()), np.uint8)
+    for line, line_x, line_y, line_windows in zip(lines, x.tolist(), y.tolist(), windows, strict=True):
+        for at_x, at_y, window in zip(line_x, line_y, line_windows, strict=True):
+            place = line[at_y : at_y + side, at_x : at_x + side]
+            join(place, window, dst=place)
+    return lines
+
+
+def _of_lines(count: int, rng: np.random.Generator, style: RenderStyle) -> npt.NDArray[np.float64]:
+    """Draw what happens to all glyphs of a line alike: matrices `[count, 2, 2]`."""
+    size = rng.uniform(*style.size, count)
+    slant = rng.uniform(-style.slant, style.slant, count)
+    matrices: npt.NDArray[np.float64] = np.array([[size, slant * size], [np.zeros(count), size]]).transpose(2, 0, 1)
+    return matrices
+
+
+def redraw(glyphs: npt.NDArray[np.uint8], distortions: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+    """Draw glyphs `[N, 28, 28]` distorted in the middle of windows `[N, side, side]` that have room for them."""
+    (a, b), (c, d) = distortions.transpose(1, 2, 0)
+    norms = (np.hypot(a + d, b - c) + np.hypot(a - d, b + c)) / 2  # spectral: of what is longest
+    side = math.ceil(SIDE * norms.max(initial=1))
+    middle, glyph_middle = (side - 1) / 2, (SIDE - 1) / 2
+    # Of a window only the box is drawn that a glyph, and the pixel around it that it fades out in, can reach.
+    reach = np.abs(distortions).sum(2) * (glyph_middle + 1)
+    starts = np.floor(middle - reach).clip(0).astype(int)
+    ends = np.ceil(middle + reach + 1).clip(max=side).astype(int)
+    inverse = np.linalg.inv(distortions)
+    from_box = np.concatenate([inverse, glyph_middle + inverse @ (starts - middle)[:, :, None]], 2)
+    windows = np.zeros((len(glyphs), side, side), np.uint8)
+    boxes = zip(glyphs, from_box, windows, starts.tolist(), ends.tolist(), strict=True)
+    for glyph, matrix, window, (left, top), (right, bottom) in boxes:
+        box = window[top:bottom, left:right]
+        cv2.warpAffine(glyph, matrix, box.shape[::-1], dst=box, flags=_AFFINE)
+    return windows
+
+
+def extents(inked: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Where the True of `[..., W]` begin and end; both in the middle where there are none."""
+    width = inked.shape[-1]
+    none = ~inked.any(-1)
+    start, end = inked.argmax(-1), width - inked[..., ::-1].argmax(-1)
+    return np.where(none, width // 2, start), np.where(none, width // 2, end)
+
+
+def distortions(count: int, turn: float, rng: np.random.Generator, style: RenderStyle) -> npt.NDArray[np.float64]:
+    """Draw what happens to each glyph: matrices `[count, 2, 2]` from its own frame to the picture's."""
+    angle = rng.uniform(-turn, turn, count)
+    across, down = rng.uniform(*style.enlargement, (2, count)) * style.pixel_ratio
+    shear = rng.uniform(-style.shear, style.shear, count) * down
+    turned = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    sheared = np.array([[across, shear], [np.zeros(count), down]])
+    distortions: npt.NDArray[np.float64] = np.einsum("ijn,jkn->nik", turned, sheared)
+    return distortions
+
+
+def bend_lines(lines: TextLines, rng: np.random.Generator, style: RenderStyle) -> TextLines:
+    """Let the lines swing, pull them this way and that like a sheet of rubber, and fit them into the picture's width.
+
+    The displacements are those of Simard et al. 2003, smooth because they are drawn on a coarse grid.
+    """
+    count, length = lines.places.shape[:2]
+    ratio = style.pixel_ratio
+    height, width = HEIGHT * ratio, PITCH * length * ratio
+    pull, margin = style.bend * ratio, _MARGIN * ratio
+    sideways, down = (rng.uniform(-pull, pull, (count, 3, 3 + length)) for _ in range(2))
+    swing = rng.uniform(*style.wave, (count, 1)) * ratio
+    columns, rows = np.arange(width), np.arange(height)
+    turns = columns / (rng.uniform(*style.wave_length, (count, 1)) * ratio) + rng.random((count, 1))
+    start, end = lines.places[:, :, 0].min(1), lines.places[:, :, 1].max(1)
+    across = _fit(start, end, width - 2 * (margin + pull), width / 2, rng)
+    room_along = height - 2 * (margin + pull + swing[:, 0])
+    along = _fit(*extents(lines.strokes.max(2) > _INKED), room_along, height / 2, rng, style.lift * ratio)
+    from_x, from_y, stretch = across.source(columns), along.source(rows), along.stretch[:, None]
+    x = interpolate_onto(np.zeros_like(from_y), from_x, sideways)
+    y = interpolate_onto(from_y, swing * np.sin(2 * np.pi * turns) * stretch, down * stretch[:, None])
+    strokes = np.empty((count, height, width), np.uint8)
+    for line, line_x, line_y, bent in zip(lines.strokes, x, y, strokes, strict=True):
+        cv2.remap(line, line_x, line_y, cv2.INTER_LINEAR, dst=bent)
+    owners = np.empty_like(strokes[: len(lines.owners)])
+    for line, line_x, line_y, bent in zip(lines.owners, x, y, owners, strict=False):
+        cv2.remap(line, line_x, line_y, cv2.INTER_NEAREST, dst=bent)
+    places = np.stack(
+        [*(across.target(lines.places[:, :, side]) for side in (0, 1)), along.target(lines.places[:, :, 2])], 2
+    )
+    # A point is drawn where the picture's pixel is that was pulled to it.
+    picture = np.arange(count)[:, None]
+    at_x = np.rint(places[:, :, :2].mean(2)).astype(int).clip(0, width - 1)
+    at_y = np.rint(places[:, :, 2]).astype(int).clip(0, height - 1)
+    places[:, :, :2] -= ((x[picture, at_y, at_x] - from_x[picture, at_x]) / across.stretch[:, None])[:, :, None]
+    places[:, :, 2] -= (y[picture, at_y, at_x] - from_y[picture, at_y]) / stretch
+    return TextLines(strokes, places, owners)
+
+
+class _Fit(NamedTuple):
+    """How one axis of lines is pressed and moved into that of pictures; all `[N]`."""
+
+    stretch: npt.NDArray[np.float64]
+    source_middle: npt.NDArray[np.float64]
+    middle: npt.NDArray[np.float64]
+
+    def source(self, target: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Where in the lines the places `[P]` of the pictures come from: `[N, P]`."""
+        return (target - self.middle[:, None]) * self.stretch[:, None] + self.source_middle[:, None]
+
+    def target(self, source: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Where in the pictures the places `[N, P]` of the lines go to: `[N, P]`."""
+        return (source - self.source_middle[:, None]) / self.stretch[:, None] + self.middle[:, None]
+
+
+def _fit(
+    start: npt.NDArray[np.integer[Any] | np.float64],
+    end: npt.NDArray[np.integer[Any] | np.float64],
+    room: npt.NDArray[np.float64] | float,
+    middle: float,
+    rng: np.random.Generator,
+    most: float = math.inf,
+) -> _Fit:
+    """Press lines that are longer than their room, and move them within it, by `most` at the most."""
+    stretch = np.maximum(1, (end - start) / room)
+    free = np.minimum((room - (end - start) / stretch) / 2, most)
+    source_middle: npt.NDArray[np.float64] = (start + end) / 2
+    return _Fit(stretch, source_middle, middle + rng.uniform(-1, 1, len(start)) * free)

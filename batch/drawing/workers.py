@@ -1,0 +1,98 @@
+"""Where captchas are drawn: in processes of this machine, or in a Ray cluster. Both run the same functions."""
+
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from batch.drawing.captchas import keep_sampler, load_sampler
+from batch.glyphs.sampler import Sampler
+from batch.processes import ENVIRONMENT, started
+from pool.errors import GantchaError
+
+_ROOT = Path(__file__).parent.parent.parent
+
+
+class EngineError(GantchaError):
+    """Ray is missing or its cluster does not answer."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Processes that have the generators loaded."""
+
+    count: int
+    submit: Callable[..., Future[Any]]
+    """has one of them call a function with its arguments"""
+
+
+Engine = Callable[[int], AbstractContextManager[Workers]]
+"""Starts workers, no more than there will be calls."""
+
+
+def on_this_machine(jobs: int, checkpoints_dir: Path) -> Engine:
+    """Draw in up to so many processes."""
+
+    @contextmanager
+    def engine(calls: int) -> Iterator[Workers]:
+        count = min(jobs, calls)
+        with started(count, load_sampler, checkpoints_dir) as processes:
+            yield Workers(count, processes.submit)
+
+    return engine
+
+
+def on_ray(address: str | None, checkpoints_dir: Path) -> Engine:
+    """Draw on all cores of a Ray cluster, or of one that is started on this machine for want of an address.
+
+    Calls only draw, and what they return is written here, once: a call whose node is lost runs again elsewhere, and
+    costs its time and nothing else. The nodes get the code and the generators from here; they need the packages of
+    `requirements-ray.txt`, and neither database nor files.
+
+    Raises:
+        EngineError: Ray is not installed here, or the cluster does not answer or fails.
+    """
+    try:
+        import ray  # noqa: PLC0415 - few have a cluster
+    except ModuleNotFoundError as error:
+        raise EngineError("Ray is missing: pip install -r requirements-ray.txt") from error
+
+    if address and address != "auto":
+        _check(address)
+
+    @contextmanager
+    def engine(_calls: int) -> Iterator[Workers]:
+        code = {"py_modules": [str(_ROOT / package) for package in ("batch", "pool")], "env_vars": ENVIRONMENT}
+        try:
+            ray.init(address, runtime_env=code, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise EngineError(f"the Ray cluster {address} does not answer: {error}") from error
+        try:
+            sampler = ray.put(load_sampler(checkpoints_dir))
+            call = ray.remote(max_retries=-1, num_cpus=1)(_call_with_sampler)
+            count = max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call] # Ray's
+            yield Workers(count, lambda *call_of: call.remote(checkpoints_dir, sampler, *call_of).future())
+        except ray.exceptions.RayError as error:
+            raise EngineError(f"the Ray cluster failed: {str(error).splitlines()[-1]}") from error
+        finally:
+            ray.shutdown()
+
+    return engine
+
+
+def _check(address: str) -> None:
+    """Find out in seconds, and not in the minutes that Ray takes, whether anybody is there."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), 5).close()
+    except (OSError, ValueError) as error:
+        raise EngineError(f"the Ray cluster {address} does not answer: {error}") from error
+
+
+def _call_with_sampler(checkpoints_dir: Path, sampler: Sampler, function: Callable[..., Any], *arguments: Any) -> Any:
+    keep_sampler(checkpoints_dir, sampler)
+    return function(*arguments)

@@ -1,0 +1,1 @@
+"""How near generated glyphs are to real ones, and how well machines read captchas."""

@@ -1,0 +1,92 @@
+"""The reference classifier: an independent judge of glyphs, trained on EMNIST and on no generated image."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from batch.alphabet import CHARACTER_OF_CLASS, GLYPH_CLASSES
+from batch.glyphs.architecture import SIDE
+from batch.training.classifier import train_classifier
+from batch.training.emnist import Emnist
+from batch.training.networks import as_input
+from batch.training.tensorflow import keras, tf
+from pool.errors import StorageError
+
+CACHE_DIR = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "gantcha"
+_FEATURES = 128
+_EPOCHS = 6
+_LOOKALIKES = ("0o", "1il", "5s", "2z", "9gq", "uv")
+
+
+def _group_lookalikes(character: str) -> str:
+    return next((group[0] for group in _LOOKALIKES if character in group), character)
+
+
+LOOKALIKES_OF_CLASS = np.array([ord(_group_lookalikes(chr(character))) for character in CHARACTER_OF_CLASS])
+"""`[47]`: as `CHARACTER_OF_CLASS`, with characters that look alike in handwriting as one."""
+
+
+class Judgement(NamedTuple):
+    """What the reference classifier makes of N images."""
+
+    classes: npt.NDArray[np.int64]
+    """`[N]`, the likeliest ByMerge index"""
+    features: npt.NDArray[np.float32]
+    """`[N, 128]`, the last hidden layer"""
+
+
+def make_reference_model() -> keras.Model:
+    """Build the reference classifier: images `[N, 28, 28, 1]` in -1..1 -> logits `[N, 47]` and features `[N, 128]`."""
+    layers = keras.layers
+    image = layers.Input((SIDE, SIDE, 1))
+    hidden = image
+    for channels in (24, 48, 96):
+        hidden = layers.Conv2D(channels, 3, padding="same", use_bias=False)(hidden)
+        hidden = layers.MaxPooling2D()(layers.ReLU()(layers.BatchNormalization()(hidden)))
+    hidden = layers.Dropout(0.3)(layers.Flatten()(hidden))
+    features = layers.Dense(_FEATURES, activation="relu")(hidden)
+    logits = layers.Dense(len(GLYPH_CLASSES))(layers.Dropout(0.3)(features))
+    return keras.Model(image, [logits, features])
+
+
+class ReferenceClassifier:
+    """The trained model."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self._model = model
+        self._forward = tf.function(lambda images: model(images, training=False), reduce_retracing=True)
+
+    @classmethod
+    def cached(cls, emnist: Emnist, folder: Path, report: Callable[[float], Any]) -> "ReferenceClassifier":
+        """Load the classifier of this training data from `folder`, or train it (some minutes) and save it there.
+
+        `report` is called with each finished share of the training, 1 in all.
+
+        Raises:
+            StorageError: the folder is not writable.
+        """
+        path = folder / f"reference-classifier-{emnist.digest[:16]}.weights.h5"
+        if path.exists():
+            model = make_reference_model()
+            model.load_weights(path)
+            report(1)
+            return cls(model)
+        model = train_classifier(make_reference_model, emnist, _EPOCHS, report)
+        unfinished = folder / f"unfinished-{os.getpid()}.weights.h5"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            model.save_weights(unfinished)
+            unfinished.rename(path)
+        except OSError as error:
+            raise StorageError(f"can't save the reference classifier in {folder}: {error}") from error
+        return cls(model)
+
+    def judge(self, images: npt.NDArray[np.uint8]) -> Judgement:
+        """Classify `[N, 28, 28]`."""
+        parts = [self._forward(as_input(images[start : start + 1000])) for start in range(0, len(images), 1000)]
+        logits = np.concatenate([part[0] for part in parts])
+        return Judgement(logits.argmax(1), np.concatenate([part[1] for part in parts]))

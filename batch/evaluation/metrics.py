@@ -1,0 +1,60 @@
+"""Distances between two sets of images, and other figures of an evaluation."""
+
+import numpy as np
+import numpy.typing as npt
+
+Features = npt.NDArray[np.float32]
+"""`[N, F]`"""
+_Z = 1.96  # of a 95 % interval
+
+
+def frechet_distance(one: Features, other: Features) -> float:
+    """Frechet distance between the Gaussians fitted to two sets of features (Heusel et al. 2017)."""
+    mean_gap = one.mean(0, dtype=np.float64) - other.mean(0, dtype=np.float64)
+    covariance, other_covariance = (np.cov(features, rowvar=False, dtype=np.float64) for features in (one, other))
+    values, axes = np.linalg.eigh(covariance)
+    root = axes * np.sqrt(values.clip(0)) @ axes.T
+    # The trace of sqrt(C1 C2) is that of sqrt(R C2 R), which is symmetric.
+    shared = np.sqrt(np.linalg.eigvalsh(root @ other_covariance @ root).clip(0)).sum()
+    return float(mean_gap @ mean_gap + np.trace(covariance) + np.trace(other_covariance) - 2 * shared)
+
+
+def precision_and_recall(real: Features, fake: Features, k: int = 3) -> tuple[float, float]:
+    """Improved precision and recall (Kynkaanniemi et al. 2019).
+
+    Precision is the share of fakes within the k-th-neighbour balls of the reals, recall the share of reals within
+    those of the fakes.
+    """
+    between = _distances(real, fake)
+    real_radius, fake_radius = (np.sort(_distances(features, features), 1)[:, k] for features in (real, fake))
+    precision = (between <= real_radius[:, None]).any(0).mean()
+    return float(precision), float((between <= fake_radius).any(1).mean())
+
+
+def nearest_distances(images: npt.NDArray[np.uint8], among: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Give the distance in pixel space from each of `[N, 28, 28]` to the nearest of `[M, 28, 28]`: `[N]`."""
+    flat, flat_among = ((array.reshape(len(array), -1) / 255).astype(np.float32) for array in (images, among))
+    nearest: npt.NDArray[np.float32] = _distances(flat, flat_among).min(1)
+    return nearest
+
+
+def _distances(one: Features, other: Features) -> npt.NDArray[np.float32]:
+    squared = (one**2).sum(1)[:, None] + (other**2).sum(1) - 2 * one @ other.T
+    distances: npt.NDArray[np.float32] = np.sqrt(squared.clip(0))
+    return distances
+
+
+def confusions(truth: npt.NDArray[np.int64], read: npt.NDArray[np.int64]) -> dict[tuple[int, int], float]:
+    """Add up, for each pair of labels, the share of one read as the other and the reverse; both are `[N]`."""
+    labels = np.unique(truth)
+    shares = {(one, other): float((read[truth == one] == other).mean()) for one in labels for other in labels}
+    return {(one, other): shares[one, other] + shares[other, one] for one, other in shares if one < other}
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """Give the 95 % score interval of a share (Wilson 1927)."""
+    share = successes / trials
+    middle = share + _Z**2 / (2 * trials)
+    half = _Z * np.sqrt(share * (1 - share) / trials + _Z**2 / (4 * trials**2))
+    scale = 1 + _Z**2 / trials
+    return max(0.0, float((middle - half) / scale)), min(1.0, float((middle + half) / scale))

@@ -1,0 +1,78 @@
+"""OCR attacks: programs that read captchas without having learnt from ours."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pool.errors import GantchaError
+
+_TESSERACT_MODES = {"line": 7, "word": 8}
+
+Pictures = npt.NDArray[np.uint8]
+"""`[N, H, W]`, grey"""
+
+
+class OcrError(GantchaError):
+    """An OCR program is not installed or failed."""
+
+
+def require_extras() -> None:
+    """Check that the packages which only measuring needs are installed. Raises OcrError if they are not."""
+    try:
+        import captcha  # noqa: F401, PLC0415
+        import ddddocr  # noqa: F401, PLC0415
+        import matplotlib  # noqa: F401, PLC0415 - only developers have the three
+    except ImportError as error:
+        raise OcrError(f"{error.name} is missing: `pip install -r requirements-dev.txt`") from error
+
+
+def has_tesseract() -> bool:
+    """Say whether Tesseract is installed."""
+    return shutil.which("tesseract") is not None
+
+
+def read_with_tesseract(pictures: Pictures, mode: str, alphabet: str) -> list[str]:
+    """Read captchas with Tesseract as a `line` or a `word`, limited to the characters of the alphabet.
+
+    Raises:
+        OcrError: Tesseract failed.
+    """
+    both_cases = alphabet + "".join(c for c in alphabet.upper() if c.isalpha())
+    options = ("--psm", str(_TESSERACT_MODES[mode]), "-c", f"tessedit_char_whitelist={both_cases}")
+    left = list(range(len(pictures)))
+    with tempfile.TemporaryDirectory() as folder:
+        for number, picture in enumerate(pictures):
+            Image.fromarray(picture).save(Path(folder) / f"{number}.png")
+        while True:
+            (Path(folder) / "list.txt").write_text("\n".join(f"{number}.png" for number in left))
+            finished = subprocess.run(  # noqa: PLW1510 - whose exit code is looked at below; one process for all: starting takes longer than reading
+                ["tesseract", "list.txt", "stdout", *options],  # noqa: S607 - whichever is on the path
+                cwd=folder,
+                env=os.environ | {"OMP_THREAD_LIMIT": "1"},  # more threads than one slow it down
+                capture_output=True,
+                text=True,
+            )
+            if not finished.returncode:
+                break
+            begun = re.findall(r"^Page \d+ : (\d+)\.png", finished.stderr, re.MULTILINE)
+            if not begun:
+                raise OcrError(f"Tesseract failed: {finished.stderr.strip()[-200:]}")
+            left.remove(int(begun[-1]))  # it crashes on some pictures: those it can't read
+    pages = finished.stdout.split("\f")  # what it puts between pages
+    answers = dict(zip(left, pages, strict=False))
+    return ["".join(answers.get(number, "").split()) for number in range(len(pictures))]
+
+
+def read_with_ddddocr(pictures: Pictures) -> list[str]:
+    """Read captchas with the captcha solver ddddocr."""
+    from ddddocr import DdddOcr  # noqa: PLC0415 - only developers have it
+
+    ocr = DdddOcr(show_ad=False)
+    return [str(ocr.classification(Image.fromarray(picture))) for picture in pictures]

@@ -1,0 +1,1 @@
+"""Trained generators and the legibility filter: their files, and glyphs drawn with them."""

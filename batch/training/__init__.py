@@ -1,0 +1,1 @@
+"""From EMNIST files to checkpoints: the GAN and the legibility filter."""

@@ -1,0 +1,107 @@
+"""Glyph classes trained in parallel, each in a process of its own."""
+
+import queue
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from batch.alphabet import GlyphClass
+from batch.glyphs.architecture import Architecture, GeneratorWeights
+from batch.processes import SPAWN, started
+from batch.training.gan import Gan, StartingWeights, TrainingSet, TrainingSettings
+from batch.training.tensorflow import use_one_thread
+
+_SAVE_EVERY = 100
+_REPORT_EVERY = 10
+_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that a worker needs to train one class."""
+
+    glyph_class: GlyphClass
+    training_set: TrainingSet
+    start: StartingWeights
+    architecture: Architecture
+    settings: TrainingSettings
+    state: Path
+    recipe: str
+
+
+class Trained(NamedTuple):
+    """A finished class."""
+
+    task: Task
+    generator: GeneratorWeights
+    seconds: float
+
+
+def run_training(gan: Gan, state: Path, recipe: str, report: Callable[[int], Any]) -> None:
+    """Train to the last step from where `state` left off, saving as it goes; report how many steps were done.
+
+    Raises:
+        RecipeError: the state is damaged or of another training.
+        StorageError: the state can't be saved.
+    """
+    if state.exists():
+        gan.restore(state, recipe)
+        report(gan.step)
+    reported = gan.step
+    while gan.step < gan.steps:
+        gan.train_step()
+        if gan.step % _REPORT_EVERY == 0 or gan.step == gan.steps:
+            report(gan.step - reported)
+            reported = gan.step
+        if gan.step % _SAVE_EVERY == 0 or gan.step == gan.steps:
+            gan.save(state, recipe)
+
+
+def train_in_parallel(tasks: list[Task], jobs: int, report: Callable[[int], Any]) -> Iterator[Trained]:
+    """Train `jobs` classes at a time; yield each as it is finished and report steps meanwhile.
+
+    Raises:
+        ProcessDiedError: a process died; what the others saved can be resumed.
+    """
+    steps_done = SPAWN.Queue()
+    with started(min(jobs, len(tasks)), _prepare, steps_done) as processes:
+        waiting: set[Future[Trained]] = {processes.submit(_train, task) for task in tasks}
+        while waiting:
+            finished, waiting = wait(waiting, _POLL_SECONDS, FIRST_COMPLETED)
+            report(_drain(steps_done))
+            for future in finished:
+                yield future.result()
+
+
+class _Worker:
+    """What a worker process holds from task to task."""
+
+    steps_done: Any
+
+
+def _prepare(steps_done: Any) -> None:
+    use_one_thread()
+    _Worker.steps_done = steps_done
+
+
+def _train(task: Task) -> Trained:
+    started, settings = time.monotonic(), task.settings
+    training_set = task.training_set
+    if task.glyph_class.name in settings.copied:
+        training_set = training_set.with_copies(settings.copies, settings.seed)
+    gan = Gan([training_set], task.architecture, settings, steps=settings.steps, rate=settings.rate)
+    gan.start_from(task.start)
+    run_training(gan, task.state, task.recipe, _Worker.steps_done.put)
+    return Trained(task, gan.fused_generator(), time.monotonic() - started)
+
+
+def _drain(steps_done: Any) -> int:
+    total = 0
+    while True:
+        try:
+            total += steps_done.get_nowait()
+        except queue.Empty:
+            return total

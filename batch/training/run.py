@@ -1,0 +1,143 @@
+"""A training of some or all glyph classes into a folder of checkpoints."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import Progress
+
+from batch.alphabet import GLYPH_CLASSES, GlyphClass
+from batch.glyphs.architecture import Architecture, flops_per_classification, flops_per_glyph
+from batch.glyphs.checkpoints import CheckpointError, Checkpoints
+from batch.glyphs.sampler import DEFAULT_LATENT_SCALE
+from batch.training.emnist import Emnist
+from batch.training.filter import train_filter
+from batch.training.gan import Gan, TrainingSet, TrainingSettings
+from batch.training.parallel import Task, Trained, run_training, train_in_parallel
+from pool.errors import GantchaError
+
+STATE = ".training"
+"""Folder within the checkpoints for what a resumed training needs."""
+
+
+class Training:
+    """A training of some or all classes into one folder."""
+
+    def __init__(self, emnist: Emnist, checkpoints: Checkpoints, settings: TrainingSettings) -> None:
+        self._emnist, self._checkpoints, self._settings = emnist, checkpoints, settings
+        self._architecture = Architecture()
+        counts = np.bincount(emnist.labels, minlength=len(GLYPH_CLASSES))
+        if counts.min() < settings.batch_size:
+            scarce = GLYPH_CLASSES[int(counts.argmin())].name
+            raise GantchaError(f"there are {counts.min()} images of {scarce}; {settings.batch_size} are the least")
+        # Steps are recorded class by class; all else is the same for every class of a folder.
+        common = {name: value for name, value in asdict(settings).items() if name != "steps"}
+        self._recipe = json.dumps([asdict(self._architecture), common, emnist.digest])
+        fresh = {
+            "architecture": asdict(self._architecture),
+            "flops_per_glyph": flops_per_glyph(self._architecture),
+            "training": common,
+            "data": {"name": "EMNIST ByMerge", "split": "train", "sha256": emnist.digest},
+            "classes": {},
+        }
+        self.manifest = self._merged(json.loads(json.dumps(fresh)))  # as it is read back
+        checkpoints.write_manifest(self.manifest)  # find out now if the folder is not writable
+
+    def _merged(self, fresh: dict[str, Any]) -> dict[str, Any]:
+        """Keep the classes of an earlier training with the same settings and data."""
+        if not self._checkpoints.exist():
+            return fresh
+        found = self._checkpoints.manifest()
+        for part in ("architecture", "training", "data"):
+            if found.get(part) != fresh[part]:
+                raise CheckpointError(
+                    f"{self._checkpoints.folder} holds classes trained with another {part}: give --out another folder"
+                )
+        return found
+
+    @property
+    def _pretraining_state(self) -> Path:
+        return self._checkpoints.folder / STATE / "pretraining.npz"
+
+    def _state(self, glyph_class: GlyphClass) -> Path:
+        return self._checkpoints.folder / STATE / f"{glyph_class.name}.npz"
+
+    def left_over(self, chosen: list[GlyphClass]) -> list[GlyphClass]:
+        """Give the classes that are not finished, or whose file is damaged."""
+        entries = self.manifest["classes"]
+        return [
+            c
+            for c in chosen
+            if entries.get(c.name, {}).get("steps") != self._settings.steps
+            or not self._checkpoints.is_sound(entries[c.name])
+        ]
+
+    def start_over(self, chosen: list[GlyphClass]) -> list[GlyphClass]:
+        """Delete the saved states of the pretraining and of the chosen classes."""
+        for path in (self._pretraining_state, *map(self._state, chosen)):
+            path.unlink(missing_ok=True)
+        return chosen
+
+    def train_filter(self, progress: Progress) -> None:
+        """Train the legibility filter, unless this folder has it: it depends only on the data."""
+        entry, flops = self.manifest.get("reader"), flops_per_classification()
+        if entry and entry["flops"] == flops and self._checkpoints.is_sound(entry):
+            return
+        bar = progress.add_task("legibility filter", total=1)
+        weights = train_filter(self._emnist, lambda share: progress.advance(bar, share))
+        self.manifest["reader"] = self._checkpoints.write("reader", weights) | {"flops": flops}
+        self._write_manifest()
+
+    def train_generators(self, chosen: list[GlyphClass], jobs: int, progress: Progress) -> None:
+        """Pretrain on all classes, then train each of the chosen from there."""
+        settings, architecture = self._settings, self._architecture
+        sets = [
+            TrainingSet.of(self._emnist.images[self._emnist.labels == c.index], architecture.shape_count, settings.seed)
+            for c in GLYPH_CLASSES
+        ]
+        joint = Gan(
+            sets,
+            architecture,
+            settings,
+            steps=settings.pretraining_steps,
+            rate=settings.pretraining_rate,
+            groups=settings.pretraining_runs,
+        )
+        bar = progress.add_task("all classes together", total=joint.steps)
+        run_training(joint, self._pretraining_state, self._recipe, lambda done: progress.advance(bar, done))
+        tasks = [
+            Task(
+                c,
+                sets[c.index],
+                joint.starting_weights(c.index),
+                architecture,
+                settings,
+                self._state(c),
+                f"{self._recipe} {settings.steps} steps",
+            )
+            for c in chosen
+        ]
+        bar = progress.add_task("each class", total=len(chosen) * settings.steps)
+        for trained in train_in_parallel(tasks, jobs, lambda done: progress.advance(bar, done)):
+            self._keep(trained)
+            progress.console.print(f"{trained.task.glyph_class.name} trained in {trained.seconds:.0f} s")
+
+    def _keep(self, trained: Trained) -> None:
+        task = trained.task
+        self.manifest["classes"][task.glyph_class.name] = {
+            **self._checkpoints.write(task.glyph_class.name, trained.generator),
+            "images": len(task.training_set.images),
+            "shape_frequencies": [round(float(share), 4) for share in task.training_set.style_frequencies],
+            "latent_spread": DEFAULT_LATENT_SCALE,
+            "steps": task.settings.steps,
+            "seconds": round(trained.seconds),
+        }
+        self.manifest["classes"] = dict(sorted(self.manifest["classes"].items()))
+        self._write_manifest()
+        task.state.unlink()
+
+    def _write_manifest(self) -> None:
+        self.manifest.pop("evaluation", None)  # of other weights
+        self._checkpoints.write_manifest(self.manifest)
