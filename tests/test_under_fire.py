@@ -22,6 +22,7 @@ from pool.sweep import Sweep
 from server.buffer import LARGEST
 from tests.conftest import ROOT, environment, migrate, only_line, png_names, row_ids, run, running_server, wait_until
 from tests.load import CLIENTS, Load, ids_in_state
+from tests.programs import missing
 
 
 def test_a_killed_server_repeats_nothing_and_wastes_a_buffer(pool: Pool, settings: dict[str, object]) -> None:
@@ -106,6 +107,8 @@ def test_a_fill_killed_at_any_moment_leaves_rows_and_files_in_step(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MB."""
+    if missing("mount"):
+        pytest.skip(missing("mount"))
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True, text=True)

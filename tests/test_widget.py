@@ -17,12 +17,12 @@ from pool import database
 from pool.models import captcha
 from pool.pool import Drawn
 from server import speech
-from tests.browser import Visit, browser, needs_chromium
+from tests.browser import Visit, browser
 from tests.conftest import ROOT, Site, a_png, running_site, sqlite_settings_in
-from tests.test_speech import needs_espeak
+from tests.programs import needs
 
 __all__ = ["browser"]
-pytestmark = needs_chromium
+pytestmark = needs("chromium")
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_the_refresh_button_shows_another_picture(site: Site, visit: Visit) -> N
     assert visit.renewed_by(visit.page.get_by_role("button", name="Another picture").click) != first
 
 
-@needs_espeak
+@needs("espeak-ng")
 def test_the_sound_is_played(site: Site, visit: Visit) -> None:
     file_id = visit.open(site.server.url + "/demo")
     with visit.page.expect_response(lambda answer: f"{file_id}.wav" in answer.url) as sound:
@@ -132,7 +132,7 @@ def test_the_sound_is_played(site: Site, visit: Visit) -> None:
     assert visit.complaints == []
 
 
-@needs_espeak
+@needs("espeak-ng")
 def test_a_sound_that_comes_late_is_not_played(site: Site, visit: Visit) -> None:
     page = visit.page
     page.add_init_script("""
