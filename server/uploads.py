@@ -2,7 +2,7 @@
 
 import io
 import struct
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image, UnidentifiedImageError
 
@@ -14,7 +14,8 @@ _CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _MAX_SIDE = 2048
 # What Pillow raises; AssertionError for a palette that is missing.
 _BROKEN = (UnidentifiedImageError, OSError, EOFError, SyntaxError, ValueError, IndexError, AssertionError, struct.error)
-_decoders = threading.Semaphore(2)  # each may need some 50 MB, so they wait for one another
+# Each may need some 50 MiB, and memory that a thread has freed stays with it: they are few, and always the same.
+_decoders = ThreadPoolExecutor(2, "decoder")
 
 
 def clean_png(content: bytes) -> bytes:
@@ -25,8 +26,7 @@ def clean_png(content: bytes) -> bytes:
     """
     if len(content) > MAX_FILE_BYTES:
         raise TOO_LARGE.error()
-    with _decoders:
-        return _clean(content)
+    return _decoders.submit(_clean, content).result()
 
 
 def _clean(content: bytes) -> bytes:
@@ -36,7 +36,7 @@ def _clean(content: bytes) -> bytes:
                 raise TOO_MANY_PIXELS.error()
             image.load()
             mode = "RGBA" if image.has_transparency_data else "RGB" if image.mode == "P" else image.mode
-            pixels = image.convert(mode)
+            pixels = image if image.mode == mode else image.convert(mode)
     except Image.DecompressionBombError as error:
         raise TOO_MANY_PIXELS.error() from error
     except _BROKEN as error:

@@ -32,6 +32,7 @@ _SWITCH_SECONDS = 0.0005  # the threads that make requests up must not keep the 
 _PROGRESS_SECONDS = 10
 _LOW_LEVEL = 500
 _REPLAYS = 3
+_PATIENCE_SECONDS = 2
 _METHODS = "GET HEAD POST PUT DELETE OPTIONS PATCH TRACE CONNECT QUERY get".split()
 _PATHS = (
     "/ /generate /challenge /verify /siteverify /recaptcha/api/siteverify /turnstile/v0/siteverify /load /demo "
@@ -96,6 +97,11 @@ class _Requests:
     def next(self) -> bytes:
         """Give the bytes of one, sound or not."""
         rng = self._rng
+        if rng.random() < 0.2:  # sound all around, so that the picture is what is looked at
+            form = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n%b\r\n--b--' % self._png()
+            head = f"POST /load HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n"
+            kind = "Content-Type: multipart/form-data; boundary=b"
+            return f"{head}{kind}\r\nContent-Length: {len(form)}\r\n\r\n".encode() + form
         path = self._path()
         method = "POST" if path in ("/load", "/verify", "/demo") and rng.random() < 0.8 else rng.choice(_METHODS)
         lines = [f"{method} {path} HTTP/{rng.choice(['1.1'] * 18 + ['1.0', '2.0'])}", "Host: localhost"]
@@ -110,7 +116,7 @@ class _Requests:
         if rng.random() < 0.2:
             body, length = self._chunked(body), "Transfer-Encoding: chunked"
         else:
-            length = f"Content-Length: {len(body) + rng.choice([0] * 18 + [-1, 1])}"
+            length = f"Content-Length: {len(body) + rng.choice([0] * 48 + [-1, 1])}"
         return self._encode([*lines, length], body)
 
     def _encode(self, lines: list[str], body: bytes) -> bytes:
@@ -198,7 +204,7 @@ class _Requests:
         size = self._rng.choice([1, 100, 65536]) if len(body) < 9999 else 65536
         extension = self._rng.choice([b"", b"", b";a=b", b";" + b"x" * 999])
         pieces = [body[start : start + size] for start in range(0, len(body), size)]
-        end = self._rng.choice([b"0\r\n\r\n", b"0\r\nA: b\r\n\r\n", b"0\r\n" + b"A: b\r\n" * 900 + b"\r\n", b""])
+        end = self._rng.choice([b"0\r\n\r\n", b"0\r\nA: b\r\n\r\n", b"0\r\n" + b"A: b\r\n" * 900 + b"\r\n"])
         return b"".join(b"%x%b\r\n%b\r\n" % (len(piece), extension, piece) for piece in pieces) + end
 
 
@@ -228,8 +234,13 @@ def _send(address: tuple[str, int], content: bytes) -> str:
         with socket.create_connection(address, timeout=60) as connection:
             with suppress(ConnectionError):  # it may have been refused meanwhile
                 connection.sendall(content)
-            connection.shutdown(socket.SHUT_WR)
-            answered = connection.recv(65536)
+            connection.settimeout(_PATIENCE_SECONDS)
+            try:
+                answered = connection.recv(65536)
+            except TimeoutError:  # the server waits for more, and hangs up when there is none
+                connection.shutdown(socket.SHUT_WR)
+                connection.settimeout(60)
+                answered = connection.recv(65536)
     except TimeoutError:
         return "silent"
     except OSError:
@@ -238,7 +249,7 @@ def _send(address: tuple[str, int], content: bytes) -> str:
 
 
 def attack(
-    site: Site, seed: int, seconds: float, threads: int = 4, progress: Callable[[str], None] = lambda _: None
+    site: Site, seed: int, seconds: float, threads: int = 8, progress: Callable[[str], None] = lambda _: None
 ) -> Report:
     """Send requests from several threads for so long."""
     parts = urlsplit(site.server.url)
@@ -307,7 +318,7 @@ def attack(
 def main(
     minutes: Annotated[float, typer.Option(min=0.05, help="How long to send.")] = 20,
     seed: Annotated[int | None, typer.Option(help="Make up the same requests again; random if omitted.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="How many send at the same time.")] = 4,
+    threads: Annotated[int, typer.Option(min=1, help="How many send at the same time.")] = 8,
 ) -> None:
     """Send made-up requests to a server of its own, and end with one line and exit code 1 if it suffers."""
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
