@@ -20,7 +20,7 @@ from batch.progress import progress_bar
 from batch.reader import train_reader
 from batch.sampler import USUAL_SPREAD
 from batch.workers import Task, Trained, run_training, train_side_by_side
-from pool.durable import only_one
+from pool.durable import file_lock
 from pool.errors import GantchaError, StorageError, one_line_errors
 
 _STATE = ".training"
@@ -54,8 +54,8 @@ def main(
     chosen = _choose(classes)
     settings = replace(TrainingSettings(), steps=steps, pretraining_steps=pretraining_steps, seed=seed)
     started = time.monotonic()
-    with one_line_errors(), only_one(out / _STATE / "lock") as is_only_one:
-        if not is_only_one:
+    with one_line_errors(), file_lock(out / _STATE / "lock") as is_ours:
+        if not is_ours:
             raise StorageError(f"another training is at work in {out}: give --out another folder")
         training = _Training(read_emnist(data, "train"), Checkpoints(out), settings)
         chosen = training.left_over(chosen) if resume else training.start_over(chosen)

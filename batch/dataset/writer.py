@@ -14,7 +14,7 @@ from batch.dataset.plan import FOLDER, DatasetError, Plan, Shard
 from batch.dataset.records import draw_records, touched
 from batch.drawing import load_sampler
 from batch.engines import Engine
-from pool.durable import only_one, sync_file_system, told_as_storage_error, write_durably
+from pool.durable import file_lock, sync_file_system, told_as_storage_error, write_durably
 
 
 def write_dataset(
@@ -27,8 +27,8 @@ def write_dataset(
         StorageError: the disk is full or not writable; finished shards stay.
     """
     layout = LAYOUTS[plan.layout]
-    with only_one(folder / FOLDER / "lock") as is_only_one:
-        if not is_only_one:
+    with file_lock(folder / FOLDER / "lock") as is_ours:
+        if not is_ours:
             raise DatasetError(f"another process is writing {folder}")
         missing = [shard for shard in plan.shards() if not (folder / layout.path(plan, shard)).exists()]
         left = sum(shard.end - shard.start for shard in missing)
