@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +50,7 @@ class CuttingProxy:
 
     def __init__(self, folder: Path, upstream: str) -> None:
         self._upstream, self.cut_at, self.deliver = upstream, b"", False
+        self._carried_out: dict[socket.socket, threading.Event] = {}
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(folder / ".s.PGSQL.5432"))
         self._listener.listen()
@@ -70,7 +70,10 @@ class CuttingProxy:
     def _pump(self, source: socket.socket, target: socket.socket) -> None:
         try:
             while data := source.recv(65536):
-                target.sendall(data)
+                if target in self._carried_out:
+                    self._carried_out[target].set()
+                else:
+                    target.sendall(data)
         except OSError:
             pass
 
@@ -79,10 +82,11 @@ class CuttingProxy:
             while data := client.recv(65536):
                 if self.cut_at and self.cut_at in data:
                     self.cut_at = b""
-                    client.shutdown(socket.SHUT_RDWR)
                     if self.deliver:
+                        self._carried_out[client] = threading.Event()
                         server.sendall(data)
-                        time.sleep(0.5)  # it is carried out, and nobody hears of it
+                        self._carried_out[client].wait(30)  # and nobody hears of it
+                    client.shutdown(socket.SHUT_RDWR)
                     break
                 server.sendall(data)
         except OSError:
@@ -121,9 +125,11 @@ def _proxy(pool: Pool) -> Iterator[tuple[CuttingProxy, Pool]]:
     proxy = CuttingProxy(folder, str(host / ".s.PGSQL.5432"))
     behind = url.update_query_dict({"host": str(folder)}).render_as_string(hide_password=False)
     through = Pool(database.connect(behind), pool.files, pool.ttl)
-    yield proxy, through
-    through.engine.dispose()
-    proxy.close()
+    try:
+        yield proxy, through
+    finally:
+        through.engine.dispose()
+        proxy.close()
 
 
 def test_a_connection_cut_in_a_pop_loses_nothing_and_repeats_nothing(pool: Pool) -> None:
