@@ -17,7 +17,7 @@ from batch.training.emnist import read_emnist
 from batch.training.gan import TrainingSettings
 from batch.training.run import STATE, Training
 from batch.training.tensorflow import require_tensorflow
-from pool.durable import only_one
+from pool.durable import file_lock
 from pool.errors import StorageError, one_line_errors
 
 _CORES = os.cpu_count() or 1
@@ -51,7 +51,7 @@ def main(
     started = time.monotonic()
     with one_line_errors(), ExitStack() as stack:
         require_tensorflow()
-        if not stack.enter_context(only_one(out / STATE / "lock")):
+        if not stack.enter_context(file_lock(out / STATE / "lock")):
             raise StorageError(f"another training is at work in {out}: give --out another folder")
         training = Training(read_emnist(data, "train"), Checkpoints(out), settings)
         chosen = training.left_over(chosen) if resume else training.start_over(chosen)

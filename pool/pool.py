@@ -1,4 +1,4 @@
-"""The pool's verbs: add, pop, give_back, verify, look_up, level, demand."""
+"""The pool's verbs: add, pop, give_back, verify, look_up, check, level, demand."""
 
 import json
 from collections.abc import Iterable
@@ -8,13 +8,28 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
-from sqlalchemy import Connection, Engine, Update, case, func, insert, literal, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Select,
+    String,
+    Update,
+    case,
+    column,
+    func,
+    insert,
+    literal,
+    select,
+    table,
+    tuple_,
+    update,
+)
 
 from pool import database, tokens
 from pool.answers import is_right
 from pool.errors import AddingStoppedError, DatabaseError, StorageError, UnknownCaptchaError
 from pool.files import FileStore, new_id
-from pool.models import State, captcha, identity
+from pool.models import REVISION, State, captcha, identity
 from pool.objects import ObjectStore
 from pool.settings import Settings
 
@@ -95,9 +110,13 @@ class Pool:
         self._files_checked = False
 
     @classmethod
-    def open(cls, settings: Settings) -> Self:
-        """Raises StorageError when a folder can't be made or written, or a bucket's settings do not fit."""
-        engine = database.connect(settings.database_url)
+    def open(cls, settings: Settings, timeout: float = database.BATCH_TIMEOUT) -> Self:
+        """Let no transaction take longer than `timeout` seconds.
+
+        Raises:
+            StorageError: a folder can't be made or written, or a bucket's settings do not fit.
+        """
+        engine = database.connect(settings.database_url, timeout)
         url = urlsplit(settings.files_url or settings.files_dir.absolute().as_uri())
         files = ObjectStore(url.geturl()) if url.scheme == "s3" else FileStore(Path(unquote(url.path)))
         return cls(engine, files, timedelta(seconds=settings.ttl_seconds))
@@ -275,6 +294,22 @@ class Pool:
         ready = select(captcha.c.created_at).where(_IS_READY).limit(at_most).subquery()
         with database.transaction(self.engine, **database.READ_ONLY) as connection:
             return connection.execute(select(func.count()).select_from(ready)).scalar_one()
+
+    def check(self) -> int:
+        """Make sure, by a write, that captchas could be handed out; count the ready ones.
+
+        Raises:
+            DatabaseError: the database does not answer, can't be written, or has the schema of an older version.
+        """
+        revision: Select[str] = select(column("version_num", String)).select_from(table("alembic_version"))
+        with database.transaction(self.engine) as connection:
+            level = connection.execute(select(func.count()).where(_IS_READY)).scalar_one()
+            if (found := connection.execute(revision).scalar_one()) < REVISION:
+                raise DatabaseError(
+                    f"the database is at revision {found} and not {REVISION}: run `alembic upgrade head`"
+                )
+            connection.execute(update(identity).values(checked_at=datetime.now(UTC)))
+        return level
 
     def demand(self) -> float:
         """Say how many captchas were popped a second in the last minute, whoever popped them.

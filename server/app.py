@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from pool.database import REQUEST_TIMEOUT
 from pool.errors import DatabaseError, SpeechError, StorageError, one_line_errors
 from pool.pool import Pool
 from pool.settings import Settings, load_settings
@@ -43,7 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
         StorageError: a folder of the pool can't be made or written.
         SettingsError: the file of keys can't be read.
     """
-    pool = Pool.open(settings)
+    pool = Pool.open(settings, REQUEST_TIMEOUT)
     refill = Refill(settings, pool)
     buffer = Buffer(pool, refill.count_pop, redeemable=False)
     challenge_buffer = Buffer(pool, refill.count_pop, redeemable=True)
@@ -75,7 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
     state.keys, state.limits = Keys(settings), Limits(settings)
     state.pool_metrics = PoolCollector(pool, lambda: refill.marks)
     state.speaks = settings.audio and speech.is_installed()
-    state.looked_at = 0.0
+    state.readiness = operations.ReadinessChecks(state)
     for router in (routes.router, challenges.router, operations.router, site.router, routes.pictures):
         app.include_router(router)
     _wrap(app, settings)

@@ -133,11 +133,20 @@ class Readiness(BaseModel):
     """Whether captchas can be handed out."""
 
     model_config = _example(
-        ready=True, problems=[], level=1893, low_water=1000, target=2000, refill_error=None, keys_error=None
+        ready=True,
+        problems=[],
+        warnings=[],
+        level=1893,
+        low_water=1000,
+        target=2000,
+        refill_error=None,
+        keys_error=None,
     )
 
     ready: bool
     problems: list[str]
+    warnings: list[str]
+    """what stops nothing and wants a look: a lease that is held for very long"""
     level: int | None
     """ready captchas; null when the database does not say"""
     low_water: int

@@ -173,6 +173,20 @@ def s3_server(tmp_path: Path) -> Iterator[str]:
         process.terminate()
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB."""
+    if missing("mount"):
+        pytest.skip(missing("mount"))
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"only root can mount a small disk: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
 def a_png(grey: int = 7) -> bytes:
     (png,) = encode_pngs(np.full((1, 80, 240), grey, np.uint8))
     return png

@@ -3,7 +3,6 @@
 import socket
 import tempfile
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,6 +51,7 @@ class CuttingProxy:
 
     def __init__(self, folder: Path, upstream: str) -> None:
         self._upstream, self.cut_at, self.deliver = upstream, b"", False
+        self._carried_out: dict[socket.socket, threading.Event] = {}
         self._listener = socket.socket(socket.AF_UNIX)
         self.path = folder / ".s.PGSQL.5432"
         self._listener.bind(str(self.path))
@@ -66,27 +66,28 @@ class CuttingProxy:
                 return
             server = socket.socket(socket.AF_UNIX)
             server.connect(self._upstream)
-            is_cut = threading.Event()
-            threading.Thread(target=self._pump, args=(server, client, is_cut), daemon=True).start()
-            threading.Thread(target=self._watch, args=(client, server, is_cut), daemon=True).start()
+            threading.Thread(target=self._pump, args=(server, client), daemon=True).start()
+            threading.Thread(target=self._watch, args=(client, server), daemon=True).start()
 
-    def _pump(self, source: socket.socket, target: socket.socket, is_cut: threading.Event) -> None:
+    def _pump(self, source: socket.socket, target: socket.socket) -> None:
         try:
             while data := source.recv(65536):
-                if not is_cut.is_set():
+                if target in self._carried_out:
+                    self._carried_out[target].set()
+                else:
                     target.sendall(data)
         except OSError:
             pass
 
-    def _watch(self, client: socket.socket, server: socket.socket, is_cut: threading.Event) -> None:
+    def _watch(self, client: socket.socket, server: socket.socket) -> None:
         try:
             while data := client.recv(65536):
                 if self.cut_at and self.cut_at in data:
                     self.cut_at = b""
-                    is_cut.set()
                     if self.deliver:
+                        self._carried_out[client] = threading.Event()
                         server.sendall(data)
-                        time.sleep(0.5)  # it is carried out, and nobody hears of it
+                        self._carried_out[client].wait(30)  # and nobody hears of it
                     client.shutdown(socket.SHUT_RDWR)
                     break
                 server.sendall(data)
@@ -125,9 +126,11 @@ def _proxy(pool: Pool) -> Iterator[tuple[CuttingProxy, Pool]]:
     proxy = CuttingProxy(folder, str(host / ".s.PGSQL.5432"))
     behind = url.update_query_dict({"host": str(folder)}).render_as_string(hide_password=False)
     through = Pool(database.connect(behind), pool.files, pool.ttl)
-    yield proxy, through
-    through.engine.dispose()
-    proxy.close()
+    try:
+        yield proxy, through
+    finally:
+        through.engine.dispose()
+        proxy.close()
 
 
 def test_a_connection_cut_in_a_pop_loses_nothing_and_repeats_nothing(pool: Pool) -> None:
