@@ -19,6 +19,7 @@ from batch.glyphs.sampler import OVERSAMPLING, Sampler
 from batch.progress import progress_bar
 from batch.sheets import contact_sheet, writing
 from batch.training.emnist import read_emnist
+from batch.training.tensorflow import require_tensorflow
 from pool.errors import one_line_errors
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 
@@ -43,23 +44,28 @@ _COLUMNS = {
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder of the official EMNIST ByMerge files (gzip IDX).")],
-    checkpoints: Annotated[
-        Path, typer.Option(help="Folder of the generators; its manifest gets the metrics.")
-    ] = DEFAULT_CHECKPOINTS_DIR,
+    checkpoints: Annotated[Path, typer.Option(help="Folder of the generators.")] = DEFAULT_CHECKPOINTS_DIR,
+    record: Annotated[
+        bool,
+        typer.Option("--record", help="Write the metrics to the manifest of the generators, and a picture beside it."),
+    ] = False,
     per_class: Annotated[int, typer.Option(min=100, help="Glyphs drawn of each class and seed.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="The first of three seeds of sampling.")] = 1,
     cache: Annotated[Path, typer.Option(help="Folder that keeps the trained reference classifier.")] = CACHE_DIR,
 ) -> None:
     """Compare generated glyphs with real ones, class by class: as captchas contain them, and without the filter.
 
-    A reference classifier trained on real images only (some minutes, once) reads them. The measures go into the
-    manifest, and a picture of generated beside real glyphs, worst class first, into evaluation.png in the same folder.
+    A reference classifier trained on real images only (some minutes, once) reads them. The measures are printed; with
+    --record they also go into the manifest, and a picture of generated beside real glyphs, worst class first, into
+    evaluation.png in the same folder.
 
     \b
-    Example:
-        python -m batch.evaluate --data emnist --checkpoints checkpoints
+    Examples:
+        python -m batch.evaluate --data emnist
+        python -m batch.evaluate --data emnist --checkpoints trained --record
     """
     with one_line_errors():
+        require_tensorflow()
         folder = Checkpoints(checkpoints)
         sampler = Sampler(folder)
         train, test = read_emnist(data, "train"), read_emnist(data, "test")
@@ -88,9 +94,10 @@ def main(
             "unfiltered": _rounded(found.unfiltered.summary),
             "unfiltered_errors": _rounded(found.unfiltered.errors),
         }
-        folder.write_manifest(manifest)
-        with writing(checkpoints / "evaluation.png") as file:
-            contact_sheet(found.picture).save(file, "PNG")
+        if record:
+            folder.write_manifest(manifest)
+            with writing(checkpoints / "evaluation.png") as file:
+                contact_sheet(found.picture).save(file, "PNG")
     console = Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH)
     console.print(_table(found))
     console.print(f"The reference classifier reads {accuracy:.1%} of EMNIST test (36 characters, without case).")

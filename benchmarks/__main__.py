@@ -1,18 +1,20 @@
 """All measures in one table: `python -m benchmarks`."""
 
 import json
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from matplotlib.figure import Figure as Plot
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import fill, pool, serve
 from benchmarks.figures import ROUNDS, Figure
 
-_MEASURES = {"fill": fill.measure, "serve": serve.measure, "pool": pool.measure}
+if TYPE_CHECKING:  # only developers have it
+    from matplotlib.figure import Figure as Plot
+
+_MEASURES = ("fill", "serve", "pool")
 _WIDTH = 120
 
 
@@ -27,7 +29,16 @@ def main(
         python -m benchmarks --out docs/benchmarks
         python -m benchmarks --only serve
     """
-    figures = [figure for name in only or _MEASURES for figure in _MEASURES[name]()]
+    if unknown := set(only or ()) - set(_MEASURES):
+        raise typer.BadParameter(f"no measure {unknown.pop()!r}; they are {', '.join(_MEASURES)}")
+    try:
+        import_module("matplotlib")
+        measures = [import_module(f"benchmarks.{name}").measure for name in only or _MEASURES]
+    except ModuleNotFoundError as error:
+        raise SystemExit(
+            f"error: {error.name} is missing, and benchmarks need it: pip install -r requirements-dev.txt"
+        ) from error
+    figures = [figure for measure in measures for figure in measure()]
     Console(width=_WIDTH).print(_table(figures))
     if out:
         rows = [figure._asdict() | {"ratio": figure.ratio} for figure in figures]
@@ -45,7 +56,9 @@ def _table(figures: list[Figure]) -> Table:
     return table
 
 
-def _plot(figures: list[Figure]) -> Plot:
+def _plot(figures: list[Figure]) -> "Plot":
+    from matplotlib.figure import Figure as Plot  # noqa: PLC0415 - only developers have it
+
     compared = [figure for figure in figures if figure.gain]
     plot = Plot(figsize=(9, 0.4 * len(compared) + 1), layout="constrained")
     axes = plot.subplots()

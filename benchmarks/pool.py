@@ -20,11 +20,11 @@ from pool.pool import Pool
 
 _LEVELS = (1_000, 100_000, 1_000_000)
 _ROUNDS = 100
-_BLOCK = 64
+_POPPED = 64
 
 
 def measure() -> list[Figure]:
-    """Pop blocks of 64 by turns from pools of 1,000, 100,000 and 1,000,000 ready captchas, on both databases."""
+    """Pop 64 at a time by turns from pools of 1,000, 100,000 and 1,000,000 ready captchas, on both databases."""
     figures = []
     with tempfile.TemporaryDirectory() as folder, _postgresql(Path(folder)) as server:
         for name, url in (("SQLite", f"sqlite:///{folder}/LEVEL.db"), ("PostgreSQL", server)):
@@ -35,7 +35,7 @@ def measure() -> list[Figure]:
             least = _LEVELS[0]
             for level, figure in milliseconds.items():
                 against = ("", None) if level == least else (f"{least:,} ready", milliseconds[least])
-                figures.append(Figure(f"pop of {_BLOCK}, {name}, {level:,} ready", figure, "ms", *against))
+                figures.append(Figure(f"pop of {_POPPED}, {name}, {level:,} ready", figure, "ms", *against))
             figures.append(Figure(f"row and indexes, {name}", size, "bytes"))
     return figures
 
@@ -54,9 +54,9 @@ def _measure(pools: dict[int, Pool]) -> dict[int, float]:
     for _ in range(_ROUNDS):
         for level, pool in pools.items():
             started = time.perf_counter()
-            popped = pool.pop(_BLOCK)
+            popped = pool.pop(_POPPED)
             seconds[level].append(time.perf_counter() - started)
-            pool.give_back([issued.id for issued in popped])
+            pool.give_back(popped)
     return {level: 1000 * median(measured) for level, measured in seconds.items()}
 
 

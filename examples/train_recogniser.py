@@ -10,9 +10,13 @@ from typing import Any
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-import keras
 import numpy as np
-import webdataset
+
+try:
+    import keras
+    import webdataset
+except ModuleNotFoundError as error:
+    raise SystemExit(f"error: {error.name} is missing: pip install -r requirements-train.txt webdataset") from error
 
 CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 LENGTH = 6

@@ -78,15 +78,15 @@ def open_lock(path: Path) -> int:
 
 
 @contextmanager
-def only_one(path: Path) -> Iterator[bool]:
-    """Say whether this process is the only one to hold the lock file; if so, it stays so within the block."""
+def file_lock(path: Path) -> Iterator[bool]:
+    """Lock the file for the length of the block, or give False where another process holds it."""
     descriptor = open_lock(path)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_only_one = True
+            is_ours = True
         except BlockingIOError:
-            is_only_one = False
-        yield is_only_one
+            is_ours = False
+        yield is_ours
     finally:
         os.close(descriptor)

@@ -131,7 +131,8 @@ class FileStore:
         self._check_mark()
         path = self.folder / f".probe-{new_id()}"
         write_durably(path, b"probe")
-        path.unlink()
+        with told_as_storage_error(path):
+            path.unlink()
 
     def sync(self) -> None:
         """Make what was written survive a power cut. Raises StorageError when some of it could not be written."""

@@ -46,6 +46,8 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
 
 
+REVISION = "0004"
+"""The newest migration, without which this version does not work."""
 metadata = MetaData()
 
 # Ids compare by their bytes everywhere: a language's own order would put `aa` after `z`.
@@ -55,6 +57,7 @@ identity = Table(
     "identity",
     metadata,
     Column("pool_id", FileId, primary_key=True),  # one row: what tells this pool from others
+    Column("checked_at", UtcDateTime),  # written to see whether the database can be
 )
 
 captcha = Table(
@@ -101,11 +104,12 @@ fill = Table(
     Column("error", Text),
 )
 
-# SQLite has no advisory locks: who does what only one may do, and until when that counts without a word from it.
+# Who does what only one may do, and until when that counts without a word from it: seconds of `pool.lease`'s clock.
 lease = Table(
     "lease",
     metadata,
     Column("name", String(16), primary_key=True),
     Column("holder", FileId, nullable=False),
-    Column("until", UtcDateTime, nullable=False),
+    Column("taken_at", Float, nullable=False),
+    Column("deadline", Float, nullable=False),
 )

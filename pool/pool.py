@@ -1,19 +1,35 @@
-"""The pool's verbs: add, pop, give_back, verify, look_up, level, demand."""
+"""The pool's verbs: add, pop, give_back, verify, look_up, check, level, demand."""
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
-from sqlalchemy import Connection, Engine, Update, case, func, insert, literal, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Select,
+    String,
+    Update,
+    case,
+    column,
+    func,
+    insert,
+    literal,
+    select,
+    table,
+    tuple_,
+    update,
+)
 
 from pool import database, tokens
 from pool.answers import is_right
 from pool.errors import AddingStoppedError, DatabaseError, StorageError, UnknownCaptchaError
 from pool.files import FileStore, new_id
-from pool.models import State, captcha, identity
+from pool.models import REVISION, State, captcha, identity
 from pool.objects import ObjectStore
 from pool.settings import Settings
 
@@ -39,6 +55,16 @@ class Issued(NamedTuple):
     id: str
     code: str
     expires_at: datetime
+    pop_id: str
+    """the pop that took it"""
+
+
+class UnconfirmedPopError(DatabaseError):
+    """The connection broke in a commit, which may yet take effect: whether these were popped is not known."""
+
+    def __init__(self, reason: str, issued: list[Issued]) -> None:
+        super().__init__(reason)
+        self.issued = issued
 
 
 class Verdict(NamedTuple):
@@ -84,9 +110,13 @@ class Pool:
         self._files_checked = False
 
     @classmethod
-    def open(cls, settings: Settings) -> Self:
-        """Raises StorageError when a folder can't be made or written, or a bucket's settings do not fit."""
-        engine = database.connect(settings.database_url)
+    def open(cls, settings: Settings, timeout: float = database.BATCH_TIMEOUT) -> Self:
+        """Let no transaction take longer than `timeout` seconds.
+
+        Raises:
+            StorageError: a folder can't be made or written, or a bucket's settings do not fit.
+        """
+        engine = database.connect(settings.database_url, timeout)
         url = urlsplit(settings.files_url or settings.files_dir.absolute().as_uri())
         files = ObjectStore(url.geturl()) if url.scheme == "s3" else FileStore(Path(unquote(url.path)))
         return cls(engine, files, timedelta(seconds=settings.ttl_seconds))
@@ -154,6 +184,7 @@ class Pool:
         for a caller that keeps captchas a while before it shows them.
 
         Raises:
+            UnconfirmedPopError: some may have been popped; `give_back` is safe either way.
             DatabaseError: the database does not answer.
         """
         now, pop_id = datetime.now(UTC), new_id()
@@ -178,27 +209,35 @@ class Pool:
         try:
             with database.transaction(self.engine) as connection:
                 marked = _mark(connection, statement, taken)
-                issued = [Issued(file_id, code, expires_at) for file_id, code in marked]
-        except DatabaseError:
+                issued = [Issued(file_id, code, expires_at, pop_id) for file_id, code in marked]
+        except DatabaseError as error:
             if not issued:
                 raise
             # The connection was lost between the commit and its confirmation: see whether it took effect.
             ids = [captcha.c.id.in_([one.id for one in issued]), captcha.c.pop_id == pop_id]
-            with database.transaction(self.engine, **database.READ_ONLY) as connection:
+            ours: set[str] = set()
+            with suppress(DatabaseError), database.transaction(self.engine, **database.READ_ONLY) as connection:
                 ours = set(connection.scalars(select(captcha.c.id).where(*ids)))
             if not ours:
-                raise
+                raise UnconfirmedPopError(str(error), issued) from error
             return [one for one in issued if one.id in ours]
         return issued
 
-    def give_back(self, ids: list[str]) -> None:
-        """Make popped captchas that nobody was shown ready again.
+    def give_back(self, unseen: list[Issued]) -> None:
+        """Make popped captchas that nobody was shown ready again, even if they have expired meanwhile.
+
+        After an error it is unknown whether that took effect, and it may be called again: a captcha that another pop
+        has taken since is left alone.
 
         Raises:
-            DatabaseError: the database does not answer; they will expire.
+            DatabaseError: the database does not answer.
         """
         untaken = {"issued_at": None, "expires_at": None, "redeemable": False, "pop_id": None}
-        given_back = captcha.c.id.in_(ids), captcha.c.state == State.ISSUED
+        given_back = (
+            captcha.c.id.in_([one.id for one in unseen]),  # SQLite would not find the pairs by an index
+            tuple_(captcha.c.id, captcha.c.pop_id).in_([(one.id, one.pop_id) for one in unseen]),
+            captcha.c.state.in_([State.ISSUED, State.EXPIRED]),
+        )
         with database.transaction(self.engine) as connection:
             connection.execute(update(captcha).where(*given_back).values(state=State.READY, **untaken))
 
@@ -246,10 +285,31 @@ class Pool:
             pool_id: str = connection.execute(select(identity.c.pool_id)).scalar_one()
         return pool_id
 
-    def level(self) -> int:
-        """Count the ready captchas. Raises DatabaseError when the database does not answer."""
+    def level(self, at_most: int | None = None) -> int:
+        """Count the ready captchas, or no further than `at_most`.
+
+        Raises:
+            DatabaseError: the database does not answer.
+        """
+        ready = select(captcha.c.created_at).where(_IS_READY).limit(at_most).subquery()
         with database.transaction(self.engine, **database.READ_ONLY) as connection:
-            return connection.execute(select(func.count()).where(_IS_READY)).scalar_one()
+            return connection.execute(select(func.count()).select_from(ready)).scalar_one()
+
+    def check(self) -> int:
+        """Make sure, by a write, that captchas could be handed out; count the ready ones.
+
+        Raises:
+            DatabaseError: the database does not answer, can't be written, or has the schema of an older version.
+        """
+        revision: Select[str] = select(column("version_num", String)).select_from(table("alembic_version"))
+        with database.transaction(self.engine) as connection:
+            level = connection.execute(select(func.count()).where(_IS_READY)).scalar_one()
+            if (found := connection.execute(revision).scalar_one()) < REVISION:
+                raise DatabaseError(
+                    f"the database is at revision {found} and not {REVISION}: run `alembic upgrade head`"
+                )
+            connection.execute(update(identity).values(checked_at=datetime.now(UTC)))
+        return level
 
     def demand(self) -> float:
         """Say how many captchas were popped a second in the last minute, whoever popped them.

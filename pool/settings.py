@@ -112,6 +112,7 @@ class Settings(BaseSettings):
     pixel_ratio: int = Field(default=1, ge=1, le=2)
     length: int = Field(default=6, ge=4, le=8)
     audio: bool = True
+    demo: bool = False
     ttl_seconds: int = Field(default=600, ge=1, le=_DAY)
     keep_seconds: int = Field(default=600, ge=0, le=_DAY)
     low_water: int = Field(default=1000, ge=0)
@@ -139,11 +140,15 @@ def load_settings(**instead: object) -> Settings:
     Raises:
         SettingsError: a CAPTCHA_ variable is not a setting, or its value does not fit.
     """
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known = sorted(name.upper() for name in Settings.model_fields)
     for name in sorted(os.environ):
-        if name.upper().startswith(PREFIX) and name.upper() not in known:
-            near = get_close_matches(name.upper(), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(sorted(known))}"
+        if name.upper().startswith(PREFIX) and (given := name.upper().removeprefix(PREFIX)) not in known:
+            near = get_close_matches(given, known, n=1, cutoff=0.7)  # without the prefix, which all have in common
+            hint = (
+                f"did you mean {PREFIX}{near[0]}?"
+                if near
+                else f"the settings are {', '.join(map(PREFIX.__add__, known))}"
+            )
             raise SettingsError(f"{name} is not a setting: {hint}")
     try:
         return Settings(**{name: value for name, value in instead.items() if value is not None})  # type: ignore[arg-type] # pydantic looks

@@ -11,7 +11,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from sqlalchemy import func, select
 
-from pool import database
+from pool import database, lease
 from pool.errors import one_line_errors
 from pool.fills import Fill, last_fills
 from pool.marks import Marks, marks
@@ -43,6 +43,8 @@ class Status:
     """in force: those of the settings, or higher while demand is high"""
     fills: list[Fill]
     """the latest first"""
+    leases: dict[str, float]
+    """seconds for which each that is held has been so, by name"""
     files: int
     disk_bytes: int
 
@@ -67,7 +69,8 @@ def look(pool: Pool, settings: Settings) -> Status:
         for state in State
     }
     files, disk_bytes = pool.files.usage()
-    return Status(states, demand, marks(settings, demand), last_fills(pool.engine, _FILLS), files, disk_bytes)
+    fills, leases = last_fills(pool.engine, _FILLS), lease.ages(pool.engine)
+    return Status(states, demand, marks(settings, demand), fills, leases, files, disk_bytes)
 
 
 def main(
@@ -98,6 +101,10 @@ def main(
     state = "below the low-water mark" if level < low_water else "enough"
     console.print(f"level {level} ({state}): low-water mark {low_water}, target {target}", highlight=False)
     console.print(f"demand {status.demand:.1f} a second in the last minute", highlight=False)
+    for name, seconds in status.leases.items():
+        console.print(f"{name} under way for {_duration(seconds)}", highlight=False)
+    for warning in lease.warnings(status.leases):
+        console.print(warning, style="red", highlight=False, soft_wrap=True)
     console.print(f"disk {decimal(status.disk_bytes)} in {status.files} files", highlight=False)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, select, update
 from pool import database
 from pool.errors import one_line_errors
 from pool.files import BUCKETS
-from pool.lease import SWEEPING, only_one
+from pool.lease import SWEEPING, lease
 from pool.models import State, captcha, fill, token
 from pool.pool import IS_TAKEN, Pool
 from pool.settings import load_settings
@@ -55,30 +55,31 @@ class Sweep:
             DatabaseError: the database does not answer; nothing is removed without its word.
             StorageError: the folder is another pool's, or not writable.
         """
-        with only_one(self._pool.engine, SWEEPING) as lease:
-            if not lease:
+        with lease(self._pool.engine, SWEEPING) as held:
+            if not held:
                 return Swept(0, 0, 0)
             buckets = [next(self._buckets) for _ in range(_BUCKETS_A_TICK)]
             expired = purged = 0
             for _ in range(_ROUNDS_A_TICK):
                 done = self._purge()
                 expired, purged = expired + done.expired, purged + done.purged
+                held.renew()
                 if not any(done):
                     break
             return Swept(expired, purged, sum(map(self._remove_strays, buckets)))
 
     def all(self) -> Swept | None:
         """Do all there is to do; None if another process is at it. Raises as `tick` does."""
-        with only_one(self._pool.engine, SWEEPING) as lease:
-            if not lease:
+        with lease(self._pool.engine, SWEEPING) as held:
+            if not held:
                 return None
             expired = purged = strays = 0
             while any(done := self._purge()):
                 expired, purged = expired + done.expired, purged + done.purged
-                lease.renew()
+                held.renew()
             for bucket in BUCKETS:
                 strays += self._remove_strays(bucket)
-                lease.renew()
+                held.renew()
             return Swept(expired, purged, strays)
 
     def _purge(self) -> "_Purged":

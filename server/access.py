@@ -11,8 +11,52 @@ from fastapi.security import HTTPBearer
 
 from server.refusals import NO_KEY, NOT_LOCAL
 
-_FORWARDING_HEADERS = {b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"true-client-ip"}
-_FORWARDING_PREFIXES = (b"x-forwarded-", b"cf-")
+# What proxies and platforms add, by product where it is one's own.
+_FORWARDING_HEADERS = {
+    b"client-ip",
+    b"max-forwards",
+    b"proxy-client-ip",
+    b"true-client-ip",
+    b"via",
+    b"wl-proxy-client-ip",
+    b"x-bb-ip",
+    b"x-client-ip",
+    b"x-cloud-trace-context",
+    b"x-cluster-client-ip",
+    b"x-coming-from",
+    b"x-real-ip",
+    b"x-remote-addr",
+    b"x-remote-ip",
+    b"x-proxyuser-ip",
+}
+_FORWARDING_PREFIXES = (
+    b"akamai-",
+    b"ali-cdn-",
+    b"cdn-",  # CDN-Loop of RFC 8586, and Bunny
+    b"cf-",  # Cloudflare
+    b"cloudfront-",
+    b"do-connecting-",  # DigitalOcean
+    b"fastly-",
+    b"fly-",
+    b"forwarded",
+    b"incap-",
+    b"x-akamai-",
+    b"x-amz-cf-",
+    b"x-amzn-",
+    b"x-appengine-",
+    b"x-arr-",  # Azure App Service
+    b"x-azure-",
+    b"x-cdn",
+    b"x-envoy-",
+    b"x-fd-",  # Azure Front Door
+    b"x-forwarded",
+    b"x-haproxy-",
+    b"x-nf-",  # Netlify
+    b"x-original-",
+    b"x-sucuri-",
+    b"x-varnish",
+    b"x-vercel-",
+)
 bearer = HTTPBearer(auto_error=False, description="CAPTCHA_API_KEY, or one of the API keys of CAPTCHA_KEYS_FILE")
 """What the OpenAPI document says of the key; `is_trusted_caller` reads it."""
 
@@ -21,7 +65,7 @@ def is_trusted_caller(request: Request) -> bool:
     """Tell the bearer of an API key or, while there is none, callers on this machine."""
     keys = request.app.state.keys
     if not keys.guards_api:
-        return _comes_from_this_machine(request)
+        return comes_from_this_machine(request)
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     name = keys.api_key_name(given.strip()) if scheme.lower() == "bearer" else None
     if name:
@@ -44,7 +88,7 @@ async def require_trusted_caller(request: Request, _key: Annotated[object, Depen
     check_trusted_caller(request)
 
 
-def _comes_from_this_machine(request: Request) -> bool:
+def comes_from_this_machine(request: Request) -> bool:
     """Tell local programs from what reaches the loopback address for others: proxies, and pages in a local browser.
 
     A proxy that adds no header looks like a local program: where the settings speak of one, nobody is local.

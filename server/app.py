@@ -1,7 +1,12 @@
 """The FastAPI application: `uvicorn server.app:application`."""
 
+import asyncio
 import logging
+import multiprocessing
+import os
+import signal
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,18 +18,19 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from pool.database import REQUEST_TIMEOUT
 from pool.errors import DatabaseError, SpeechError, StorageError, one_line_errors
 from pool.pool import Pool
 from pool.settings import Settings, load_settings
 from server import challenges, logs, operations, routes, site, speech
-from server.block import Block
+from server.buffer import Buffer
+from server.head import Head
 from server.keys import Keys
 from server.limits import Limits
 from server.metrics import PoolCollector
 from server.observe import Observe
 from server.refill import Refill
 from server.refusals import INVALID, OUT_OF_REACH
-from server.uploads import BodyLimit
 
 log = logging.getLogger(__name__)
 # A pop on SQLite lets go of the interpreter at every row, and a busy event loop would keep it for 5 ms each time.
@@ -38,21 +44,26 @@ def create_app(settings: Settings) -> FastAPI:
         StorageError: a folder of the pool can't be made or written.
         SettingsError: the file of keys can't be read.
     """
-    pool = Pool.open(settings)
+    pool = Pool.open(settings, REQUEST_TIMEOUT)
     refill = Refill(settings, pool)
-    block = Block(pool, refill.count_pop, redeemable=False)
-    challenge_block = Block(pool, refill.count_pop, redeemable=True)
+    buffer = Buffer(pool, refill.count_pop, redeemable=False)
+    challenge_buffer = Buffer(pool, refill.count_pop, redeemable=True)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         sys.setswitchinterval(_SWITCH_SECONDS)
+        if "server.protocol" not in sys.modules:
+            log.warning(
+                "this server bounds neither the size nor the time of requests: start it with `python -m server`, "
+                "or give uvicorn `--http server.protocol:BoundedProtocol --ws none`"
+            )
+        threading.Thread(target=_end_with_parent, daemon=True).start()
         refill.start()
-        block.open()
-        challenge_block.open()
+        buffer.open()
+        challenge_buffer.open()
         yield
         try:
-            await block.close()
-            await challenge_block.close()
+            await asyncio.gather(buffer.close(), challenge_buffer.close())
         finally:
             await run_in_threadpool(refill.stop)
             pool.engine.dispose()
@@ -61,21 +72,28 @@ def create_app(settings: Settings) -> FastAPI:
     state = app.state
     state.settings, state.pool, state.refill = settings, pool, refill
     state.public_url = str(settings.public_url).rstrip("/") if settings.public_url else None
-    state.block, state.challenge_block = block, challenge_block
+    state.buffer, state.challenge_buffer = buffer, challenge_buffer
     state.keys, state.limits = Keys(settings), Limits(settings)
     state.pool_metrics = PoolCollector(pool, lambda: refill.marks)
     state.speaks = settings.audio and speech.is_installed()
-    state.looked_at = 0.0
+    state.readiness = operations.ReadinessChecks(state)
     for router in (routes.router, challenges.router, operations.router, site.router, routes.pictures):
         app.include_router(router)
     _wrap(app, settings)
     return app
 
 
+def _end_with_parent() -> None:
+    """Stop as a worker whose supervisor is gone, even killed: nobody would end it, and it would keep the port."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _wrap(app: FastAPI, settings: Settings) -> None:
     """Add what every request passes, the innermost first."""
-    app.add_middleware(BodyLimit, own_words=challenges.SITEVERIFY)
     app.add_middleware(routes.ShortCut)
+    app.add_middleware(Head, own=("/generate", "/challenge"))
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -94,7 +112,8 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
 
 async def _refuse_invalid(_request: Request, error: RequestValidationError) -> Response:
     first = error.errors()[0]
-    return JSONResponse({"detail": f"{first['loc'][-1]}: {first['msg']}."}, INVALID.status)
+    where = first["loc"][-1] if first["loc"] else "body"
+    return JSONResponse({"detail": f"{where}: {first['msg']}."}, INVALID.status)
 
 
 async def _refuse_unavailable(request: Request, error: Exception) -> Response:

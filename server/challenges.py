@@ -1,17 +1,15 @@
 """For sites: a challenge whose code stays here, the one try at it, and what its token is worth."""
 
-import json
 import re
 from contextlib import suppress
-from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from typing import Annotated
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
 from pool import tokens
 from pool.errors import DatabaseError, SpentTokenError, UnknownTokenError
@@ -19,9 +17,21 @@ from pool.files import ID
 from pool.models import State
 from pool.pool import Verdict
 from server import metrics
+from server.bodies import FORM, JSON, MULTIPART, documented_body, parse_form, read_body, read_json
 from server.limits import limit_answering, limit_issuing
-from server.refusals import EMPTY, INVALID, LIMITED, MALFORMED, OUT_OF_REACH, TOO_LARGE, TOO_SLOW, documented
-from server.routes import file_url
+from server.refusals import (
+    EMPTY,
+    INVALID,
+    LIMITED,
+    MALFORMED,
+    NO_CHARSET,
+    NO_KIND,
+    OUT_OF_REACH,
+    TOO_LONG,
+    TOO_SLOW,
+    documented,
+)
+from server.routes import JSON_HEADERS, file_url, without_body
 from server.schemas import Answer, Challenge, ErrorCode, Siteverified, SiteverifyRequest, Verified
 
 log = structlog.get_logger("gantcha.challenges")
@@ -29,13 +39,15 @@ router = APIRouter(tags=["challenges"])
 _NO_STORE = {"Cache-Control": "no-store"}
 SITEVERIFY = ("/siteverify", "/recaptcha/api/siteverify", "/turnstile/v0/siteverify")
 """One and the same: ours, and where two products have theirs."""
+_MOST_ANSWER_BYTES = 4 * 1024
+MOST_TOKEN_BYTES = 32 * 1024
 _HOSTNAME = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 
 
 @router.get("/challenge", dependencies=[Depends(limit_issuing)], responses=documented(LIMITED, EMPTY, OUT_OF_REACH))
 async def challenge(request: Request, response: Response) -> Challenge:
-    """Hand out a captcha to a browser; its code never leaves the server."""
-    captcha = await request.app.state.challenge_block.take()
+    """Hand out a captcha to a browser; its code never leaves the server, and `HEAD` hands out none."""
+    captcha = await request.app.state.challenge_buffer.take()
     if captcha is None:
         metrics.EMPTY.labels("challenge").inc()
         raise EMPTY.error()
@@ -46,12 +58,23 @@ async def challenge(request: Request, response: Response) -> Challenge:
     return Challenge(id=captcha.id, fileURL=url, audioURL=audio_url, expires_at=captcha.expires_at)
 
 
+@router.head("/challenge", include_in_schema=False)
+async def challenge_nobody() -> Response:
+    """Answer those who only want to know whether the route is there."""
+    return without_body(JSON_HEADERS)
+
+
+async def _read_answer(request: Request) -> Answer:
+    return await read_json(request, _MOST_ANSWER_BYTES, Answer)
+
+
 @router.post(
     "/verify",
     dependencies=[Depends(limit_answering)],
-    responses=documented(MALFORMED, TOO_SLOW, TOO_LARGE, INVALID, LIMITED, OUT_OF_REACH),
+    responses=documented(MALFORMED, TOO_SLOW, TOO_LONG, NO_CHARSET, NO_KIND, INVALID, LIMITED, OUT_OF_REACH),
+    openapi_extra=documented_body(Answer.model_json_schema(), JSON),
 )
-def verify(request: Request, response: Response, answer: Answer) -> Verified:
+def verify(request: Request, response: Response, answer: Annotated[Answer, Depends(_read_answer)]) -> Verified:
     """Take the one try at a challenge; a right answer is worth a token."""
     known = ID.fullmatch(answer.id)
     pool = request.app.state.pool
@@ -79,18 +102,13 @@ async def _read(request: Request) -> SiteverifyRequest:
 
     Raises:
         ValueError: it is neither, or a field is not text.
-        HTTPException: it is too long or too slow, or its parts are broken.
-        ClientDisconnect: it ends early.
+        HTTPException: as `read_body` does.
     """
-    body = await request.body()
-    fields: Any
-    if request.headers.get("content-type", "").startswith("multipart/"):
-        fields = dict(await request.form())
-    elif body.lstrip().startswith(b"{"):
-        fields = json.loads(body)
-    else:
-        fields = dict(parse_qsl(body.decode()))
-    return SiteverifyRequest.model_validate(fields)
+    body = await read_body(request, MOST_TOKEN_BYTES)
+    if body.lstrip().startswith(b"{"):
+        return SiteverifyRequest.model_validate_json(body)
+    fields, files = parse_form(request.headers.get("content-type", ""), body)
+    return SiteverifyRequest.model_validate(fields | files)
 
 
 def redeem(request: Request, asked: SiteverifyRequest) -> Siteverified:
@@ -118,15 +136,7 @@ def _failed(*codes: ErrorCode) -> Siteverified:
     return Siteverified(success=False, error_codes=list(codes))
 
 
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            kind: {"schema": SiteverifyRequest.model_json_schema()}
-            for kind in ("application/x-www-form-urlencoded", "application/json", "multipart/form-data")
-        },
-    }
-}
+_BODY = documented_body(SiteverifyRequest.model_json_schema(), FORM, JSON, MULTIPART)
 
 
 @router.post(SITEVERIFY[0], openapi_extra=_BODY)
@@ -137,9 +147,9 @@ async def siteverify(request: Request, response: Response) -> Siteverified:
     response.headers.update(_NO_STORE)
     try:
         asked = await _read(request)
-    except (ValueError, RecursionError):
+    except ValueError:
         return _failed("bad-request")
-    except (HTTPException, ClientDisconnect):
+    except HTTPException:
         response.headers["Connection"] = "close"  # of the body some may be still to come
         return _failed("bad-request")
     missing: list[ErrorCode] = []

@@ -1,11 +1,13 @@
 """Logs: for people on a terminal, a JSON object a line anywhere else; each line of a request bears its id."""
 
+import io
 import logging
 import sys
+from typing import TextIO
 
 import structlog
 from pydantic_core import to_json
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 
 def configure() -> None:
@@ -17,9 +19,9 @@ def configure() -> None:
     ]
     # Tracebacks are plain text: the richer kinds show local variables, and so codes.
     render: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        [_escape, structlog.dev.ConsoleRenderer(exception_formatter=_plain_traceback)]
         if sys.stderr.isatty()
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_to_json)]
+        else [structlog.processors.format_exc_info, _escape, structlog.processors.JSONRenderer(serializer=_to_json)]
     )
     structlog.configure(
         processors=[*shared, *render],
@@ -48,3 +50,25 @@ def _to_json(event: EventDict, **_: object) -> str:
 def _without_color_message(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     event.pop("color_message", None)  # uvicorn's event once more, with escapes
     return event
+
+
+def _escape(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Show what strangers sent as characters, and not as orders to a terminal or a second line of the log."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = _printable(value, keep="\n" if key == "exception" else "")
+    return event
+
+
+def _printable(text: str, keep: str) -> str:
+    """Write out what is not printable: controls of old and new, what turns lines around, lone surrogates."""
+    return "".join(
+        character if character in keep or character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def _plain_traceback(stream: TextIO, error: ExcInfo) -> None:
+    written = io.StringIO()
+    structlog.dev.plain_traceback(written, error)
+    stream.write(_printable(written.getvalue(), keep="\n"))

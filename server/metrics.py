@@ -8,6 +8,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import REGISTRY, Collector
 
+from pool import lease
 from pool.errors import DatabaseError
 from pool.fills import last_fills
 from pool.marks import Marks
@@ -47,10 +48,14 @@ class PoolCollector(Collector):
         yield GaugeMetricFamily("gantcha_pool_low_water", "Level at which a refill starts", low_water)
         yield GaugeMetricFamily("gantcha_pool_target", "Level at which a refill ends", target)
         try:
-            level, fills = self._pool.level(), last_fills(self._pool.engine, 1)
+            level, fills, ages = self._pool.level(), last_fills(self._pool.engine, 1), lease.ages(self._pool.engine)
         except DatabaseError:
             return
         yield GaugeMetricFamily("gantcha_pool_level", "Ready captchas", level)
+        held = GaugeMetricFamily("gantcha_lease_seconds", "How long the one that may has been at it", labels=["name"])
+        for name, age in ages.items():
+            held.add_metric([name], age)
+        yield held
         for fill in fills:
             rate = fill.added / fill.seconds if fill.seconds else 0
             yield GaugeMetricFamily("gantcha_refill_rate", "Captchas a second of the last fill, by any process", rate)

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 import typer
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from pool.database import REQUEST_TIMEOUT
 from pool.errors import GantchaError, SettingsError, one_line_errors
 from pool.lease import FILLING, is_taken
 from pool.marks import Marks, marks
@@ -156,7 +157,7 @@ def main() -> None:
         settings = load_settings()
         if not settings.target:
             raise SettingsError("CAPTCHA_TARGET is 0, which turns refilling off")
-        pool = Pool.open(settings)
+        pool = Pool.open(settings, REQUEST_TIMEOUT)
     logs.configure()
     refill, stopped = Refill(settings, pool), threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):

@@ -32,8 +32,11 @@ UNKNOWN = Refusal(404, "There is no captcha with this id.")
 TOO_SLOW = Refusal(408, "The body took too long to arrive.", {"Connection": "close"})
 EXPIRED = Refusal(410, "This captcha has expired; ask for a new one.")
 TOO_LARGE = Refusal(413, "The upload is larger than 1 MiB.", {"Connection": "close"})
+TOO_LONG = Refusal(413, "The body is larger than 4 KiB.", {"Connection": "close"})
 TOO_MANY_PIXELS = Refusal(413, "The picture is more than 2048 pixels wide or high.")
 NO_PNG = Refusal(415, "The file is not a sound PNG.")
+NO_CHARSET = Refusal(415, "The body must be UTF-8; leave the charset out of Content-Type, or say utf-8.")
+NO_KIND = Refusal(415, "The body must be application/json.")
 BAD_CODE = Refusal(422, "The code must be 6 characters of 0-9 and a-z.")
 INVALID = Refusal(422, "answer: Field required.")
 LIMITED = Refusal(429, "Too many requests from this address; wait a moment.", {"Retry-After": "42"})
@@ -49,7 +52,7 @@ _DESCRIPTIONS = {
     408: "Too slow",
     410: "Expired",
     413: "Too large",
-    415: "No PNG",
+    415: "Of a kind that is not taken",
     422: "Invalid",
     429: "Too many requests",
     501: "No speech",

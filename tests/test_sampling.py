@@ -26,8 +26,7 @@ def sampler() -> Sampler:
 
 def _read(sampler: Sampler, glyphs: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """What the legibility filter takes glyphs `[..., 28, 28]` for: `[...]`."""
-    return (
-        classify_glyphs(glyphs.reshape(-1, 28, 28), sampler.filter).probabilities.argmax(1).reshape(glyphs.shape[:-2])
+    return classify_glyphs(glyphs.reshape(-1, 28, 28), sampler.filter).argmax(1).reshape(glyphs.shape[:-2])
     )
 
 
@@ -83,7 +82,7 @@ def test_legible_glyphs_are_read_as_what_they_are_more_often(sampler: Sampler) -
     classes = np.tile(np.arange(47, dtype=np.uint8), 60)
 
     def sure(glyphs: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-        probabilities = classify_glyphs(glyphs, sampler.filter).probabilities
+        probabilities = classify_glyphs(glyphs, sampler.filter)
         own = (probabilities * (CHARACTER_OF_CLASS[classes][:, None] == CHARACTER_OF_CLASS)).sum(1)
         return np.asarray(own >= 0.5)
 

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from pool import database
 from pool.files import BUCKETS, new_id
-from pool.lease import SWEEPING, only_one
+from pool.lease import SWEEPING, lease
 from pool.models import State, captcha
 from pool.pool import Drawn, Pool
 from pool.sweep import Sweep, Swept
@@ -89,7 +89,7 @@ def test_a_file_that_is_gone_does_not_stop_the_sweep(pool: Pool) -> None:
 
 
 def test_one_sweeps_at_a_time(pool: Pool, settings: dict[str, object]) -> None:
-    with only_one(pool.engine, SWEEPING):
+    with lease(pool.engine, SWEEPING):
         assert Sweep(pool, timedelta(0)).tick() == Swept(0, 0, 0)
         finished = run("pool.sweep", **settings)
     assert (finished.returncode, finished.stdout) == (0, "another sweep is at work\n")

@@ -14,7 +14,7 @@ from batch.datasets.plan import FOLDER, DatasetError, Plan, Shard
 from batch.datasets.records import draw_records, touched
 from batch.drawing.captchas import load_sampler
 from batch.drawing.workers import Engine
-from pool.durable import only_one, sync_file_system, told_as_storage_error, write_durably
+from pool.durable import file_lock, sync_file_system, told_as_storage_error, write_durably
 
 
 def write_dataset(
@@ -27,8 +27,8 @@ def write_dataset(
         StorageError: the disk is full or not writable; finished shards stay.
     """
     format_ = FORMATS[plan.format]
-    with only_one(folder / FOLDER / "lock") as is_only_one:
-        if not is_only_one:
+    with file_lock(folder / FOLDER / "lock") as is_file_lock:
+        if not is_file_lock:
             raise DatasetError(f"another process is writing {folder}")
         missing = [shard for shard in plan.shards() if not (folder / format_.path(plan, shard)).exists()]
         left = sum(shard.end - shard.start for shard in missing)

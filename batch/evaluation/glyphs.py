@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import CHARACTER_OF_CLASS, GLYPH_CLASSES
+from batch.alphabet import CHARACTER_OF_CLASS, GLYPH_CLASSES, LOOKALIKES_OF_CLASS
 from batch.evaluation.accuracy_score import accuracy_by_class
-from batch.evaluation.judge import LOOKALIKES_OF_CLASS, Judgement, ReferenceClassifier
+from batch.evaluation.judge import Judgement, ReferenceClassifier
 from batch.evaluation.metrics import (
     density_and_coverage,
     frechet_distance,

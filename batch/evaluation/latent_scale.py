@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from batch.alphabet import GLYPH_CLASSES
-from batch.evaluation.judge import LOOKALIKES_OF_CLASS, ReferenceClassifier
+from batch.alphabet import GLYPH_CLASSES, LOOKALIKES_OF_CLASS
+from batch.evaluation.judge import ReferenceClassifier
 from batch.evaluation.metrics import frechet_distance
 from batch.glyphs.sampler import Sampler
 from batch.training.emnist import Emnist

@@ -78,11 +78,8 @@ class FilterWeights(NamedTuple):
     """`[7 * 7 * 24, 48]`"""
     dense_bias: npt.NDArray[np.floating[Any]]
     logits: npt.NDArray[np.floating[Any]]
-    """`[48, 47]`, of the glyph classes"""
+    """`[48, 47]`"""
     logits_bias: npt.NDArray[np.floating[Any]]
-    realness: npt.NDArray[np.floating[Any]]
-    """`[48, 47]`, log odds that a glyph of a class is real and not generated"""
-    realness_bias: npt.NDArray[np.floating[Any]]
 
 
 FILTER_SHAPES = {
@@ -94,12 +91,10 @@ FILTER_SHAPES = {
     "dense_bias": (HIDDEN,),
     "logits": (HIDDEN, len(GLYPH_CLASSES)),
     "logits_bias": (len(GLYPH_CLASSES),),
-    "realness": (HIDDEN, len(GLYPH_CLASSES)),
-    "realness_bias": (len(GLYPH_CLASSES),),
 }
 
 
 def flops_per_classification() -> int:
     """Count multiplications and additions of `classify_glyphs` for one glyph."""
-    positions = {"first": (SIDE // 2) ** 2, "second": (SIDE // 4) ** 2, "dense": 1, "logits": 1, "realness": 1}
+    positions = {"first": (SIDE // 2) ** 2, "second": (SIDE // 4) ** 2, "dense": 1, "logits": 1}
     return sum(2 * at * math.prod(FILTER_SHAPES[name]) for name, at in positions.items())

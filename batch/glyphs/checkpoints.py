@@ -9,12 +9,12 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import CLASSES_BY_NAME, GLYPH_CLASSES
+from batch.alphabet import GLYPH_CLASSES
 from batch.glyphs.architecture import FILTER_SHAPES, Architecture, FilterWeights, GeneratorWeights, weight_shapes
 from pool.durable import write_durably
 from pool.errors import GantchaError
 
-FORMAT = 2
+FORMAT = 1
 _MANIFEST = "manifest.json"
 _Arrays = TypeVar("_Arrays", GeneratorWeights, FilterWeights)
 
@@ -103,29 +103,29 @@ class Checkpoints:
             CheckpointError: names the file that is missing or damaged, with both digests.
         """
         manifest = self.manifest()
-        names = [c.name for c in GLYPH_CLASSES if c.name not in manifest["classes"]]
-        if names or "reader" not in manifest:
-            lacking = names[0] if names else "reader"
-            raise CheckpointError(
-                f"{self._manifest_path} lacks {lacking!r}: `python -m batch.train --resume` trains what is missing"
-            )
-        return self.generators(), self._load(manifest["reader"], FilterWeights, FILTER_SHAPES)
-
-    def generators(self) -> dict[int, Loaded]:
-        """Load the generators that there are, by index of class. Raises CheckpointError as `load` does."""
-        manifest = self.manifest()
         try:
             shapes = weight_shapes(Architecture(**manifest["architecture"]))
+            entries = {c.index: manifest["classes"][c.name] for c in GLYPH_CLASSES}
+            filter_entry = manifest["reader"]
+        except KeyError as error:
+            raise CheckpointError(
+                f"{self._manifest_path} lacks {error}: `python -m batch.train --resume` trains what is missing"
+            ) from error
         except TypeError as error:
             raise CheckpointError(f"{self._manifest_path} describes another architecture: {error}") from error
-        loaded = {}
-        for name, entry in sorted(manifest["classes"].items()):
-            frequencies = np.array(entry["shape_frequencies"])
-            weights = self._load(entry, GeneratorWeights, shapes)
-            loaded[CLASSES_BY_NAME[name].index] = Loaded(
-                weights, frequencies / frequencies.sum(), entry["latent_spread"]
+        frequencies = {index: np.array(entry["shape_frequencies"]) for index, entry in entries.items()}
+        return {
+            index: Loaded(
+                self._load(entry, GeneratorWeights, shapes),
+                frequencies[index] / frequencies[index].sum(),
+                entry["latent_spread"],
             )
-        return loaded
+            for index, entry in entries.items()
+        }, self.load_filter(filter_entry)
+
+    def load_filter(self, entry: dict[str, Any]) -> FilterWeights:
+        """Load the legibility filter by its entry in the manifest. Raises CheckpointError as `load` does."""
+        return self._load(entry, FilterWeights, FILTER_SHAPES)
 
     def _load(self, entry: dict[str, Any], make: type[_Arrays], shapes: dict[str, tuple[int, ...]]) -> _Arrays:
         path = self.folder / entry["file"]

@@ -4,7 +4,7 @@ Feature maps are `[channels, H, W, N]`: copying a pixel then copies N numbers th
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,15 +15,6 @@ from batch.glyphs.architecture import BASE, SIDE, SLOPE, STRIDE, FilterWeights, 
 _BLOCK = 64  # glyphs whose feature maps stay in the processor's caches
 
 Floats = npt.NDArray[np.floating[Any]]
-
-
-class Classified(NamedTuple):
-    """What the filter makes of N glyphs."""
-
-    probabilities: Floats
-    """`[N, 47]`, of each glyph class"""
-    realness: Floats
-    """`[N, 47]`, log odds that a glyph is real and not generated, if it is of the class"""
 
 
 def draw_glyphs(inputs: Floats, generator: GeneratorWeights) -> npt.NDArray[np.uint8]:
@@ -38,20 +29,18 @@ def draw_glyphs(inputs: Floats, generator: GeneratorWeights) -> npt.NDArray[np.u
     return glyphs
 
 
-def classify_glyphs(glyphs: npt.NDArray[np.uint8], weights: FilterWeights) -> Classified:
-    """Classify uint8 `[N, 28, 28]`."""
-    probabilities, realness = (np.empty((len(glyphs), len(GLYPH_CLASSES)), np.float32) for _ in range(2))
+def classify_glyphs(glyphs: npt.NDArray[np.uint8], weights: FilterWeights) -> Floats:
+    """uint8 `[N, 28, 28]` -> the probability of each glyph class `[N, 47]`."""
+    probabilities = np.empty((len(glyphs), len(GLYPH_CLASSES)), np.float32)
     for block in _blocks(len(glyphs)):
         maps = glyphs[block].transpose(1, 2, 0)[None] / np.float32(127.5) - 1
         maps = _convolve(maps, weights.first, weights.first_bias).clip(0)
         maps = _convolve(maps, weights.second, weights.second_bias).clip(0)
         features = maps.transpose(3, 1, 2, 0).reshape(-1, len(weights.dense))
-        hidden = (features @ weights.dense + weights.dense_bias).clip(0)
-        logits = hidden @ weights.logits + weights.logits_bias
+        logits = (features @ weights.dense + weights.dense_bias).clip(0) @ weights.logits + weights.logits_bias
         odds = np.exp(logits - logits.max(1, keepdims=True))
         probabilities[block] = odds / odds.sum(1, keepdims=True)
-        realness[block] = hidden @ weights.realness + weights.realness_bias
-    return Classified(probabilities, realness)
+    return probabilities
 
 
 def _blocks(count: int) -> Iterator[slice]:

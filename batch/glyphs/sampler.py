@@ -3,16 +3,16 @@
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import CHARACTER_OF_CLASS, GLYPH_CLASSES
-from batch.glyphs.architecture import SIDE
+from batch.alphabet import GLYPH_CLASSES, LOOKALIKES_OF_CLASS
+from batch.glyphs.architecture import SIDE, FilterWeights
 from batch.glyphs.checkpoints import Checkpoints, Loaded
 from batch.glyphs.inference import classify_glyphs, draw_glyphs
 
-OVERSAMPLING = 1.4
-"""Glyphs drawn for each one that captchas contain; the rest is left out by the filter."""
-_LEGIBLE = 0.3  # a probability above which glyphs count as equally legible: many a real one is not certain either
-_STRICTNESS = 2.0  # power of the legibility in a glyph's chance
-_MOST_REAL = 2.0  # log odds above which glyphs count as equally real: few glyphs should not be drawn again and again
+OVERSAMPLING = 1.2
+"""Glyphs drawn for each one that captchas contain; the filter leaves the rest out."""
+_LEGIBLE = 0.5  # a probability above which glyphs count as equally legible: many real ones are not certain either
+_LEAST = 1e-30  # a chance, so that there is a logarithm
+_STRICTNESS = 8  # how steeply the chance of a glyph falls below that
 
 
 class Sampler:
@@ -41,28 +41,37 @@ class Sampler:
     def draw_legible(
         self, classes: npt.NDArray[np.uint8], rng: np.random.Generator, latent_scale: float | None = None
     ) -> npt.NDArray[np.uint8]:
-        """As `draw`, but leave out glyphs that look like another character or not like handwriting.
+        """As `draw`, but leave out glyphs that look like another character. These are what captchas contain.
 
-        Captchas contain these. More glyphs of each class are drawn than asked for. Which are kept is random, with
-        chances in the ratio of real to generated glyphs of their kind, as the filter estimates it (discriminator
-        rejection sampling, Azadi et al. 2019), times their legibility.
+        A fifth more glyphs of each class are drawn than asked for. Which are kept is random, with the chances of
+        `legibility`: to keep the surest ones would make all glyphs alike.
         """
         wanted = classes.ravel()
         counts = np.bincount(wanted, minlength=len(GLYPH_CLASSES))
         labels = np.repeat(np.arange(len(GLYPH_CLASSES), dtype=np.uint8), np.ceil(counts * OVERSAMPLING).astype(int))
         glyphs = self.draw(labels, rng, latent_scale)
-        found = classify_glyphs(glyphs, self.filter)
-        legibility = (found.probabilities * (CHARACTER_OF_CLASS[labels][:, None] == CHARACTER_OF_CLASS)).sum(1)
-        realness = found.realness[np.arange(len(labels)), labels]
-        log_chances = realness.clip(max=_MOST_REAL) + _STRICTNESS * np.log(legibility.clip(1e-6, _LEGIBLE))
         # The greatest of log chances plus Gumbel noise are a sample without replacement (Kool et al. 2019).
-        best_first = np.lexsort([-(log_chances + rng.gumbel(size=len(labels))), labels])
+        keys = np.log(legibility(glyphs, labels, self.filter) + _LEAST) + rng.gumbel(size=len(labels))
+        best_first = np.lexsort([-keys, labels])
         firsts = np.searchsorted(labels, labels)
         # In the order they were drawn in: otherwise the last captchas of a batch would get the least legible glyphs.
         kept = np.sort(best_first[np.arange(len(labels)) - firsts < counts[labels]])
         legible = np.empty((len(wanted), SIDE, SIDE), np.uint8)
         legible[np.argsort(wanted, kind="stable")] = glyphs[kept]
         return legible.reshape(*classes.shape, SIDE, SIDE)
+
+
+def legibility(
+    glyphs: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], weights: FilterWeights
+) -> npt.NDArray[np.float32]:
+    """Give the chance, 0 to 1, that each of `[N, 28, 28]` gets into a captcha for a glyph of the class of its label.
+
+    It is 1 where the filter finds it likelier than not that the glyph is of its character or one that looks alike.
+    """
+    own = LOOKALIKES_OF_CLASS[labels][:, None] == LOOKALIKES_OF_CLASS
+    probability = (classify_glyphs(glyphs, weights) * own).sum(1)
+    chances: npt.NDArray[np.float32] = (probability.clip(max=_LEGIBLE) / _LEGIBLE) ** _STRICTNESS
+    return chances
 
 
 def draw_class(

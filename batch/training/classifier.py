@@ -32,7 +32,7 @@ def train_classifier(
     @tf.function  # type: ignore[untyped-decorator]
     def train_step(images: tf.Tensor, labels: tf.Tensor) -> None:
         with tf.GradientTape() as tape:
-            error = loss(labels, classifier(distort(images), training=True))
+            error = loss(labels, classifier(_augment(images), training=True))
         optimizer.apply(tape.gradient(error, classifier.trainable_variables), classifier.trainable_variables)
 
     rng = np.random.default_rng(1)
@@ -43,7 +43,7 @@ def train_classifier(
     return model
 
 
-def distort(images: tf.Tensor) -> tf.Tensor:
+def _augment(images: tf.Tensor) -> tf.Tensor:
     """Rotate, scale, shear and shift each of `[N, 28, 28, 1]` a little."""
     count = tf.shape(images)[0]
 

@@ -93,14 +93,21 @@ class StartingWeights(NamedTuple):
     discriminator: list[npt.NDArray[np.float32]]
 
 
-def generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
-    """Non-saturating loss of Goodfellow et al. 2014: small when the fakes pass for real."""
-    return tf.reduce_mean(tf.nn.softplus(-fake_logits))
+def generator_loss(fake_logits: tf.Tensor, shares: tf.Tensor | None = None) -> tf.Tensor:
+    """Non-saturating loss of Goodfellow et al. 2014: small when the fakes pass for real.
+
+    Fakes count equally, or by their `shares` `[N]`, which add up to 1.
+    """
+    return _mean(tf.nn.softplus(-fake_logits), shares)
 
 
-def discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
-    """Small when reals score high and fakes low."""
-    return tf.reduce_mean(tf.nn.softplus(-real_logits)) + tf.reduce_mean(tf.nn.softplus(fake_logits))
+def discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor, shares: tf.Tensor | None = None) -> tf.Tensor:
+    """Small when reals score high and fakes low; `shares` as in `generator_loss`."""
+    return tf.reduce_mean(tf.nn.softplus(-real_logits)) + _mean(tf.nn.softplus(fake_logits), shares)
+
+
+def _mean(losses: tf.Tensor, shares: tf.Tensor | None) -> tf.Tensor:
+    return tf.reduce_mean(losses) if shares is None else tf.reduce_sum(losses * shares)
 
 
 def penalised_logits(

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from batch.alphabet import GlyphClass
-from batch.glyphs.architecture import Architecture, GeneratorWeights
+from batch.glyphs.architecture import Architecture, FilterWeights, GeneratorWeights
 from batch.processes import SPAWN, started
 from batch.training.features import Features
 from batch.training.gan import Gan, StartingWeights, TrainingSet, TrainingSettings
-from batch.training.refine import refine
+from batch.training.refine import Refinement
 from batch.training.tensorflow import use_one_thread
 
 _SAVE_EVERY = 100
@@ -33,6 +33,7 @@ class Task:
     state: Path
     features: Path
     """Folder of the classifiers that `refine` needs."""
+    legibility_filter: FilterWeights
     recipe: str
 
 
@@ -99,8 +100,10 @@ def _train(task: Task) -> Trained:
     gan = Gan([training_set], task.architecture, settings, steps=settings.steps, rate=settings.rate)
     gan.start_from(task.start)
     run_training(gan, task.state, task.recipe, _Worker.steps_done.put)
-    refined = refine(gan.fused_generator(), training_set, Features(task.features), settings)
-    return Trained(task, refined, time.monotonic() - started)
+    refinement = Refinement(
+        gan.fused_generator(), task.glyph_class, training_set, Features(task.features), task.legibility_filter, settings
+    )
+    return Trained(task, refinement.run(), time.monotonic() - started)
 
 
 def _drain(steps_done: Any) -> int:

@@ -3,7 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
-from batch.glyphs.architecture import BASE, SIDE, SLOPE, GeneratorWeights
+from batch.alphabet import GlyphClass
+from batch.glyphs.architecture import BASE, SIDE, SLOPE, FilterWeights, GeneratorWeights
+from batch.glyphs.sampler import legibility
 from batch.training.features import WEIGHTS, Features
 from batch.training.gan import TrainingSet, TrainingSettings, discriminator_loss, generator_loss, penalised_logits
 from batch.training.networks import as_input, make_discriminator_model
@@ -11,6 +13,7 @@ from batch.training.tensorflow import keras, tf
 
 _IMAGES = 2500  # of a class, from which the moments of real features are taken
 _COMPONENTS = 96  # of each part of the features
+_LEAST = 1e-6  # variance of a component, and chance to pass the filter
 _MEMORY = 0.95  # of the moments of generated features, from batch to batch
 _STRENGTH = 5.0  # of the Frechet distance beside the adversarial loss
 _CHANNELS, _HIDDEN = (24, 48), 64  # of the discriminator: a quarter of the one that trained the generator
@@ -30,7 +33,8 @@ class FrechetLoss:
     def __init__(self, real: npt.NDArray[np.float32]) -> None:
         self._centre = real.mean(0)
         values, axes = np.linalg.eigh(np.cov(real, rowvar=False))
-        kept = slice(-min(_COMPONENTS, int((values > 1e-4 * values[-1]).sum())), None)
+        values = values.clip(_LEAST)  # of few images, features may not vary at all
+        kept = slice(-min(_COMPONENTS, int((values >= 1e-4 * values[-1]).sum())), None)
         self._axes = axes[:, kept]
         self._covariance = np.diag(values[kept])
         self._root = np.sqrt(self._covariance)
@@ -38,10 +42,13 @@ class FrechetLoss:
         self._first: Floats | None = None
         self._second: Floats | None = None
 
-    def slope(self, generated: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Give the gradient of the distance, relative to the variance of real features: `[N, F]` -> `[N, F]`."""
+    def slope(self, generated: npt.NDArray[np.float32], shares: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Give the gradient of the distance, relative to the variance of real features: `[N, F]` -> `[N, F]`.
+
+        `shares` `[N]` say how much each counts, and add up to 1.
+        """
         points = (generated - self._centre).astype(np.float64) @ self._axes
-        first, second = points.mean(0), points.T @ points / len(points)
+        first, second = shares @ points, (points.T * shares) @ points
         if self._first is None or self._second is None:
             self._first, self._second = first, second
         self._first = _MEMORY * self._first + (1 - _MEMORY) * first
@@ -52,8 +59,8 @@ class FrechetLoss:
         inverse_root = axes / np.sqrt(values.clip(0) + floor) @ axes.T
         by_covariance = np.eye(len(values)) - self._root @ inverse_root @ self._root
         slope = 2 * self._first + 2 * (points - self._first) @ by_covariance  # real points have a mean of 0
-        along_features: npt.NDArray[np.float32] = (slope @ self._axes.T).astype(np.float32)
-        return along_features / np.float32(len(points) * self._total)
+        along_features: npt.NDArray[np.float32] = (slope @ self._axes.T / self._total).astype(np.float32)
+        return along_features * shares[:, None]
 
 
 class _Generator:
@@ -73,22 +80,23 @@ class _Generator:
         return tf.tanh(tf.nn.conv2d_transpose(hidden, image_kernel, (count, SIDE, SIDE, 1), 2) + image_bias)
 
 
-def refine(
-    weights: GeneratorWeights, training_set: TrainingSet, features: Features, settings: TrainingSettings
-) -> GeneratorWeights:
-    """Train on with the Frechet distance in `features` as a loss, beside a discriminator that starts anew.
+class Refinement:
+    """Training goes on with the Frechet distance in `features` as a loss, beside a discriminator that starts anew.
 
-    Latents have `settings.refined_scale` times their scale of before, and a scale of 1 afterwards.
+    What the legibility filter leaves out counts for nothing: the glyphs that pass it are to be like real ones. Latents
+    have `settings.refined_scale` times their scale of before, and a scale of 1 afterwards.
     """
-    return _Refinement(weights, training_set, features, settings).run()
-
-
-class _Refinement:
-    """One class in work."""
 
     def __init__(
-        self, weights: GeneratorWeights, training_set: TrainingSet, features: Features, settings: TrainingSettings
+        self,
+        weights: GeneratorWeights,
+        glyph_class: GlyphClass,
+        training_set: TrainingSet,
+        features: Features,
+        legibility_filter: FilterWeights,
+        settings: TrainingSettings,
     ) -> None:
+        self._index, self._filter = glyph_class.index, legibility_filter
         self._set, self._features, self._settings = training_set, features, settings
         self._rng = np.random.default_rng(settings.seed)
         wider = weights.dense.copy()
@@ -145,15 +153,28 @@ class _Refinement:
         with tf.GradientTape() as tape:
             images = self._generator(inputs)
             parts = self._features.of(images)
-            slopes = tf.numpy_function(self._slopes, parts, [tf.float32] * len(parts))
+            shares = self._shares(images)
+            slopes = tf.numpy_function(self._slopes, [shares, *parts], [tf.float32] * len(parts))
             near = sum(tf.reduce_sum(slope * part) for slope, part in zip(slopes, parts, strict=True))
-            loss = _STRENGTH * near + generator_loss(self._discriminator([images, styles]))
+            loss = _STRENGTH * near + generator_loss(self._discriminator([images, styles]), shares)
         variables = self._generator.variables
         self._optimizers[0].apply(tape.gradient(loss, variables), variables)
 
-    def _slopes(self, *parts: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+    def _shares(self, images: tf.Tensor) -> tf.Tensor:
+        """Give the chance of each image to pass the filter, divided by their sum: `[N]`."""
+
+        def shares(levels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            glyphs = np.rint(levels[..., 0] * 127.5 + 127.5).astype(np.uint8)
+            chances = legibility(glyphs, np.full(len(glyphs), self._index, np.uint8), self._filter) + _LEAST
+            return np.asarray(chances / chances.sum(), np.float32)
+
+        return tf.ensure_shape(tf.numpy_function(shares, [images], tf.float32), (None,))
+
+    def _slopes(
+        self, shares: npt.NDArray[np.float32], *parts: npt.NDArray[np.float32]
+    ) -> list[npt.NDArray[np.float32]]:
         weighted = zip(WEIGHTS, self._losses, parts, strict=True)
-        return [np.float32(weight) * loss.slope(part) for weight, loss, part in weighted]
+        return [np.float32(weight) * loss.slope(part, shares) for weight, loss, part in weighted]
 
     def _discriminator_step_eagerly(
         self, real: tf.Tensor, real_styles: tf.Tensor, inputs: tf.Tensor, styles: tf.Tensor, penalise: bool
@@ -161,6 +182,6 @@ class _Refinement:
         fake = self._generator(inputs)
         with tf.GradientTape() as tape:
             logits, penalty = penalised_logits(self._discriminator, real, real_styles, self._settings, penalise)
-            loss = discriminator_loss(logits, self._discriminator([fake, styles])) + penalty
+            loss = discriminator_loss(logits, self._discriminator([fake, styles]), self._shares(fake)) + penalty
         variables = self._discriminator.trainable_variables
         self._optimizers[1].apply(tape.gradient(loss, variables), variables)

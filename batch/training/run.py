@@ -81,15 +81,13 @@ class Training:
         return chosen
 
     def train_filter(self, progress: Progress) -> None:
-        """Train the legibility filter against the generators of this folder, unless it was and they are the same."""
-        entry = self.manifest.get("reader")
-        against = sorted(of_class["sha256"] for of_class in self.manifest["classes"].values())
-        if entry and entry["against"] == against and self._checkpoints.is_sound(entry):
+        """Train the legibility filter, unless this folder has it: it depends only on the data."""
+        entry, flops = self.manifest.get("reader"), flops_per_classification()
+        if entry and entry["flops"] == flops and self._checkpoints.is_sound(entry):
             return
         bar = progress.add_task("legibility filter", total=1)
-        weights = train_filter(self._emnist, self._checkpoints.generators(), lambda share: progress.advance(bar, share))
-        written = self._checkpoints.write("reader", weights)
-        self.manifest["reader"] = written | {"flops": flops_per_classification(), "against": against}
+        weights = train_filter(self._emnist, lambda share: progress.advance(bar, share))
+        self.manifest["reader"] = self._checkpoints.write("reader", weights) | {"flops": flops}
         self._write_manifest()
 
     def train_generators(self, chosen: list[GlyphClass], jobs: int, progress: Progress) -> None:
@@ -112,6 +110,7 @@ class Training:
         bar = progress.add_task("features", total=1)
         features = self._checkpoints.folder / STATE
         train_features(self._emnist, features, lambda share: progress.advance(bar, share))
+        legibility_filter = self._checkpoints.load_filter(self.manifest["reader"])
         tasks = [
             Task(
                 c,
@@ -121,6 +120,7 @@ class Training:
                 settings,
                 self._state(c),
                 features,
+                legibility_filter,
                 f"{self._recipe} {settings.steps} steps",
             )
             for c in chosen
