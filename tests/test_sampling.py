@@ -27,7 +27,6 @@ def sampler() -> Sampler:
 def _read(sampler: Sampler, glyphs: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """What the legibility filter takes glyphs `[..., 28, 28]` for: `[...]`."""
     return classify_glyphs(glyphs.reshape(-1, 28, 28), sampler.filter).argmax(1).reshape(glyphs.shape[:-2])
-    )
 
 
 @pytest.mark.parametrize("draw", [Sampler.draw, Sampler.draw_legible])
