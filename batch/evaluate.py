@@ -23,9 +23,8 @@ from batch.training.tensorflow import require_tensorflow
 from pool.errors import one_line_errors
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 
-_SEEDS = 3  # of sampling, for the error bars
 _OFTEN = 0.04  # pairs of characters confused more often are reported
-_TABLE_WIDTH = 160  # off a terminal
+_TABLE_WIDTH = 220  # off a terminal
 _COLUMNS = {
     "legibility": 3,
     "legibility_folded": 3,
@@ -50,7 +49,8 @@ def main(
         typer.Option("--record", help="Write the metrics to the manifest of the generators, and a picture beside it."),
     ] = False,
     per_class: Annotated[int, typer.Option(min=100, help="Glyphs drawn of each class and seed.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="The first of three seeds of sampling.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 1,
+    repeats: Annotated[int, typer.Option(min=2, help="How often to draw them anew, for the error bars.")] = 3,
     cache: Annotated[Path, typer.Option(help="Folder that keeps the trained reference classifier.")] = CACHE_DIR,
 ) -> None:
     """Compare generated glyphs with real ones, class by class: as captchas contain them, and without the filter.
@@ -74,7 +74,7 @@ def main(
             judge = ReferenceClassifier.cached(train, cache, lambda share: progress.advance(bar, share))
             truth, read = CHARACTER_OF_CLASS[test.labels], CHARACTER_OF_CLASS[judge.judge(test.images).classes]
             bar = progress.add_task("glyphs", total=1)
-            seeds = list(range(seed, seed + _SEEDS))
+            seeds = list(range(seed, seed + repeats))
             found = evaluate(sampler, judge, train, test, per_class, seeds, lambda share: progress.advance(bar, share))
         by_frequency = sorted(confusions(truth, read).items(), key=lambda pair: -pair[1])
         confused = {chr(one) + chr(other): round(share, 3) for (one, other), share in by_frequency if share > _OFTEN}
@@ -111,9 +111,11 @@ def _rounded(row: Metrics) -> Metrics:
 
 def _table(found: Evaluation) -> Table:
     """Lay out one row for each class, as captchas contain it, and below them means, errors and ratios to real ones."""
-    table = Table(title=f"glyphs as captchas contain them (real ones beside), {_SEEDS} seeds", row_styles=("", "dim"))
+    table = Table(title="glyphs as captchas contain them (real ones beside)", row_styles=("", "dim"))
     for column in ("class", *_COLUMNS):
-        table.add_column(column.replace("_", " "), justify="left" if column == "class" else "right")
+        table.add_column(
+            column.replace("_", " "), justify="left" if column == "class" else "right", no_wrap=column == "class"
+        )
     for name, row in found.in_captchas.classes.items():
         table.add_row(
             name, *(f"{row[of]:.{digits}f} ({row[f'{of}_real']:.{digits}f})" for of, digits in _COLUMNS.items())
