@@ -24,9 +24,9 @@ from batch.processes import started
 from benchmarks.figures import Figure, medians
 from benchmarks.pools import ROOT, environment
 from pool import database
-from pool.files import FileStore, new_id
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
+from pool.storage.files import FileStore, new_id
 
 _COUNT, _THEIR_COUNT, _MANY = 10_000, 2_000, 100_000
 _CORES = os.cpu_count() or 1

@@ -9,11 +9,11 @@ from sqlalchemy import delete, func, select, update
 
 from pool import database
 from pool.errors import one_line_errors
-from pool.files import BUCKETS
 from pool.lease import SWEEPING, lease
 from pool.models import State, captcha, fill, token
 from pool.pool import IS_TAKEN, Pool
 from pool.settings import load_settings
+from pool.storage.files import BUCKETS
 
 _ROWS = 1000  # at a time, so that nobody waits long for the database
 _ROUNDS_A_TICK = 10
@@ -29,7 +29,7 @@ class Swept(NamedTuple):
     """challenges that nobody answered in time"""
     purged: int
     """rows, with their files"""
-    strays: int
+    orphans: int
     """files without a row"""
 
 
@@ -66,21 +66,21 @@ class Sweep:
                 held.renew()
                 if not any(done):
                     break
-            return Swept(expired, purged, sum(map(self._remove_strays, buckets)))
+            return Swept(expired, purged, sum(map(self._remove_orphans, buckets)))
 
     def all(self) -> Swept | None:
         """Do all there is to do; None if another process is at it. Raises as `tick` does."""
         with lease(self._pool.engine, SWEEPING) as held:
             if not held:
                 return None
-            expired = purged = strays = 0
+            expired = purged = orphans = 0
             while any(done := self._purge()):
                 expired, purged = expired + done.expired, purged + done.purged
                 held.renew()
             for bucket in BUCKETS:
-                strays += self._remove_strays(bucket)
+                orphans += self._remove_orphans(bucket)
                 held.renew()
-            return Swept(expired, purged, strays)
+            return Swept(expired, purged, orphans)
 
     def _purge(self) -> "_Purged":
         """Mark what has expired, and delete what has been so for long enough: rows first, files after."""
@@ -112,7 +112,7 @@ class Sweep:
         self._pool.files.remove(ids)
         return _Purged(len(redeemable), sum(redeemable), len(ids), tokens)
 
-    def _remove_strays(self, bucket: str) -> int:
+    def _remove_orphans(self, bucket: str) -> int:
         files = self._pool.files
         with files.lock(exclusive=True):
             if not files.names(bucket):
@@ -120,7 +120,7 @@ class Sweep:
             in_bucket = captcha.c.id.between(bucket, bucket + "g")
             with database.transaction(self._pool.engine, **database.READ_ONLY) as connection:
                 live_ids = set(connection.scalars(select(captcha.c.id).where(in_bucket)))
-            return files.remove_strays(bucket, live_ids)
+            return files.remove_orphans(bucket, live_ids)
 
 
 def main() -> None:
@@ -136,7 +136,7 @@ def main() -> None:
     if swept is None:
         print("another sweep is at work")
     else:
-        print(f"{swept.purged} expired captchas and {swept.strays} stray files removed")
+        print(f"{swept.purged} expired captchas and {swept.orphans} orphaned files removed")
 
 
 if __name__ == "__main__":

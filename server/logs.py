@@ -39,7 +39,7 @@ def configure() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [], name != "uvicorn.access"  # requests are logged by `server.observe`
+        logger.handlers, logger.propagate = [], name != "uvicorn.access"  # requests are logged by `server.middleware`
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # that a look is skipped while a fill goes on is no news
 
 

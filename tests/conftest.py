@@ -27,10 +27,10 @@ from typer.testing import CliRunner, Result
 
 from batch.drawing.png import encode_pngs
 from pool import database
-from pool.files import FileStore
 from pool.models import captcha
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
+from pool.storage.files import FileStore
 from tests.programs import missing, summary
 
 ROOT = Path(__file__).parent.parent

@@ -16,9 +16,9 @@ from sqlalchemy import Engine, event, text, update
 
 from pool import database
 from pool.errors import DatabaseError, StorageError, UnknownCaptchaError
-from pool.files import FileStore, new_id
 from pool.models import State, captcha
 from pool.pool import Drawn, Pool
+from pool.storage.files import FileStore, new_id
 from pool.sweep import Sweep
 from tests.conftest import ROOT, a_png, drawn, environment, migrate, png_names, row_ids, run
 from tests.load import ids_in_state

@@ -16,9 +16,9 @@ from PIL import Image, PngImagePlugin
 from sqlalchemy import text
 
 from pool.errors import StorageError
-from pool.files import new_id
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
+from pool.storage.files import new_id
 from pool.sweep import Sweep
 from tests.conftest import (
     ROOT,

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import select, update
 
 from pool import database
-from pool.files import BUCKETS, new_id
 from pool.lease import SWEEPING, lease
 from pool.models import State, captcha
 from pool.pool import Drawn, Pool
+from pool.storage.files import BUCKETS, new_id
 from pool.sweep import Sweep, Swept
 from tests.conftest import Server, a_png, drawn, png_names, row_ids, run, wait_until
 
@@ -30,15 +30,15 @@ def _states(pool: Pool) -> dict[str, str]:
 
 def test_strays_go_and_nothing_else(pool: Pool) -> None:
     live = pool.add(drawn(3))
-    stray, half_written = new_id(), new_id()
-    pool.files.write(stray, a_png())
+    orphan, half_written = new_id(), new_id()
+    pool.files.write(orphan, a_png())
     pool.files.write(half_written, a_png()[:60])
     folder = pool.files.folder
     foreign = [folder / live[0][:2] / name for name in ("README.txt", ".png", "x.png", f"{live[0]}.png.bak")]
     for path in foreign:
         path.touch()
     sweep = Sweep(pool, timedelta(0))
-    assert sweep.all() == Swept(expired=0, purged=0, strays=2)
+    assert sweep.all() == Swept(expired=0, purged=0, orphans=2)
     assert all(path.exists() for path in foreign)
     for path in foreign:
         path.unlink()
@@ -53,12 +53,12 @@ def test_what_expired_is_marked_then_purged_with_its_file(pool: Pool) -> None:
     pool.verify(failed.id, "wrong")
     _age(pool, seconds=30)
     keeping = Sweep(pool, timedelta(minutes=1))
-    assert keeping.all() == Swept(expired=1, purged=0, strays=0)
+    assert keeping.all() == Swept(expired=1, purged=0, orphans=0)
     states = _states(pool)
     assert states[unanswered.id] == states[ids[4]] == State.EXPIRED
     assert (states[solved.id], states[failed.id]) == (State.SOLVED, State.FAILED)
     _age(pool, seconds=61)
-    assert keeping.all() == Swept(expired=0, purged=4, strays=0)
+    assert keeping.all() == Swept(expired=0, purged=4, orphans=0)
     (ready,) = row_ids(pool)
     assert png_names(pool.files.folder) == {ready}
     assert pool.level() == 1
@@ -69,14 +69,14 @@ def test_a_tick_is_bounded_and_the_next_goes_on(pool: Pool, monkeypatch: pytest.
     pool.add([Drawn("abc234", b"")] * 2500)
     pool.pop(2500)
     _age(pool, seconds=1)
-    strays = [bucket + new_id()[2:] for bucket in BUCKETS]
-    for stray in strays:
-        pool.files.write(stray, b"")
+    orphans = [bucket + new_id()[2:] for bucket in BUCKETS]
+    for orphan in orphans:
+        pool.files.write(orphan, b"")
     sweep = Sweep(pool, timedelta(0))
     ticks = [sweep.tick() for _ in range(16)]
     assert all(tick.purged <= 1000 for tick in ticks)
     assert sum(tick.purged for tick in ticks) == 2500
-    assert [tick.strays for tick in ticks] == [16] * 16
+    assert [tick.orphans for tick in ticks] == [16] * 16
     assert not png_names(pool.files.folder)
 
 
@@ -101,7 +101,7 @@ def test_the_command_says_what_it_did(pool: Pool, settings: dict[str, object]) -
     _age(pool, seconds=1)
     pool.files.write(new_id(), a_png())
     finished = run("pool.sweep", **settings, KEEP_SECONDS=0)
-    assert finished.stdout == "1 expired captchas and 1 stray files removed\n"
+    assert finished.stdout == "1 expired captchas and 1 orphaned files removed\n"
     assert row_ids(pool) == png_names(pool.files.folder)
 
 

@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy import delete, update
 
 from pool import database
-from pool.files import FileStore
 from pool.models import State, captcha, lease
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
+from pool.storage.files import FileStore
 from pool.sweep import Sweep
 from server.buffer import LARGEST
 from tests.conftest import ROOT, environment, migrate, only_line, png_names, row_ids, run, running_server, wait_until
@@ -62,7 +62,7 @@ def test_a_server_that_stops_returns_what_it_held(pool: Pool, settings: dict[str
 
 _SPY = """
 import hashlib, sys
-from pool.files import FileStore
+from pool.storage.files import FileStore
 log, write = open(sys.argv.pop(1), "ab", buffering=0), FileStore.write
 def spy(self, file_id, content):
     log.write(f"{file_id} {hashlib.sha256(content).hexdigest()}\\n".encode())

@@ -14,7 +14,7 @@ from batch.datasets.plan import FOLDER, DatasetError, Plan, Shard
 from batch.datasets.records import draw_records, touched
 from batch.drawing.captchas import load_sampler
 from batch.drawing.workers import Engine
-from pool.durable import file_lock, sync_file_system, told_as_storage_error, write_durably
+from pool.storage.atomic import file_lock, storage_errors, sync_file_system, write_durably
 
 
 def write_dataset(
@@ -70,7 +70,7 @@ def _place(path: Path, files: Files) -> None:
         write_durably(path, files[""])
         return
     unfinished = path.with_name(f".{path.name}.part")
-    with told_as_storage_error(path):
+    with storage_errors(path):
         if unfinished.exists():
             shutil.rmtree(unfinished)
         unfinished.mkdir(parents=True)

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from batch.alphabet import GLYPH_CLASSES
 from batch.glyphs.architecture import FILTER_SHAPES, Architecture, FilterWeights, GeneratorWeights, weight_shapes
-from pool.durable import write_durably
 from pool.errors import GantchaError
+from pool.storage.atomic import write_durably
 
 FORMAT = 1
 _MANIFEST = "manifest.json"

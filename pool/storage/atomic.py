@@ -17,7 +17,7 @@ _syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
 
 @contextmanager
-def told_as_storage_error(path: Path) -> Iterator[None]:
+def storage_errors(path: Path) -> Iterator[None]:
     """Raise an OSError as a StorageError that names the path and, for a full disk, the cure."""
     try:
         yield
@@ -34,7 +34,7 @@ def writing_durably(path: Path) -> Iterator[BinaryIO]:
         StorageError: the disk is full or the folder not writable; nothing is left behind.
     """
     unfinished = path.with_suffix(_UNFINISHED)
-    with told_as_storage_error(path):
+    with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(unfinished, "wb") as file:
@@ -59,7 +59,7 @@ def sync_file_system(folder: Path) -> None:
     Raises:
         StorageError: some of it could not be written.
     """
-    with told_as_storage_error(folder):
+    with storage_errors(folder):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             if _syncfs is None:
@@ -72,7 +72,7 @@ def sync_file_system(folder: Path) -> None:
 
 def open_lock(path: Path) -> int:
     """Open a lock file, anew each time, since a flock belongs to an open file. Raises StorageError if it can't be."""
-    with told_as_storage_error(path):
+    with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 

@@ -15,14 +15,13 @@ from starlette.datastructures import URL
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pool.errors import UnknownCaptchaError
-from pool.files import ID
 from pool.pool import Drawn, Issued, Shown
 from pool.settings import CHARACTERS
+from pool.storage.files import ID
 from server import metrics, speech
-from server.access import check_trusted_caller, is_trusted_caller, require_trusted_caller
+from server.auth import check_trusted_caller, is_trusted_caller, require_trusted_caller
 from server.bodies import MULTIPART, documented_body, parse_form, read_body
-from server.limits import limit_issuing
-from server.refusals import (
+from server.errors import (
     BAD_CODE,
     EMPTY,
     EXPIRED,
@@ -42,6 +41,7 @@ from server.refusals import (
     UNKNOWN,
     documented,
 )
+from server.limits import limit_issuing
 from server.schemas import Generated, Loaded
 from server.uploads import MAX_FILE_BYTES, clean_png
 

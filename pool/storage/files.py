@@ -9,12 +9,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from pool.durable import open_lock, sync_file_system, told_as_storage_error, write_durably
 from pool.errors import StorageError
+from pool.storage.atomic import open_lock, storage_errors, sync_file_system, write_durably
 
 ID = re.compile(r"[0-9a-f]{32}")
 BUCKETS = tuple(f"{number:02x}" for number in range(256))
-_SUFFIX, _MARK = ".png", ".pool"
+_SUFFIX, _OWNER_FILE = ".png", ".pool"
 
 
 def new_id() -> str:
@@ -50,13 +50,13 @@ class FileStore:
     """The folder of PNGs.
 
     Writers hold its lock shared from the first byte to the commit of the row; the sweep holds it exclusively. So a
-    file without a row, seen under the exclusive lock, is a stray and not one about to get its row. The kernel drops
+    file without a row, seen under the exclusive lock, is an orphan and not one about to get its row. The kernel drops
     the lock of a killed process.
     """
 
     def __init__(self, folder: Path) -> None:
         """Raises StorageError when the folder can't be made or written."""
-        self.folder, self._is_marked = folder, False
+        self.folder, self._is_owned = folder, False
         with self.lock():
             pass
 
@@ -74,20 +74,20 @@ class FileStore:
         """Take the folder for this pool, or make sure that it was taken for it.
 
         Raises:
-            StorageError: it is another pool's, whose files a sweep would take for strays.
+            StorageError: it is another pool's, whose files a sweep would take for orphans.
         """
-        mark = self.folder / _MARK
-        with self.lock(exclusive=True), told_as_storage_error(mark):
-            if not mark.exists():
-                mark.write_text(pool_id)
-            owner = mark.read_text()
+        owner_file = self.folder / _OWNER_FILE
+        with self.lock(exclusive=True), storage_errors(owner_file):
+            if not owner_file.exists():
+                owner_file.write_text(pool_id)
+            owner = owner_file.read_text()
         if owner != pool_id:
             raise another_pools(self.folder, "CAPTCHA_FILES_DIR")
-        self._is_marked = True
+        self._is_owned = True
 
-    def _check_mark(self) -> None:
+    def _check_owner(self) -> None:
         """Notice a folder that was unmounted: what is written there now would be gone once it is mounted again."""
-        if self._is_marked and not (self.folder / _MARK).exists():
+        if self._is_owned and not (self.folder / _OWNER_FILE).exists():
             raise StorageError(f"{self.folder} is not the folder it was: is it mounted?")
 
     def path(self, file_id: str) -> Path:
@@ -106,19 +106,19 @@ class FileStore:
 
     def write_all(self, named: Iterable[tuple[str, bytes]]) -> Iterator[str]:
         """Write PNGs; give the id of each as soon as it is written. Raises as `write` and `probe`."""
-        self._check_mark()
+        self._check_owner()
         for file_id, content in named:
             self.write(file_id, content)
             yield file_id
 
     def write(self, file_id: str, content: bytes) -> None:
-        """Write a PNG. Until its row is committed, which is after a `sync`, it is a stray that nobody looks at.
+        """Write a PNG. Until its row is committed, which is after a `sync`, it is an orphan that nobody looks at.
 
         Raises:
             StorageError: the disk is full or the folder not writable; nothing is left behind.
         """
         path = self.path(file_id)
-        with told_as_storage_error(path):
+        with storage_errors(path):
             try:
                 with _create(path) as file:
                     file.write(content)
@@ -128,10 +128,10 @@ class FileStore:
 
     def probe(self) -> None:
         """Try to write. Raises StorageError when the disk is full or the folder not writable, or not what it was."""
-        self._check_mark()
+        self._check_owner()
         path = self.folder / f".probe-{new_id()}"
         write_durably(path, b"probe")
-        with told_as_storage_error(path):
+        with storage_errors(path):
             path.unlink()
 
     def sync(self) -> None:
@@ -140,7 +140,7 @@ class FileStore:
 
     def names(self, bucket: str) -> list[str]:
         """File names in one of the `BUCKETS`; a missing folder is an empty one."""
-        with told_as_storage_error(self.folder / bucket), suppress(FileNotFoundError):
+        with storage_errors(self.folder / bucket), suppress(FileNotFoundError):
             return os.listdir(self.folder / bucket)
         return []
 
@@ -148,7 +148,7 @@ class FileStore:
         """Count the files and the bytes they take on disk. Raises StorageError when the folder can't be read."""
         files = disk_bytes = 0
         for bucket in BUCKETS:
-            with told_as_storage_error(self.folder / bucket), suppress(FileNotFoundError):
+            with storage_errors(self.folder / bucket), suppress(FileNotFoundError):
                 for entry in os.scandir(self.folder / bucket):
                     with suppress(FileNotFoundError):  # gone meanwhile
                         files, disk_bytes = files + 1, disk_bytes + entry.stat().st_blocks * 512
@@ -161,10 +161,10 @@ class FileStore:
             StorageError: the folder is not writable.
         """
         for path in map(self.path, file_ids):
-            with told_as_storage_error(path):
+            with storage_errors(path):
                 path.unlink(missing_ok=True)
 
-    def remove_strays(self, bucket: str, live_ids: set[str]) -> int:
+    def remove_orphans(self, bucket: str, live_ids: set[str]) -> int:
         """Unlink our files in `bucket` that are not in `live_ids`; leave foreign names alone.
 
         The caller holds the lock exclusively.
@@ -173,7 +173,7 @@ class FileStore:
         for name in self.names(bucket):
             stem, suffix = os.path.splitext(name)
             if ID.fullmatch(stem) and suffix == _SUFFIX and stem not in live_ids:
-                with told_as_storage_error(self.folder / bucket / name):
+                with storage_errors(self.folder / bucket / name):
                     (self.folder / bucket / name).unlink(missing_ok=True)
                 removed += 1
         return removed

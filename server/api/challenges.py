@@ -13,13 +13,13 @@ from starlette.exceptions import HTTPException
 
 from pool import tokens
 from pool.errors import DatabaseError, SpentTokenError, UnknownTokenError
-from pool.files import ID
 from pool.models import State
 from pool.pool import Verdict
+from pool.storage.files import ID
 from server import metrics
+from server.api.captchas import JSON_HEADERS, file_url, without_body
 from server.bodies import FORM, JSON, MULTIPART, documented_body, parse_form, read_body, read_json
-from server.limits import limit_answering, limit_issuing
-from server.refusals import (
+from server.errors import (
     EMPTY,
     INVALID,
     LIMITED,
@@ -31,7 +31,7 @@ from server.refusals import (
     TOO_SLOW,
     documented,
 )
-from server.routes import JSON_HEADERS, file_url, without_body
+from server.limits import limit_answering, limit_issuing
 from server.schemas import Answer, Challenge, ErrorCode, Siteverified, SiteverifyRequest, Verified
 
 log = structlog.get_logger("gantcha.challenges")

@@ -1,8 +1,8 @@
-"""What is seen of every request: an id, a line in the log, and its time in the metrics."""
+"""What every request passes: its id, log line and metrics; and `HEAD` for every route that answers `GET`."""
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from secrets import token_hex
 
@@ -19,8 +19,8 @@ _MOST_PATH = 256  # characters: an id's is 33
 _METHODS = {"GET", "HEAD", "POST", "OPTIONS"}  # a label's values must be few, whatever is sent
 
 
-class Observe:
-    """ASGI middleware, the outermost. Takes over the id of a caller that sends one, or draws one."""
+class RequestLog:
+    """ASGI middleware, the outermost. Uses the caller's X-Request-ID or makes one."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -69,3 +69,27 @@ def _given_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 @lru_cache(1000)  # whatever methods are made up
 def _histogram(method: str, route: str, status: int) -> Histogram:
     return SECONDS.labels(method if method in _METHODS else "other", route, status)
+
+
+class Head:
+    """ASGI middleware that asks for what `GET` answers and leaves out the body."""
+
+    def __init__(self, app: ASGIApp, own: Collection[str]) -> None:
+        """`own` are the paths that answer `HEAD` by themselves, since their `GET` hands something out."""
+        self.app = app
+        self._own = own
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, as a `GET` if it is a `HEAD`."""
+        if scope["type"] != "http" or scope["method"] != "HEAD" or scope["path"] in self._own:
+            await self.app(scope, receive, send)
+            return
+
+        async def send_no_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        asked = {**scope, "method": "GET"}
+        await self.app(asked, receive, send_no_body)
+        scope["route"] = asked.get("route")  # for the metrics

@@ -11,16 +11,16 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from server.access import comes_from_this_machine
+from server.api.captchas import file_url
+from server.api.challenges import MOST_TOKEN_BYTES, redeem
+from server.auth import comes_from_this_machine
 from server.bodies import FORM, MULTIPART, parse_form, read_body
-from server.challenges import MOST_TOKEN_BYTES, redeem
+from server.errors import MALFORMED
 from server.limits import limit_answering
-from server.refusals import MALFORMED
-from server.routes import file_url
 from server.schemas import Siteverified, SiteverifyRequest
 
 router = APIRouter(tags=["site"])
-_FOLDER = Path(__file__).parent / "pages"
+_FOLDER = Path(__file__).parent.parent / "pages"
 _DEMO = Template((_FOLDER / "demo.html").read_text())
 _FILES = {"widget.js": "text/javascript", "demo.css": "text/css", "favicon.svg": "image/svg+xml"}
 _POLICY = (

@@ -11,9 +11,9 @@ from starlette.datastructures import State
 
 from pool import lease
 from pool.errors import DatabaseError, StorageError
-from server.access import bearer, is_trusted_caller, require_trusted_caller
+from server.auth import bearer, is_trusted_caller, require_trusted_caller
+from server.errors import NO_KEY, NOT_LOCAL, RETRY_SECONDS, documented
 from server.metrics import exposition
-from server.refusals import NO_KEY, NOT_LOCAL, RETRY_SECONDS, documented
 from server.schemas import Healthy, Readiness
 
 log = structlog.get_logger("gantcha.readiness")
@@ -64,23 +64,23 @@ class ReadinessChecks:
     def __init__(self, state: State) -> None:
         self._state = state
         self._thread = ThreadPoolExecutor(1, "readiness")
-        self._look_task: asyncio.Future[Readiness] | None = None
+        self._check_task: asyncio.Future[Readiness] | None = None
         self._begun_at = 0.0
 
     async def latest(self) -> Readiness:
         """Give what the latest look found; what hangs makes the server unready."""
-        if not self._look_task or (self._look_task.done() and time.monotonic() >= self._begun_at + _FRESH_SECONDS):
+        if not self._check_task or (self._check_task.done() and time.monotonic() >= self._begun_at + _FRESH_SECONDS):
             self._begun_at = time.monotonic()
-            self._look_task = asyncio.get_running_loop().run_in_executor(self._thread, self._look)
+            self._check_task = asyncio.get_running_loop().run_in_executor(self._thread, self._check)
         left = self._begun_at + _PATIENCE_SECONDS - time.monotonic()
         try:
-            return await asyncio.wait_for(asyncio.shield(self._look_task), None if self._look_task.done() else left)
+            return await asyncio.wait_for(asyncio.shield(self._check_task), None if self._check_task.done() else left)
         except TimeoutError:
             return self._describe(
                 [f"database and files were not checked within {_PATIENCE_SECONDS} s: see which hangs"]
             )
 
-    def _look(self) -> Readiness:
+    def _check(self) -> Readiness:
         state, problems, warnings, level = self._state, [], [], None
         try:
             level = state.pool.check()
@@ -106,7 +106,7 @@ class ReadinessChecks:
             level=level,
             refill_error=refill.error,
             keys_error=self._state.keys.error,
-            **refill.marks._asdict(),
+            **refill.watermarks._asdict(),
         )
 
 

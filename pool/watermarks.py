@@ -9,7 +9,7 @@ _TARGET_SECONDS = 120
 _MOST = 100_000  # half a gigabyte of pictures
 
 
-class Marks(NamedTuple):
+class Watermarks(NamedTuple):
     """Levels of the pool, in ready captchas."""
 
     low_water: int
@@ -18,7 +18,7 @@ class Marks(NamedTuple):
     """A refill ends at this."""
 
 
-def marks(settings: Settings, demand: float) -> Marks:
+def watermarks(settings: Settings, demand: float) -> Watermarks:
     """Give the marks that keep the pool ahead of `demand`, in captchas a second; never below the settings'."""
     low, target = (min(round(demand * seconds), _MOST) for seconds in (_LOW_SECONDS, _TARGET_SECONDS))
-    return Marks(max(settings.low_water, low), max(settings.target, target))
+    return Watermarks(max(settings.low_water, low), max(settings.target, target))

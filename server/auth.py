@@ -9,7 +9,7 @@ import structlog
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
-from server.refusals import NO_KEY, NOT_LOCAL
+from server.errors import NO_KEY, NOT_LOCAL
 
 # What proxies and platforms add, by product where it is one's own.
 _FORWARDING_HEADERS = {

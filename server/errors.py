@@ -9,7 +9,7 @@ from server.schemas import Refused
 RETRY_SECONDS = 5
 
 
-class Refusal(NamedTuple):
+class RouteError(NamedTuple):
     """A status with its reason, to be raised with `error`."""
 
     status: int
@@ -23,26 +23,28 @@ class Refusal(NamedTuple):
 
 _LATER = {"Retry-After": str(RETRY_SECONDS)}
 
-MALFORMED = Refusal(400, "There was an error parsing the body")
-NO_KEY = Refusal(401, "This route needs the header `Authorization: Bearer <API key>`.", {"WWW-Authenticate": "Bearer"})
-NOT_LOCAL = Refusal(
+MALFORMED = RouteError(400, "There was an error parsing the body")
+NO_KEY = RouteError(
+    401, "This route needs the header `Authorization: Bearer <API key>`.", {"WWW-Authenticate": "Bearer"}
+)
+NOT_LOCAL = RouteError(
     403, "This route answers only this machine, and nobody behind a proxy, until the server has a CAPTCHA_API_KEY."
 )
-UNKNOWN = Refusal(404, "There is no captcha with this id.")
-TOO_SLOW = Refusal(408, "The body took too long to arrive.", {"Connection": "close"})
-EXPIRED = Refusal(410, "This captcha has expired; ask for a new one.")
-TOO_LARGE = Refusal(413, "The upload is larger than 1 MiB.", {"Connection": "close"})
-TOO_LONG = Refusal(413, "The body is larger than 4 KiB.", {"Connection": "close"})
-TOO_MANY_PIXELS = Refusal(413, "The picture is more than 2048 pixels wide or high.")
-NO_PNG = Refusal(415, "The file is not a sound PNG.")
-NO_CHARSET = Refusal(415, "The body must be UTF-8; leave the charset out of Content-Type, or say utf-8.")
-NO_KIND = Refusal(415, "The body must be application/json.")
-BAD_CODE = Refusal(422, "The code must be 6 characters of 0-9 and a-z.")
-INVALID = Refusal(422, "answer: Field required.")
-LIMITED = Refusal(429, "Too many requests from this address; wait a moment.", {"Retry-After": "42"})
-NO_SPEECH = Refusal(501, "This server can't speak: espeak-ng is not installed on it.")
-EMPTY = Refusal(503, "The pool is empty; new captchas are being drawn.", _LATER)
-OUT_OF_REACH = Refusal(503, "The captcha store is out of reach at the moment.", _LATER)
+UNKNOWN = RouteError(404, "There is no captcha with this id.")
+TOO_SLOW = RouteError(408, "The body took too long to arrive.", {"Connection": "close"})
+EXPIRED = RouteError(410, "This captcha has expired; ask for a new one.")
+TOO_LARGE = RouteError(413, "The upload is larger than 1 MiB.", {"Connection": "close"})
+TOO_LONG = RouteError(413, "The body is larger than 4 KiB.", {"Connection": "close"})
+TOO_MANY_PIXELS = RouteError(413, "The picture is more than 2048 pixels wide or high.")
+NO_PNG = RouteError(415, "The file is not a sound PNG.")
+NO_CHARSET = RouteError(415, "The body must be UTF-8; leave the charset out of Content-Type, or say utf-8.")
+NO_KIND = RouteError(415, "The body must be application/json.")
+BAD_CODE = RouteError(422, "The code must be 6 characters of 0-9 and a-z.")
+INVALID = RouteError(422, "answer: Field required.")
+LIMITED = RouteError(429, "Too many requests from this address; wait a moment.", {"Retry-After": "42"})
+NO_SPEECH = RouteError(501, "This server can't speak: espeak-ng is not installed on it.")
+EMPTY = RouteError(503, "The pool is empty; new captchas are being drawn.", _LATER)
+OUT_OF_REACH = RouteError(503, "The captcha store is out of reach at the moment.", _LATER)
 
 _DESCRIPTIONS = {
     400: "No sound JSON or form",
@@ -61,7 +63,7 @@ _DESCRIPTIONS = {
 _HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 
 
-def documented(*refusals: Refusal) -> dict[int | str, dict[str, Any]]:
+def documented(*refusals: RouteError) -> dict[int | str, dict[str, Any]]:
     """Describe refusals for the OpenAPI document, each with its own words as the example."""
     documents: dict[int | str, dict[str, Any]] = {}
     for refusal in refusals:
