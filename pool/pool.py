@@ -138,30 +138,29 @@ class Pool:
         Raises:
             AddingStoppedError: the disk is full or not writable; what was written before that is in the pool.
             StorageError: the folder is another pool's.
-            DatabaseError: the rows could not be committed; the files are orphans and the next sweep takes them.
+            DatabaseError: the rows could not be committed; the files are orphans, and a later sweep removes them.
         """
         self.check_files()
         now = datetime.now(UTC)
         named = {new_id(): one for one in drawn}
         rows: list[dict[str, Any]] = []
         failure = None
-        with self.files.lock():
-            try:
-                for file_id in self.files.write_all((file_id, one.png) for file_id, one in named.items()):
-                    rows.append(self._row(file_id, named[file_id].code, now))  # noqa: PERF401 - kept if a later one fails
-            except StorageError as error:
-                failure = error
-            ids = [row["id"] for row in rows]
-            self.files.sync()
-            try:
-                self._insert(rows)
-            except DatabaseError:
-                if not failure:
-                    raise
-                # The database is on the full disk as well: a few files make room for the rows of the others.
-                ids, spare = ids[:-_SPARE], ids[-_SPARE:]
-                self.files.remove(spare)
-                self._insert(rows[:-_SPARE])
+        try:
+            for file_id in self.files.write_all((file_id, one.png) for file_id, one in named.items()):
+                rows.append(self._row(file_id, named[file_id].code, now))  # noqa: PERF401 - kept if a later one fails
+        except StorageError as error:
+            failure = error
+        ids = [row["id"] for row in rows]
+        self.files.sync()
+        try:
+            self._insert(rows)
+        except DatabaseError:
+            if not failure:
+                raise
+            # The database is on the full disk as well: a few files make room for the rows of the others.
+            ids, spare = ids[:-_SPARE], ids[-_SPARE:]
+            self.files.remove(spare)
+            self._insert(rows[:-_SPARE])
         if failure:
             raise AddingStoppedError(str(failure), ids) from failure
         return ids

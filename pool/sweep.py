@@ -19,6 +19,7 @@ _ROWS = 1000  # at a time, so that nobody waits long for the database
 _ROUNDS_A_TICK = 10
 _BUCKETS_A_TICK = 16
 _FILLS = 1000  # remembered
+_ORPHAN_AGE = timedelta(hours=1)  # far longer than from the writing of a file to its row's commit
 _ANSWERED = (State.SOLVED, State.FAILED, State.EXPIRED)
 
 
@@ -43,9 +44,15 @@ class _Purged(NamedTuple):
 class Sweep:
     """Clears up after captchas that were answered, were not, or never came to be."""
 
-    def __init__(self, pool: Pool, keep: timedelta) -> None:
-        """`keep` is how long a captcha is known to have expired before it is forgotten."""
-        self._pool, self._keep = pool, keep
+    def __init__(self, pool: Pool, keep: timedelta, orphan_age: timedelta = _ORPHAN_AGE) -> None:
+        """Make a sweep.
+
+        Args:
+            pool: the pool to sweep.
+            keep: how long a captcha is known to have expired before it is forgotten.
+            orphan_age: of a file without a row; a younger one may be about to get its row.
+        """
+        self._pool, self._keep, self._orphan_age = pool, keep, orphan_age
         self._buckets = cycle(BUCKETS)
 
     def tick(self) -> Swept:
@@ -114,13 +121,12 @@ class Sweep:
 
     def _remove_orphans(self, bucket: str) -> int:
         files = self._pool.files
-        with files.lock(exclusive=True):
-            if not files.names(bucket):
-                return 0
-            in_bucket = captcha.c.id.between(bucket, bucket + "g")
-            with database.transaction(self._pool.engine, **database.READ_ONLY) as connection:
-                live_ids = set(connection.scalars(select(captcha.c.id).where(in_bucket)))
-            return files.remove_orphans(bucket, live_ids)
+        if not files.names(bucket):
+            return 0
+        in_bucket = captcha.c.id.between(bucket, bucket + "g")
+        with database.transaction(self._pool.engine, **database.READ_ONLY) as connection:
+            live_ids = set(connection.scalars(select(captcha.c.id).where(in_bucket)))
+        return files.remove_orphans(bucket, live_ids, self._orphan_age)
 
 
 def main() -> None:

@@ -106,7 +106,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        swept = Sweep(self.pool, timedelta(0)).all()
+        swept = Sweep(self.pool, timedelta(0), orphan_age=timedelta(0)).all()
         assert swept is not None
         gone = {file_id for file_id in self.lapsed if self.states.get(file_id) not in (None, State.READY)}
         assert swept.orphans == self.orphans

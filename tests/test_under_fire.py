@@ -43,7 +43,7 @@ def test_a_killed_server_repeats_nothing_and_wastes_a_buffer(pool: Pool, setting
     with database.transaction(pool.engine) as connection:
         connection.execute(update(captcha).where(captcha.c.state == State.ISSUED).values(expires_at=datetime.now(UTC)))
         connection.execute(delete(lease))  # a minute later: one may have been killed amid a sweep
-    Sweep(pool, timedelta(0)).all()
+    Sweep(pool, timedelta(0), orphan_age=timedelta(0)).all()
     assert row_ids(pool) == png_names(pool.files.folder) == ready
 
 
@@ -95,7 +95,7 @@ def test_a_fill_killed_at_any_moment_leaves_rows_and_files_in_step(
             time.sleep(np.random.default_rng().uniform(0, 1))
             fill.kill()
             fill.wait()
-        Sweep(pool, timedelta(0)).all()
+        Sweep(pool, timedelta(0), orphan_age=timedelta(0)).all()
         assert row_ids(pool) == png_names(pool.files.folder)
     written = dict(line.split() for line in log.read_text().splitlines())
     for file_id in row_ids(pool):
@@ -147,6 +147,6 @@ def test_a_full_disk_under_the_database_keeps_what_is_finished(
     kept = pool.level()
     assert "20 captchas added" in run("batch.fill", "--count", 20, **sqlite_settings).stdout
     assert pool.level() == kept + 20
-    Sweep(pool, timedelta(0)).all()
+    Sweep(pool, timedelta(0), orphan_age=timedelta(0)).all()
     assert row_ids(pool) == png_names(pool.files.folder)
     pool.engine.dispose()

@@ -27,8 +27,8 @@ def write_dataset(
         StorageError: the disk is full or not writable; finished shards stay.
     """
     format_ = FORMATS[plan.format]
-    with file_lock(folder / FOLDER / "lock") as is_file_lock:
-        if not is_file_lock:
+    with file_lock(folder / FOLDER / "lock") as is_ours:
+        if not is_ours:
             raise DatasetError(f"another process is writing {folder}")
         missing = [shard for shard in plan.shards() if not (folder / format_.path(plan, shard)).exists()]
         left = sum(shard.end - shard.start for shard in missing)

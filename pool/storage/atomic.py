@@ -70,17 +70,16 @@ def sync_file_system(folder: Path) -> None:
             os.close(descriptor)
 
 
-def open_lock(path: Path) -> int:
-    """Open a lock file, anew each time, since a flock belongs to an open file. Raises StorageError if it can't be."""
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-
-
 @contextmanager
 def file_lock(path: Path) -> Iterator[bool]:
-    """Lock the file for the length of the block, or give False where another process holds it."""
-    descriptor = open_lock(path)
+    """Lock the file for the length of the block, or give False where another process holds it.
+
+    Raises:
+        StorageError: the file can't be made.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,12 +5,14 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import BinaryIO
 
 from pool.errors import StorageError
-from pool.storage.atomic import open_lock, storage_errors, sync_file_system, write_durably
+from pool.storage.atomic import storage_errors, sync_file_system, write_durably
 
 ID = re.compile(r"[0-9a-f]{32}")
 BUCKETS = tuple(f"{number:02x}" for number in range(256))
@@ -47,28 +49,14 @@ def _create(path: Path) -> BinaryIO:
 
 
 class FileStore:
-    """The folder of PNGs.
-
-    Writers hold its lock shared from the first byte to the commit of the row; the sweep holds it exclusively. So a
-    file without a row, seen under the exclusive lock, is an orphan and not one about to get its row. The kernel drops
-    the lock of a killed process.
-    """
+    """The folder of PNGs. A file without a row is an orphan once it is older than any chunk takes to be committed."""
 
     def __init__(self, folder: Path) -> None:
         """Raises StorageError when the folder can't be made or written."""
         self.folder, self._is_owned = folder, False
-        with self.lock():
-            pass
-
-    @contextmanager
-    def lock(self, *, exclusive: bool = False) -> Iterator[None]:
-        """Hold the folder's lock, waiting for it."""
-        descriptor = open_lock(self.folder / ".lock")
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
-            yield
-        finally:
-            os.close(descriptor)
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            TemporaryFile(dir=folder).close()
 
     def belong_to(self, pool_id: str) -> None:
         """Take the folder for this pool, or make sure that it was taken for it.
@@ -77,10 +65,12 @@ class FileStore:
             StorageError: it is another pool's, whose files a sweep would take for orphans.
         """
         owner_file = self.folder / _OWNER_FILE
-        with self.lock(exclusive=True), storage_errors(owner_file):
-            if not owner_file.exists():
-                owner_file.write_text(pool_id)
-            owner = owner_file.read_text()
+        with storage_errors(owner_file), open(owner_file, "a+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed: two pools may come at once
+            file.seek(0)
+            if not (owner := file.read()):
+                owner = pool_id
+                file.write(owner)
         if owner != pool_id:
             raise another_pools(self.folder, "CAPTCHA_FILES_DIR")
         self._is_owned = True
@@ -164,16 +154,28 @@ class FileStore:
             with storage_errors(path):
                 path.unlink(missing_ok=True)
 
-    def remove_orphans(self, bucket: str, live_ids: set[str]) -> int:
-        """Unlink our files in `bucket` that are not in `live_ids`; leave foreign names alone.
+    def remove_orphans(self, bucket: str, live_ids: set[str], age: timedelta) -> int:
+        """Unlink our files in `bucket` that are of this age and not in `live_ids`; leave foreign names alone.
 
-        The caller holds the lock exclusively.
+        Raises:
+            StorageError: the folder is not writable.
         """
+        orphans = [stem for stem, suffix in map(os.path.splitext, self.names(bucket)) if suffix == _SUFFIX]
+        orphans = [stem for stem in orphans if ID.fullmatch(stem) and stem not in live_ids]
+        if not orphans:
+            return 0
         removed = 0
-        for name in self.names(bucket):
-            stem, suffix = os.path.splitext(name)
-            if ID.fullmatch(stem) and suffix == _SUFFIX and stem not in live_ids:
-                with storage_errors(self.folder / bucket / name):
-                    (self.folder / bucket / name).unlink(missing_ok=True)
-                removed += 1
+        newest = self._now() - age.total_seconds()
+        for path in map(self.path, orphans):
+            with storage_errors(path), suppress(FileNotFoundError):
+                if path.stat().st_mtime <= newest:
+                    path.unlink()
+                    removed += 1
         return removed
+
+    def _now(self) -> float:
+        """Read the clock that dates these files, which on a network file system is another machine's."""
+        owner_file = self.folder / _OWNER_FILE
+        with storage_errors(owner_file):
+            os.utime(owner_file)
+            return owner_file.stat().st_mtime

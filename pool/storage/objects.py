@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
 _AT_ONCE = 32  # uploads under way
-_ORPHAN_AGE = timedelta(hours=1)  # far longer than from an upload to its row's commit
 _OPTIONS: "ClientConfig" = {
     "timeout": "20s",
     "connect_timeout": "5s",
@@ -31,7 +30,7 @@ _ATTRIBUTES: "Attributes" = {"Content-Type": "image/png", "Cache-Control": "no-s
 class ObjectStore:
     """A bucket of PNGs, or a prefix of one. Credentials, region and endpoint come from the usual AWS_ variables.
 
-    Nobody can lock a bucket, so an object without a row is an orphan once it is older than any chunk takes.
+    An object without a row is an orphan once it is older than any chunk takes to be committed.
     """
 
     def __init__(self, url: str) -> None:
@@ -40,11 +39,6 @@ class ObjectStore:
         with self._storage_errors(url):
             self._store = S3Store.from_url(url, client_options=_OPTIONS, retry_config=_RETRIES)
         self._uploads = ThreadPoolExecutor(_AT_ONCE)
-
-    @contextmanager
-    def lock(self, *, exclusive: bool = False) -> Iterator[None]:  # noqa: ARG002 - as folders of files have it
-        """Do nothing: see the class."""
-        yield
 
     def belong_to(self, pool_id: str) -> None:
         """Take the prefix for this pool, or make sure that it was taken for it.
@@ -109,9 +103,9 @@ class ObjectStore:
             with self._storage_errors(self.url):
                 obstore.delete(self._store, keys)
 
-    def remove_orphans(self, bucket: str, live_ids: set[str]) -> int:
-        """Delete our objects in `bucket` that are old enough and not in `live_ids`; leave foreign names alone."""
-        before = datetime.now(UTC) - _ORPHAN_AGE
+    def remove_orphans(self, bucket: str, live_ids: set[str], age: timedelta) -> int:
+        """Delete our objects in `bucket` that are of this age and not in `live_ids`; leave foreign names alone."""
+        before = datetime.now(UTC) - age
         orphans = []
         for entry in self._list(f"{bucket}/"):
             stem, _, suffix = entry["path"].rpartition("/")[2].partition(".")
