@@ -68,7 +68,7 @@ def main(
         for name, row in found.metrics.items():
             manifest["classes"][name]["metrics"] = row
         manifest["evaluation"] = {
-            "recogniser_accuracy": round(found.accuracy, 4),
+            "reference_accuracy": round(found.accuracy, 4),
             "confused_real": found.confused_real,
             "in_captchas": found.in_captchas,
             "per_class": per_class,
@@ -97,7 +97,7 @@ def _report(found: Evaluation) -> None:
 
 def _table(found: Evaluation) -> Table:
     table = Table(title="generated (real beside it)", row_styles=("", "dim"))
-    pairs = ("legibility", "legibility_folded", "frechet", "precision", "recall", "nearest")
+    pairs = ("legibility", "legibility_lookalikes", "frechet", "precision", "recall", "nearest")
     for column in ("class", *pairs, *(f"two-sample, {size} a side" for size in TWO_SAMPLE_SIZES)):
         table.add_column(column.replace("_", " "), justify="left" if column == "class" else "right")
     for name, row in (*found.metrics.items(), ("mean", found.summary)):

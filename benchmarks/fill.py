@@ -16,10 +16,11 @@ import numpy as np
 import psutil
 
 from batch.alphabet import choose_classes, draw_codes
-from batch.drawing.captchas import PART, draw_straight, load_sampler
+from batch.drawing.captchas import PART, draw_straight
 from batch.drawing.png import encode_pngs
 from batch.drawing.render import render
 from batch.drawing.style import DIFFICULTIES, HEIGHT, PITCH
+from batch.glyphs.sampler import load_sampler
 from batch.processes import started
 from benchmarks.figures import Figure, medians
 from benchmarks.pools import ROOT, environment

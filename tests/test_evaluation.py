@@ -85,7 +85,7 @@ def test_evaluate_measures_every_class(tmp_path: Path) -> None:
     assert finished.returncode == 0, finished.stderr
     assert "36-lower-a" in finished.stdout and "frechet to real" in finished.stdout
     manifest = json.loads((checkpoints / "manifest.json").read_text())
-    assert all("legibility_folded" in entry["metrics"] for entry in manifest["classes"].values())
+    assert all("legibility_lookalikes" in entry["metrics"] for entry in manifest["classes"].values())
     assert 0 < manifest["evaluation"]["in_captchas"]["legibility"] < 1
     assert manifest["evaluation"]["two_sample_400"] > 0.9  # glyphs are not the bars of this data
     assert (checkpoints / "evaluation.png").stat().st_size > 10_000
@@ -95,7 +95,7 @@ def test_evaluate_measures_every_class(tmp_path: Path) -> None:
     assert finished.returncode == 0, finished.stderr
     chosen = json.loads((checkpoints / "manifest.json").read_text())
     assert "evaluation" not in chosen
-    assert {entry["latent_spread"] for entry in chosen["classes"].values()} <= {1.0, 1.1, 1.2, 1.3, 1.4, 1.5}
+    assert {entry["latent_scale"] for entry in chosen["classes"].values()} <= {1.0, 1.1, 1.2, 1.3, 1.4, 1.5}
     assert sum(line.count("-") for line in finished.stdout.splitlines()) >= 47  # every class is named beside its scale
 
     finished = told("docs/threat-model.md", "python -m batch.readability --data")

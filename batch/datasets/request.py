@@ -14,8 +14,7 @@ from batch.alphabet import CLASSES_BY_CHARACTER
 from batch.datasets.plan import FOLDER, DatasetError, Plan
 from batch.datasets.records import TOGETHER
 from batch.datasets.writer import write_dataset
-from batch.drawing.render import MOST_BOXES
-from batch.drawing.style import choose_style
+from batch.drawing.style import MOST_BOXES, choose_style
 from batch.drawing.workers import Engine
 from batch.glyphs.checkpoints import Checkpoints
 from batch.progress import progress_bar

@@ -12,8 +12,8 @@ from batch.datasets.card import write_card
 from batch.datasets.formats import FORMATS, Files
 from batch.datasets.plan import FOLDER, DatasetError, Plan, Shard
 from batch.datasets.records import draw_records, touched
-from batch.drawing.captchas import load_sampler
 from batch.drawing.workers import Engine
+from batch.glyphs.sampler import load_sampler
 from pool.storage.atomic import file_lock, storage_errors, sync_file_system, write_durably
 
 

@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import CHARACTER_OF_CLASS, GLYPH_CLASSES, GlyphClass
+from batch.alphabet import CHARACTER_OF_CLASS, GLYPH_CLASSES, SIDE, GlyphClass
 from batch.evaluation.judge import LOOKALIKES_OF_CLASS, ReferenceClassifier
 from batch.evaluation.metrics import confusions, frechet_distance, nearest_distances, precision_and_recall
 from batch.evaluation.two_sample import TwoSampleTest
-from batch.glyphs.architecture import SIDE, Architecture, flops_per_classification, flops_per_glyph
 from batch.glyphs.sampler import OVERSAMPLING, Sampler
+from batch.training.architecture import Architecture
 from batch.training.emnist import Emnist
+from batch.training.filter import FLOPS
 
 TWO_SAMPLE_SIZES = (400, 1000)
 _REPEATS = 5  # for small test sets: means over so many draws of as many images
@@ -65,7 +66,7 @@ def evaluate(
     in_captchas = {
         "alphabet": alphabet,
         "discarded": round(1 - 1 / OVERSAMPLING, 4),
-        "flops_per_glyph": round(OVERSAMPLING * (flops_per_glyph(Architecture()) + flops_per_classification())),
+        "flops_per_glyph": round(OVERSAMPLING * (Architecture().flops + FLOPS)),
         "legibility": round(float(right[np.isin(CHARACTER_OF_CLASS[labels], list(map(ord, alphabet)))].mean()), 4),
     }
     return Evaluation(
@@ -111,8 +112,8 @@ class _Comparison:
         metrics = {
             "legibility": legibility("fake", CHARACTER_OF_CLASS),
             "legibility_real": legibility("test", CHARACTER_OF_CLASS),
-            "legibility_folded": legibility("fake", LOOKALIKES_OF_CLASS),
-            "legibility_folded_real": legibility("test", LOOKALIKES_OF_CLASS),
+            "legibility_lookalikes": legibility("fake", LOOKALIKES_OF_CLASS),
+            "legibility_lookalikes_real": legibility("test", LOOKALIKES_OF_CLASS),
             "frechet": float(mean_over_draws(frechet_distance, "fake")),
             "frechet_real": float(mean_over_draws(frechet_distance, "train")),
             "precision": precision,
@@ -144,7 +145,7 @@ def _summarise(metrics: dict[str, Metrics]) -> Metrics:
     summary = {name: mean(name) for name in rows[0]}
     summary |= {f"{name}_to_real": _to_real(summary, name) for name in ("frechet", "precision", "recall")}
     summary |= {
-        "worst_legibility_folded_to_real": min(_to_real(row, "legibility_folded") for row in rows),
+        "worst_legibility_lookalikes_to_real": min(_to_real(row, "legibility_lookalikes") for row in rows),
         "worst_recall_to_real": min(_to_real(row, "recall") for row in rows),
         "classes_with_copies": sum(row["nearest"] < row["nearest_real"] for row in rows),
     }

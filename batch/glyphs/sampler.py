@@ -1,12 +1,12 @@
 """Glyphs of any classes from the trained generators."""
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import CHARACTER_OF_CLASS, GLYPH_CLASSES
-from batch.glyphs.architecture import SIDE
+from batch.alphabet import CHARACTER_OF_CLASS, GLYPH_CLASSES, SIDE
 from batch.glyphs.checkpoints import Checkpoints
-from batch.glyphs.inference import classify_glyphs, draw_glyphs
 
 DEFAULT_LATENT_SCALE = 1.2
 """Standard deviation of the latents, 1 in training, until `batch.spread` chooses one for each class."""
@@ -18,18 +18,16 @@ _SURE = 0.95  # a probability above which glyphs count as equally legible; a hig
 
 
 class Sampler:
-    """All 47 generators, each loaded once and called once a batch."""
+    """All 47 generators and the legibility filter."""
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         """Raises CheckpointError for a missing or damaged checkpoint."""
-        loaded, self.filter = checkpoints.load()
-        self._generators = {index: entry.generator for index, entry in loaded.items()}
-        self._style_thresholds = np.stack([np.cumsum(loaded[c.index].style_frequencies) for c in GLYPH_CLASSES])
-        self.latent_scales = np.array([loaded[c.index].latent_scale for c in GLYPH_CLASSES], np.float32)
-        """`[47]`, standard deviation of the latents of each class"""
-        inputs = loaded[0].generator.dense.shape[0]
-        self._style_count = self._style_thresholds.shape[1]
-        self._latent_size = inputs - self._style_count
+        loaded = checkpoints.load()
+        self.filter = loaded.filter
+        self._generators = loaded.generators
+        self._latent_size = loaded.latent_size
+        self._style_thresholds = loaded.style_frequencies.cumsum(1)
+        self._latent_scales = loaded.latent_scales
 
     def draw(
         self, classes: npt.NDArray[np.uint8], rng: np.random.Generator, latent_scale: float | None = None
@@ -42,13 +40,13 @@ class Sampler:
         labels = classes.ravel()
         styles = (rng.random((len(labels), 1)) > self._style_thresholds[labels, :-1]).sum(1)
         latent = rng.standard_normal((len(labels), self._latent_size), np.float32)
-        latent *= self.latent_scales[labels, None] if latent_scale is None else np.float32(latent_scale)
-        inputs = np.concatenate([latent, np.eye(self._style_count, dtype=np.float32)[styles]], 1)
+        latent *= self._latent_scales[labels, None] if latent_scale is None else np.float32(latent_scale)
         glyphs = np.empty((len(labels), SIDE, SIDE), np.uint8)
         order = np.argsort(labels, kind="stable")
         for places in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
             if len(places):
-                glyphs[places] = draw_glyphs(inputs[places], self._generators[int(labels[places[0]])])
+                generator = self._generators[int(labels[places[0]])]
+                glyphs[places] = generator.run(latent=latent[places], style=styles[places])
         return glyphs.reshape(*classes.shape, SIDE, SIDE)
 
     def draw_legible(self, classes: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
@@ -61,7 +59,7 @@ class Sampler:
         counts = np.bincount(wanted, minlength=len(GLYPH_CLASSES))
         labels = np.repeat(np.arange(len(GLYPH_CLASSES), dtype=np.uint8), np.ceil(counts * OVERSAMPLING).astype(int))
         glyphs = self.draw(labels, rng, TRUNCATION)
-        probabilities = classify_glyphs(glyphs, self.filter)
+        probabilities = self.filter.run(glyphs=glyphs)
         legibility = (probabilities * (CHARACTER_OF_CLASS[labels][:, None] == CHARACTER_OF_CLASS)).sum(1)
         best_first = np.lexsort([-legibility.clip(max=_SURE), labels])
         firsts = np.searchsorted(labels, labels)
@@ -70,3 +68,18 @@ class Sampler:
         legible = np.empty((len(wanted), SIDE, SIDE), np.uint8)
         legible[np.argsort(wanted, kind="stable")] = glyphs[kept]
         return legible.reshape(*classes.shape, SIDE, SIDE)
+
+
+_samplers: dict[Path, Sampler] = {}
+
+
+def load_sampler(checkpoints_dir: Path) -> Sampler:
+    """Load the generators, once in a process. Raises CheckpointError for a missing or damaged checkpoint."""
+    if checkpoints_dir not in _samplers:
+        keep_sampler(checkpoints_dir, Sampler(Checkpoints(checkpoints_dir)))
+    return _samplers[checkpoints_dir]
+
+
+def keep_sampler(checkpoints_dir: Path, sampler: Sampler) -> None:
+    """Make `load_sampler` return this one: on another machine the folder may not exist."""
+    _samplers[checkpoints_dir] = sampler

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from batch.alphabet import GlyphClass
-from batch.glyphs.architecture import Architecture, GeneratorWeights
 from batch.processes import SPAWN, started
+from batch.training.architecture import Architecture
+from batch.training.export import generator_to_onnx
 from batch.training.gan import Gan, StartingWeights, TrainingSet, TrainingSettings
 from batch.training.tensorflow import use_one_thread
 
@@ -36,7 +37,8 @@ class Trained(NamedTuple):
     """A finished class."""
 
     task: Task
-    generator: GeneratorWeights
+    generator: bytes
+    """its `.onnx` file"""
     seconds: float
 
 
@@ -95,7 +97,7 @@ def _train(task: Task) -> Trained:
     gan = Gan([training_set], task.architecture, settings, steps=settings.steps, rate=settings.rate)
     gan.start_from(task.start)
     run_training(gan, task.state, task.recipe, _Worker.steps_done.put)
-    return Trained(task, gan.fused_generator(), time.monotonic() - started)
+    return Trained(task, generator_to_onnx(gan.fused_generator()), time.monotonic() - started)
 
 
 def _drain(steps_done: Any) -> int:
