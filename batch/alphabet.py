@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 SYMBOLS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"
 """EMNIST ByMerge's classes in the order of its labels; lower-case letters not here look like their capitals."""
+SIDE = 28
+"""Of a glyph's image, as of EMNIST's."""
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from batch.drawing.captchas import draw_pictures, load_sampler
+from batch.drawing.captchas import draw_pictures
 from batch.drawing.png import save_pic
 from batch.drawing.render import add_noise
 from batch.drawing.style import choose_style
 from batch.drawing.text_lines import concat_pics
-from pool.files import new_id
+from batch.glyphs.sampler import load_sampler
 from pool.settings import load_settings
+from pool.storage.files import new_id
 
 __all__ = ["add_noise", "concat_pics", "generate_captcha", "save_pic"]
 _OF_TRAINING = {

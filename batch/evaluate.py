@@ -13,12 +13,13 @@ from batch.alphabet import CHARACTER_OF_CLASS
 from batch.evaluation.glyphs import Evaluation, Measured, Metrics, evaluate
 from batch.evaluation.judge import CACHE_DIR, ReferenceClassifier
 from batch.evaluation.metrics import confusions
-from batch.glyphs.architecture import Architecture, flops_per_classification, flops_per_glyph
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import OVERSAMPLING, Sampler
 from batch.progress import progress_bar
 from batch.sheets import contact_sheet, writing
+from batch.training.architecture import Architecture
 from batch.training.emnist import read_emnist
+from batch.training.filter import FLOPS
 from batch.training.tensorflow import require_tensorflow
 from pool.errors import one_line_errors
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
@@ -27,7 +28,7 @@ _OFTEN = 0.04  # pairs of characters confused more often are reported
 _TABLE_WIDTH = 220  # off a terminal
 _COLUMNS = {
     "legibility": 3,
-    "legibility_folded": 3,
+    "legibility_lookalikes": 3,
     "frechet": 2,
     "kernel": 3,
     "precision": 2,
@@ -88,7 +89,7 @@ def main(
             "per_class": per_class,
             "seeds": seeds,
             "discarded": round(1 - 1 / OVERSAMPLING, 4),
-            "flops_per_glyph": round(OVERSAMPLING * (flops_per_glyph(Architecture()) + flops_per_classification())),
+            "flops_per_glyph": round(OVERSAMPLING * (Architecture().flops + FLOPS)),
             "in_captchas": _rounded(found.in_captchas.summary),
             "in_captchas_errors": _rounded(found.in_captchas.errors),
             "unfiltered": _rounded(found.unfiltered.summary),

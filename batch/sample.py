@@ -7,8 +7,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from batch.alphabet import GLYPH_CLASSES
-from batch.glyphs.architecture import SIDE
+from batch.alphabet import GLYPH_CLASSES, SIDE
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
 from batch.sheets import contact_sheet, writing

@@ -49,7 +49,7 @@ def main(
         if record:
             manifest = folder.manifest()
             for name, scale in chosen.items():
-                manifest["classes"][name]["latent_spread"] = scale
+                manifest["classes"][name]["latent_scale"] = scale
             manifest.pop("evaluation", None)  # of glyphs drawn with other scales
             folder.write_manifest(manifest)
     for scale in LATENT_SCALES:

@@ -16,8 +16,8 @@ from batch.training.emnist import read_emnist
 from batch.training.gan import TrainingSettings
 from batch.training.run import STATE, Training
 from batch.training.tensorflow import require_tensorflow
-from pool.durable import file_lock
 from pool.errors import StorageError, one_line_errors
+from pool.storage.atomic import file_lock
 
 _CORES = os.cpu_count() or 1
 

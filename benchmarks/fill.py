@@ -16,17 +16,18 @@ import numpy as np
 import psutil
 
 from batch.alphabet import choose_classes, draw_codes
-from batch.drawing.captchas import PART, draw_straight, load_sampler
+from batch.drawing.captchas import PART, draw_straight
 from batch.drawing.png import encode_pngs
 from batch.drawing.render import render
 from batch.drawing.style import DIFFICULTIES, HEIGHT, PITCH
+from batch.glyphs.sampler import load_sampler
 from batch.processes import started
 from benchmarks.figures import Figure, medians
 from benchmarks.pools import ROOT, environment
 from pool import database
-from pool.files import FileStore, new_id
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
+from pool.storage.files import FileStore, new_id
 
 _COUNT, _THEIR_COUNT, _MANY = 10_000, 2_000, 100_000
 _CORES = os.cpu_count() or 1

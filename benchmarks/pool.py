@@ -15,8 +15,8 @@ from sqlalchemy import create_engine, make_url, text
 from benchmarks.figures import Figure
 from benchmarks.pools import migrate, stock
 from pool import database
-from pool.files import FileStore
 from pool.pool import Pool
+from pool.storage.files import FileStore
 
 _LEVELS = (1_000, 100_000, 1_000_000)
 _ROUNDS = 100

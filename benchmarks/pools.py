@@ -10,8 +10,8 @@ from pathlib import Path
 from sqlalchemy import Engine, insert
 
 from pool import database
-from pool.files import new_id
 from pool.models import State, captcha
+from pool.storage.files import new_id
 
 ROOT = Path(__file__).parent.parent
 _ROWS = 50_000

@@ -23,6 +23,7 @@ BATCH_TIMEOUT = 30.0
 """The same for a fill or a sweep of its own, which rather waits than fails."""
 MIGRATION_TIMEOUT = 600.0
 """The same for a migration, all in one transaction: an index over many rows takes a while."""
+_CONNECTIONS = 15  # of a process
 _RETRY_SECONDS = 1.0
 _SERVERS_SHARE = 0.9  # of the timeout: a server that waits for a lock tells of it before it counts as silent
 _POSTGRESQL = {
@@ -115,10 +116,12 @@ def connect(url: str, timeout: float = BATCH_TIMEOUT) -> Engine:
     Raises:
         StorageError: the folder of a SQLite file can't be made.
     """
-    options: dict[str, Any] = {"pool_timeout": timeout, "execution_options": {"timeout": timeout, "outage": _Outage()}}
+    # No connection beyond those that are kept: one would be opened anew for each time that all others are in use.
+    options: dict[str, Any] = {"pool_size": _CONNECTIONS, "max_overflow": 0, "pool_timeout": timeout}
+    options |= {"execution_options": {"timeout": timeout, "outage": _Outage()}}
     if make_url(url).get_backend_name() == "sqlite":
         if make_url(url).database in (None, "", ":memory:"):
-            del options["pool_timeout"]  # its one connection is not waited for
+            del options["pool_size"], options["max_overflow"], options["pool_timeout"]  # it has one connection
         engine = create_engine(url, connect_args={"timeout": timeout}, **options)
         _make_folder(engine.url.database)
         event.listen(engine, "connect", _set_up_sqlite)

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from pool import database, models
 from pool.errors import DatabaseError, LeaseLostError
-from pool.files import new_id
+from pool.storage.files import new_id
 
 FILLING = "filling"
 SWEEPING = "sweeping"

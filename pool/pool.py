@@ -28,10 +28,10 @@ from sqlalchemy import (
 from pool import database, tokens
 from pool.answers import is_right
 from pool.errors import AddingStoppedError, DatabaseError, StorageError, UnknownCaptchaError
-from pool.files import FileStore, new_id
 from pool.models import REVISION, State, captcha, identity
-from pool.objects import ObjectStore
 from pool.settings import Settings
+from pool.storage.files import FileStore, new_id
+from pool.storage.objects import ObjectStore
 
 # Written into the statement and not bound, or SQLite would not see that the partial index fits.
 _READY = literal(State.READY.value, literal_execute=True)
@@ -85,7 +85,7 @@ class Shown(NamedTuple):
     """None where that is not limited yet"""
 
 
-def _mark(connection: Connection, statement: Update, taken: dict[str, Any]) -> Iterable[tuple[str, str]]:
+def _take(connection: Connection, statement: Update, taken: dict[str, Any]) -> Iterable[tuple[str, str]]:
     """Mark captchas as taken; return their ids and codes.
 
     The driver of SQLite lets go of Python's lock at each row that it reads, which took ten times as long beside a busy
@@ -138,30 +138,29 @@ class Pool:
         Raises:
             AddingStoppedError: the disk is full or not writable; what was written before that is in the pool.
             StorageError: the folder is another pool's.
-            DatabaseError: the rows could not be committed; the files are strays and the next sweep takes them.
+            DatabaseError: the rows could not be committed; the files are orphans, and a later sweep removes them.
         """
         self.check_files()
         now = datetime.now(UTC)
         named = {new_id(): one for one in drawn}
         rows: list[dict[str, Any]] = []
         failure = None
-        with self.files.lock():
-            try:
-                for file_id in self.files.write_all((file_id, one.png) for file_id, one in named.items()):
-                    rows.append(self._row(file_id, named[file_id].code, now))  # noqa: PERF401 - kept if a later one fails
-            except StorageError as error:
-                failure = error
-            ids = [row["id"] for row in rows]
-            self.files.sync()
-            try:
-                self._insert(rows)
-            except DatabaseError:
-                if not failure:
-                    raise
-                # The database is on the full disk as well: a few files make room for the rows of the others.
-                ids, spare = ids[:-_SPARE], ids[-_SPARE:]
-                self.files.remove(spare)
-                self._insert(rows[:-_SPARE])
+        try:
+            for file_id in self.files.write_all((file_id, one.png) for file_id, one in named.items()):
+                rows.append(self._row(file_id, named[file_id].code, now))  # noqa: PERF401 - kept if a later one fails
+        except StorageError as error:
+            failure = error
+        ids = [row["id"] for row in rows]
+        self.files.sync()
+        try:
+            self._insert(rows)
+        except DatabaseError:
+            if not failure:
+                raise
+            # The database is on the full disk as well: a few files make room for the rows of the others.
+            ids, spare = ids[:-_SPARE], ids[-_SPARE:]
+            self.files.remove(spare)
+            self._insert(rows[:-_SPARE])
         if failure:
             raise AddingStoppedError(str(failure), ids) from failure
         return ids
@@ -208,8 +207,8 @@ class Pool:
         issued: list[Issued] = []
         try:
             with database.transaction(self.engine) as connection:
-                marked = _mark(connection, statement, taken)
-                issued = [Issued(file_id, code, expires_at, pop_id) for file_id, code in marked]
+                taken_rows = _take(connection, statement, taken)
+                issued = [Issued(file_id, code, expires_at, pop_id) for file_id, code in taken_rows]
         except DatabaseError as error:
             if not issued:
                 raise

@@ -9,16 +9,17 @@ from sqlalchemy import delete, func, select, update
 
 from pool import database
 from pool.errors import one_line_errors
-from pool.files import BUCKETS
 from pool.lease import SWEEPING, lease
 from pool.models import State, captcha, fill, token
 from pool.pool import IS_TAKEN, Pool
 from pool.settings import load_settings
+from pool.storage.files import BUCKETS
 
 _ROWS = 1000  # at a time, so that nobody waits long for the database
 _ROUNDS_A_TICK = 10
 _BUCKETS_A_TICK = 16
 _FILLS = 1000  # remembered
+_ORPHAN_AGE = timedelta(hours=1)  # far longer than from the writing of a file to its row's commit
 _ANSWERED = (State.SOLVED, State.FAILED, State.EXPIRED)
 
 
@@ -29,7 +30,7 @@ class Swept(NamedTuple):
     """challenges that nobody answered in time"""
     purged: int
     """rows, with their files"""
-    strays: int
+    orphans: int
     """files without a row"""
 
 
@@ -43,9 +44,15 @@ class _Purged(NamedTuple):
 class Sweep:
     """Clears up after captchas that were answered, were not, or never came to be."""
 
-    def __init__(self, pool: Pool, keep: timedelta) -> None:
-        """`keep` is how long a captcha is known to have expired before it is forgotten."""
-        self._pool, self._keep = pool, keep
+    def __init__(self, pool: Pool, keep: timedelta, orphan_age: timedelta = _ORPHAN_AGE) -> None:
+        """Make a sweep.
+
+        Args:
+            pool: the pool to sweep.
+            keep: how long a captcha is known to have expired before it is forgotten.
+            orphan_age: of a file without a row; a younger one may be about to get its row.
+        """
+        self._pool, self._keep, self._orphan_age = pool, keep, orphan_age
         self._buckets = cycle(BUCKETS)
 
     def tick(self) -> Swept:
@@ -66,21 +73,21 @@ class Sweep:
                 held.renew()
                 if not any(done):
                     break
-            return Swept(expired, purged, sum(map(self._remove_strays, buckets)))
+            return Swept(expired, purged, sum(map(self._remove_orphans, buckets)))
 
     def all(self) -> Swept | None:
         """Do all there is to do; None if another process is at it. Raises as `tick` does."""
         with lease(self._pool.engine, SWEEPING) as held:
             if not held:
                 return None
-            expired = purged = strays = 0
+            expired = purged = orphans = 0
             while any(done := self._purge()):
                 expired, purged = expired + done.expired, purged + done.purged
                 held.renew()
             for bucket in BUCKETS:
-                strays += self._remove_strays(bucket)
+                orphans += self._remove_orphans(bucket)
                 held.renew()
-            return Swept(expired, purged, strays)
+            return Swept(expired, purged, orphans)
 
     def _purge(self) -> "_Purged":
         """Mark what has expired, and delete what has been so for long enough: rows first, files after."""
@@ -112,15 +119,14 @@ class Sweep:
         self._pool.files.remove(ids)
         return _Purged(len(redeemable), sum(redeemable), len(ids), tokens)
 
-    def _remove_strays(self, bucket: str) -> int:
+    def _remove_orphans(self, bucket: str) -> int:
         files = self._pool.files
-        with files.lock(exclusive=True):
-            if not files.names(bucket):
-                return 0
-            in_bucket = captcha.c.id.between(bucket, bucket + "g")
-            with database.transaction(self._pool.engine, **database.READ_ONLY) as connection:
-                live_ids = set(connection.scalars(select(captcha.c.id).where(in_bucket)))
-            return files.remove_strays(bucket, live_ids)
+        if not files.names(bucket):
+            return 0
+        in_bucket = captcha.c.id.between(bucket, bucket + "g")
+        with database.transaction(self._pool.engine, **database.READ_ONLY) as connection:
+            live_ids = set(connection.scalars(select(captcha.c.id).where(in_bucket)))
+        return files.remove_orphans(bucket, live_ids, self._orphan_age)
 
 
 def main() -> None:
@@ -136,7 +142,7 @@ def main() -> None:
     if swept is None:
         print("another sweep is at work")
     else:
-        print(f"{swept.purged} expired captchas and {swept.strays} stray files removed")
+        print(f"{swept.purged} expired captchas and {swept.orphans} orphaned files removed")
 
 
 if __name__ == "__main__":

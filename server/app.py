@@ -22,15 +22,15 @@ from pool.database import REQUEST_TIMEOUT
 from pool.errors import DatabaseError, SpeechError, StorageError, one_line_errors
 from pool.pool import Pool
 from pool.settings import Settings, load_settings
-from server import challenges, logs, operations, routes, site, speech
+from server import logs, speech
+from server.api import captchas, challenges, health, site
 from server.buffer import Buffer
-from server.head import Head
+from server.errors import INVALID, OUT_OF_REACH
 from server.keys import Keys
 from server.limits import Limits
 from server.metrics import PoolCollector
-from server.observe import Observe
+from server.middleware import Head, RequestLog
 from server.refill import Refill
-from server.refusals import INVALID, OUT_OF_REACH
 
 log = logging.getLogger(__name__)
 # A pop on SQLite lets go of the interpreter at every row, and a busy event loop would keep it for 5 ms each time.
@@ -74,10 +74,10 @@ def create_app(settings: Settings) -> FastAPI:
     state.public_url = str(settings.public_url).rstrip("/") if settings.public_url else None
     state.buffer, state.challenge_buffer = buffer, challenge_buffer
     state.keys, state.limits = Keys(settings), Limits(settings)
-    state.pool_metrics = PoolCollector(pool, lambda: refill.marks)
+    state.pool_metrics = PoolCollector(pool, lambda: refill.watermarks)
     state.speaks = settings.audio and speech.is_installed()
-    state.readiness = operations.ReadinessChecks(state)
-    for router in (routes.router, challenges.router, operations.router, site.router, routes.pictures):
+    state.readiness = health.ReadinessChecks(state)
+    for router in (captchas.router, challenges.router, health.router, site.router, captchas.pictures):
         app.include_router(router)
     _wrap(app, settings)
     return app
@@ -92,7 +92,7 @@ def _end_with_parent() -> None:
 
 def _wrap(app: FastAPI, settings: Settings) -> None:
     """Add what every request passes, the innermost first."""
-    app.add_middleware(routes.ShortCut)
+    app.add_middleware(captchas.ShortCut)
     app.add_middleware(Head, own=("/generate", "/challenge"))
     if settings.cors_origins:
         app.add_middleware(
@@ -102,7 +102,7 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
             allow_headers=["content-type"],
             expose_headers=["Retry-After"],
         )
-    app.add_middleware(Observe)
+    app.add_middleware(RequestLog)
     if settings.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
     app.add_exception_handler(RequestValidationError, _refuse_invalid)  # type: ignore[arg-type] # typed for any error

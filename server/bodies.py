@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from python_multipart.multipart import Field, File, create_form_parser
 from starlette.requests import ClientDisconnect
 
-from server.refusals import MALFORMED, NO_CHARSET, NO_KIND, TOO_LONG, TOO_SLOW, Refusal
+from server.errors import MALFORMED, NO_CHARSET, NO_KIND, TOO_LONG, TOO_SLOW, RouteError
 
 JSON, FORM, MULTIPART = "application/json", "application/x-www-form-urlencoded", "multipart/form-data"
 _MOST_SECONDS = 10
@@ -26,7 +26,7 @@ def documented_body(schema: dict[str, Any], *kinds: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {kind: {"schema": schema} for kind in kinds}}}
 
 
-async def read_body(request: Request, most: int, *kinds: str, too_long: Refusal | None = None) -> bytes:
+async def read_body(request: Request, most: int, *kinds: str, too_long: RouteError | None = None) -> bytes:
     """Read a body of at most `most` bytes that is of one of these kinds, or of any if none is given.
 
     Raises:

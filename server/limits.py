@@ -10,8 +10,8 @@ from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from pool.settings import Settings
+from server.errors import LIMITED
 from server.metrics import LIMITED as LIMITED_COUNT
-from server.refusals import LIMITED
 
 log = structlog.get_logger("gantcha.limits")
 _NEWS = RateLimitItemPerMinute(1)

@@ -3,6 +3,7 @@
 import io
 import logging
 import sys
+from contextlib import suppress
 from typing import TextIO
 
 import structlog
@@ -25,7 +26,7 @@ def configure() -> None:
     )
     structlog.configure(
         processors=[*shared, *render],
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(_Lossy(sys.stderr)),  # type: ignore[arg-type] # of it only this is used
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )
@@ -39,8 +40,25 @@ def configure() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [], name != "uvicorn.access"  # requests are logged by `server.observe`
+        logger.handlers, logger.propagate = [], name != "uvicorn.access"  # requests are logged by `server.middleware`
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # that a look is skipped while a fill goes on is no news
+
+
+class _Lossy:
+    """A stream that loses lines of the log on a full disk, and not the requests that they tell of."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, line: str) -> None:
+        """Write a line, or lose it."""
+        with suppress(OSError):
+            self._stream.write(line)
+
+    def flush(self) -> None:
+        """Send on what was written, or lose it."""
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def _to_json(event: EventDict, **_: object) -> str:

@@ -11,8 +11,8 @@ from prometheus_client.registry import REGISTRY, Collector
 from pool import lease
 from pool.errors import DatabaseError
 from pool.fills import last_fills
-from pool.marks import Marks
 from pool.pool import Pool
+from pool.watermarks import Watermarks
 
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 """Variable with the folder where the workers of one server add up; unset for one that is alone."""
@@ -39,12 +39,12 @@ SECONDS = Histogram(
 class PoolCollector(Collector):
     """The pool at the time of the look; leaves out what a database out of reach does not tell."""
 
-    def __init__(self, pool: Pool, marks: Callable[[], Marks]) -> None:
-        self._pool, self._marks = pool, marks
+    def __init__(self, pool: Pool, watermarks: Callable[[], Watermarks]) -> None:
+        self._pool, self._watermarks = pool, watermarks
 
     def collect(self) -> Iterator[Metric]:
         """Ask the pool."""
-        low_water, target = self._marks()
+        low_water, target = self._watermarks()
         yield GaugeMetricFamily("gantcha_pool_low_water", "Level at which a refill starts", low_water)
         yield GaugeMetricFamily("gantcha_pool_target", "Level at which a refill ends", target)
         try:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image, UnidentifiedImageError
 
-from server.refusals import NO_PNG, TOO_LARGE, TOO_MANY_PIXELS
+from server.errors import NO_PNG, TOO_LARGE, TOO_MANY_PIXELS
 
 MAX_FILE_BYTES = 1024 * 1024
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -27,10 +27,10 @@ from typer.testing import CliRunner, Result
 
 from batch.drawing.png import encode_pngs
 from pool import database
-from pool.files import FileStore
 from pool.models import captcha
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
+from pool.storage.files import FileStore
 from tests.programs import missing, summary
 
 ROOT = Path(__file__).parent.parent
@@ -230,10 +230,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_server(settings: dict[str, object], host: str = "127.0.0.1", workers: int = 1) -> Iterator[Server]:
+def running_server(
+    settings: dict[str, object], host: str = "127.0.0.1", workers: int = 1, log: Path | None = None
+) -> Iterator[Server]:
     port = free_port()
     command = [sys.executable, "-m", "server", "--host", host, "--port", str(port), "--workers", str(workers)]
-    log = Path(str(settings["FILES_DIR"]) + ".log")
+    log = log or Path(str(settings["FILES_DIR"]) + ".log")
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "w") as file:  # a pipe that nobody reads would fill up and stop the server
         process = subprocess.Popen(command, cwd=ROOT, env=environment(settings), stdout=file, stderr=file, text=True)

@@ -102,6 +102,7 @@ def test_two_servers_leave_each_other_theirs(pool: Pool, settings: dict[str, obj
     assert set(seen) == ids_in_state(pool.engine, State.ISSUED)
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_a_server_that_nobody_asks_any_more_holds_next_to_nothing(
     pool: Pool, settings: dict[str, object], serve: Serve
 ) -> None:

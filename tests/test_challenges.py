@@ -14,9 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert, update
 
 from pool import database
-from pool.files import new_id
 from pool.models import State, captcha, token
 from pool.pool import Drawn
+from pool.storage.files import new_id
 from tests.conftest import Server, Site, a_png, running_site, wait_until
 from tests.load import ids_in_state
 

@@ -121,7 +121,7 @@ def test_evaluate_measures_every_class(tmp_path: Path) -> None:
     assert finished.returncode == 0, finished.stderr
     assert "36-lower-a" in finished.stdout and "ratio to real" in finished.stdout
     manifest = json.loads((checkpoints / "manifest.json").read_text())
-    assert all("legibility_folded" in entry["metrics"] for entry in manifest["classes"].values())
+    assert all("legibility_lookalikes" in entry["metrics"] for entry in manifest["classes"].values())
     for kind in ("in_captchas", "unfiltered"):
         found, errors = (manifest["evaluation"][key] for key in (kind, f"{kind}_errors"))
         assert 0 < found["legibility"] < 1
@@ -137,7 +137,7 @@ def test_evaluate_measures_every_class(tmp_path: Path) -> None:
     assert finished.returncode == 0, finished.stderr
     chosen = json.loads((checkpoints / "manifest.json").read_text())
     assert "evaluation" not in chosen
-    assert {entry["latent_spread"] for entry in chosen["classes"].values()} <= {1.0, 1.1, 1.2, 1.3, 1.4, 1.5}
+    assert {entry["latent_scale"] for entry in chosen["classes"].values()} <= {1.0, 1.1, 1.2, 1.3, 1.4, 1.5}
     assert sum(line.count("-") for line in finished.stdout.splitlines()) >= 47  # every class is named beside its scale
 
     finished = told("docs/threat-model.md", "python -m batch.readability --data")

@@ -13,9 +13,9 @@ from sqlalchemy import Engine, Table, insert, inspect, select, text
 
 from pool import database
 from pool.errors import DatabaseError
-from pool.files import new_id
 from pool.models import REVISION, State, captcha, fill, metadata, token
 from pool.pool import Drawn, Pool
+from pool.storage.files import new_id
 from tests.conftest import ROOT, a_png
 
 CONFIG = Config(ROOT / "alembic.ini")

@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,9 +17,9 @@ from sqlalchemy import Engine, event, text, update
 
 from pool import database
 from pool.errors import DatabaseError, StorageError, UnknownCaptchaError
-from pool.files import FileStore, new_id
 from pool.models import State, captcha
 from pool.pool import Drawn, Pool
+from pool.storage.files import FileStore, new_id
 from pool.sweep import Sweep
 from tests.conftest import ROOT, a_png, drawn, environment, migrate, png_names, row_ids, run
 from tests.load import ids_in_state
@@ -262,3 +263,12 @@ def test_eight_processes_pop_every_row_once(pool: Pool, database_url: str, tmp_p
     # With rows locked elsewhere a pop may find none and its process leave early; what is left must still be there.
     codes += [issued.code for issued in pool.pop(4000)]
     assert sorted(codes) == [f"{number:06d}" for number in range(4000)]
+
+
+def test_busy_threads_share_the_connections_that_are_open(pool: Pool) -> None:
+    """A server answers in forty threads at once; to open a connection would be the slowest part of a request."""
+    opened: list[object] = []
+    event.listen(pool.engine, "connect", lambda connection, _record: opened.append(connection))
+    with ThreadPoolExecutor(40) as threads:
+        list(threads.map(lambda _: pool.level(), range(800)))
+    assert len(opened) <= 15

@@ -11,9 +11,8 @@ import pytest
 from PIL import Image
 
 from batch.alphabet import CHARACTER_OF_CLASS, SYMBOLS, choose_classes
-from batch.glyphs import sampler as sampling
 from batch.glyphs.checkpoints import CheckpointError, Checkpoints
-from batch.glyphs.inference import classify_glyphs
+from batch.glyphs.network import Network
 from batch.glyphs.sampler import Sampler
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 from tests.conftest import only_line, run
@@ -26,7 +25,7 @@ def sampler() -> Sampler:
 
 def _read(sampler: Sampler, glyphs: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """What the legibility filter takes glyphs `[..., 28, 28]` for: `[...]`."""
-    return classify_glyphs(glyphs.reshape(-1, 28, 28), sampler.filter).argmax(1).reshape(glyphs.shape[:-2])
+    return sampler.filter.run(glyphs=glyphs.reshape(-1, 28, 28)).argmax(1).reshape(glyphs.shape[:-2])
 
 
 @pytest.mark.parametrize("draw", [Sampler.draw, Sampler.draw_legible])
@@ -42,11 +41,11 @@ def test_glyphs_lie_where_their_characters_are(sampler: Sampler, draw: Callable[
 def test_a_batch_makes_one_call_for_each_class(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
 
-    def counting(inputs, generator, draw=sampling.draw_glyphs):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        sizes.append(len(inputs))
-        return draw(inputs, generator)
+    def counting(network, run=Network.run, **inputs):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN003, ANN202
+        sizes.append(len(inputs["latent"]))
+        return run(network, **inputs)
 
-    monkeypatch.setattr(sampling, "draw_glyphs", counting)
+    monkeypatch.setattr(Network, "run", counting)
     classes = choose_classes(["223344", "443322", "abcabc"], np.random.default_rng(1))
     sampler.draw(classes, np.random.default_rng(1))
     assert len(sizes) == len(np.unique(classes))
@@ -81,7 +80,7 @@ def test_legible_glyphs_are_read_as_what_they_are_more_often(sampler: Sampler) -
     classes = np.tile(np.arange(47, dtype=np.uint8), 60)
 
     def sure(glyphs: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-        probabilities = classify_glyphs(glyphs, sampler.filter)
+        probabilities = sampler.filter.run(glyphs=glyphs)
         own = (probabilities * (CHARACTER_OF_CLASS[classes][:, None] == CHARACTER_OF_CLASS)).sum(1)
         return np.asarray(own >= 0.5)
 
@@ -129,7 +128,7 @@ def test_a_place_that_cant_be_written_is_said_in_one_line(tmp_path: Path) -> Non
 
 
 def test_the_checkpoints_are_small_enough() -> None:
-    sizes = [path.stat().st_size for path in DEFAULT_CHECKPOINTS_DIR.glob("*.npz")]
+    sizes = [path.stat().st_size for path in DEFAULT_CHECKPOINTS_DIR.glob("*.onnx")]
     assert len(sizes) == 47 + 1  # and the legibility filter
     assert max(sizes) <= 500_000
     assert sum(sizes) <= 15_000_000
@@ -141,7 +140,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def test_a_damaged_checkpoint_names_its_file_and_digests(copy: Path) -> None:
-    victim = copy / "10-upper-a.npz"
+    victim = copy / "10-upper-a.onnx"
     content = bytearray(victim.read_bytes())
     content[1000] ^= 1
     entry = Checkpoints(copy).manifest()["classes"]["10-upper-a"]
@@ -149,7 +148,7 @@ def test_a_damaged_checkpoint_names_its_file_and_digests(copy: Path) -> None:
     victim.write_bytes(content)
     assert not Checkpoints(copy).is_sound(entry)  # which is what a training that goes on looks at
     expected = entry["sha256"]
-    with pytest.raises(CheckpointError, match=f"10-upper-a.npz is damaged: sha256 is [0-9a-f]{{64}}.*{expected}"):
+    with pytest.raises(CheckpointError, match=f"10-upper-a.onnx is damaged: sha256 is [0-9a-f]{{64}}.*{expected}"):
         Checkpoints(copy).load()
 
 
@@ -159,13 +158,13 @@ def test_each_fault_of_a_checkpoint_folder_is_said(copy: Path, tmp_path: Path) -
             Checkpoints(copy).load()
         return str(raised.value)
 
-    (copy / "11-upper-b.npz").rename(tmp_path / "kept")
-    assert "11-upper-b.npz can't be read" in failure()
-    (tmp_path / "kept").rename(copy / "11-upper-b.npz")
+    (copy / "11-upper-b.onnx").rename(tmp_path / "kept")
+    assert "11-upper-b.onnx can't be read" in failure()
+    (tmp_path / "kept").rename(copy / "11-upper-b.onnx")
     manifest = json.loads((copy / "manifest.json").read_text())
     for change, reason in (
         ({"format": 99}, "format 99"),
-        ({"architecture": manifest["architecture"] | {"wide": 64}}, "but must hold"),
+        ({"format": 1}, "use the checkpoints that come with it, or train again"),
         ({"classes": {}}, "00-digit-0"),
     ):
         (copy / "manifest.json").write_text(json.dumps(manifest | change))

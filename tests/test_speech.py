@@ -16,8 +16,8 @@ from sqlalchemy import update
 
 from pool import database
 from pool.errors import SpeechError
-from pool.files import new_id
 from pool.models import captcha
+from pool.storage.files import new_id
 from server import speech
 from tests.conftest import ROOT, Site, a_png, running_server
 from tests.programs import needs

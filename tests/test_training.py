@@ -13,10 +13,10 @@ import numpy.typing as npt
 import pytest
 
 from batch.evaluation.metrics import frechet_distance
-from batch.glyphs.architecture import Architecture, GeneratorWeights
-from batch.glyphs.inference import classify_glyphs, draw_glyphs
-from batch.training.export import fuse_batch_norm
-from batch.training.filter import fuse_filter, make_filter_model
+from batch.glyphs.network import Network
+from batch.training.architecture import Architecture
+from batch.training.export import GeneratorWeights, fuse_batch_norm, generator_to_onnx
+from batch.training.filter import filter_to_onnx, make_filter_model
 from batch.training.gan import Gan, RecipeError, TrainingSet, TrainingSettings
 from batch.training.networks import as_input
 from batch.training.refine import FrechetLoss
@@ -37,7 +37,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _small_gan(steps: int = 6, ema_decay: float = TrainingSettings.ema_decay) -> Gan:
     images = emnist_files.strokes(80, np.random.default_rng(1))
-    training_set = TrainingSet.of(images, Architecture.shape_count, seed=1)
+    training_set = TrainingSet.of(images, Architecture.style_count, seed=1)
     return Gan([training_set], Architecture(), TrainingSettings(ema_decay=ema_decay), steps=steps, rate=1e-3)
 
 
@@ -73,7 +73,7 @@ def test_the_fused_generator_draws_what_the_trained_one_does() -> None:
     for _ in range(6):
         gan.train_step()
     rng = np.random.default_rng(2)
-    latent, styles = rng.standard_normal((500, 64), np.float32), rng.integers(Architecture.shape_count, size=500)
+    latent, styles = rng.standard_normal((500, 64), np.float32), rng.integers(Architecture.style_count, size=500)
     trained = np.rint(np.asarray(gan.ema_generator([latent, styles]))[..., 0] * 127.5 + 127.5)
     fused = fuse_batch_norm(gan.ema_generator, tf.constant(latent), tf.constant(styles))
     assert np.abs(trained - _draw(fused, latent, styles)).max() <= 1
@@ -82,8 +82,7 @@ def test_the_fused_generator_draws_what_the_trained_one_does() -> None:
 def _draw(
     fused: GeneratorWeights, latent: npt.NDArray[np.float32], styles: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.uint8]:
-    inputs = np.concatenate([latent, np.eye(Architecture.shape_count, dtype=np.float32)[styles]], 1)
-    return draw_glyphs(inputs, fused)
+    return Network(generator_to_onnx(fused)).run(latent=latent, style=styles.astype(np.int64))
 
 
 def test_the_fused_filter_classifies_as_the_trained_one_does() -> None:
@@ -96,7 +95,7 @@ def test_the_fused_filter_classifies_as_the_trained_one_does() -> None:
     glyphs = rng.integers(256, size=(150, 28, 28), dtype=np.uint8)
     trained = tf.nn.softmax(model(as_input(glyphs))).numpy()
     assert len(np.unique(trained.argmax(1))) > 5
-    assert np.abs(trained - classify_glyphs(glyphs, fuse_filter(model))).max() < 1e-4
+    assert np.abs(trained - Network(filter_to_onnx(model)).run(glyphs=glyphs)).max() < 1e-4
 
 
 def test_training_makes_reals_and_fakes_alike() -> None:
@@ -188,7 +187,7 @@ def test_a_killed_training_goes_on_where_it_was(data: Path, tmp_path: Path) -> N
         with np.load(state) as saved:
             assert saved["step"] == 100
     pretrained = pretraining.stat().st_mtime_ns
-    (out / "reader.npz").write_bytes(b"")
+    (out / "legibility-filter.onnx").write_bytes(b"")
 
     finished = run(*_train(data, tmp_path, "--resume", *steps))
     assert "2 classes trained" in finished.stdout, finished.stderr
@@ -196,9 +195,9 @@ def test_a_killed_training_goes_on_where_it_was(data: Path, tmp_path: Path) -> N
     assert not any(state.exists() for state in states)
     manifest = json.loads((out / "manifest.json").read_text())
     assert set(manifest["classes"]) == {"10-upper-a", "36-lower-a"}
-    assert manifest["architecture"] == {"latent_size": 64, "shape_count": 24, "wide": 32, "narrow": 16}
+    assert manifest["architecture"] == {"latent_size": 64, "style_count": 24, "wide": 32, "narrow": 16}
     assert manifest["data"]["sha256"]
-    for entry in (*manifest["classes"].values(), manifest["reader"]):
+    for entry in (*manifest["classes"].values(), manifest["legibility_filter"]):
         assert hashlib.sha256((out / entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
     assert {(entry["steps"], entry["images"]) for entry in manifest["classes"].values()} == {(130, 64)}
 

@@ -9,9 +9,9 @@ from PIL import Image, ImageDraw
 
 from batch.datasets.plan import DatasetError, Plan
 from batch.datasets.records import Record, draw_records
-from batch.drawing.captchas import load_sampler
 from batch.drawing.style import HEIGHT, PITCH
 from batch.glyphs.checkpoints import Checkpoints
+from batch.glyphs.sampler import load_sampler
 from batch.sheets import writing
 from pool.errors import one_line_errors
 from pool.settings import load_settings

@@ -3,13 +3,16 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from batch.alphabet import draw_codes
 from batch.datasets.plan import Plan, Shard
-from batch.drawing.captchas import Labelled, draw_labelled
 from batch.glyphs.sampler import Sampler
+
+if TYPE_CHECKING:
+    from batch.drawing.captchas import Labelled
 
 TOGETHER = 500
 """Captchas drawn together from a seed of their own: shards of a multiple of it draw nothing in vain."""
@@ -22,7 +25,7 @@ class Record:
     index: int
     """in the whole dataset"""
     code: str
-    captcha: Labelled
+    captcha: "Labelled"
 
 
 def touched(shard: Shard) -> range:
@@ -35,6 +38,8 @@ def draw_records(plan: Plan, shard: Shard, codes: Sequence[str] | None, sampler:
 
     A captcha depends on the seed and its index, not on the size of the shards.
     """
+    from batch.drawing.captchas import draw_labelled  # noqa: PLC0415 - the process that starts workers does without
+
     records = []
     drawn = touched(shard)
     for first in drawn[::TOGETHER]:

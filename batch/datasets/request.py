@@ -14,13 +14,12 @@ from batch.alphabet import CLASSES_BY_CHARACTER
 from batch.datasets.plan import FOLDER, DatasetError, Plan
 from batch.datasets.records import TOGETHER
 from batch.datasets.writer import write_dataset
-from batch.drawing.render import MOST_BOXES
-from batch.drawing.style import choose_style
+from batch.drawing.style import MOST_BOXES, choose_style
 from batch.drawing.workers import Engine
 from batch.glyphs.checkpoints import Checkpoints
 from batch.progress import progress_bar
-from pool.durable import write_durably
 from pool.settings import Settings
+from pool.storage.atomic import write_durably
 
 _SHARDS, _SMALLEST, _LARGEST = 100, 2 * TOGETHER, 20 * TOGETHER
 _LENGTH = re.compile(r"(\d+)(?:-(\d+))?")

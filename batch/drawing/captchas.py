@@ -1,7 +1,6 @@
-"""From codes to pictures: sample, render, encode. Workers import it, so it imports nothing slow."""
+"""From codes to pictures: sample, render, encode. Workers import it, so it imports no database and no settings."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +10,11 @@ from batch.alphabet import CLASSES_BY_CHARACTER, choose_classes
 from batch.drawing.png import encode_pngs
 from batch.drawing.render import render, render_boxed
 from batch.drawing.style import RenderStyle
-from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
 
 PART = 50
 """Captchas rendered at once: few enough for the processor's caches."""
+_SAMPLED = 250  # captchas whose glyphs are drawn at once: more take memory and are no faster
 
 
 class Labelled(NamedTuple):
@@ -28,36 +27,19 @@ class Labelled(NamedTuple):
     """ByMerge index of each character"""
 
 
-_samplers: dict[Path, Sampler] = {}
-
-
-def load_sampler(checkpoints_dir: Path) -> Sampler:
-    """Load the generators, once in a process. Raises CheckpointError for a missing or damaged checkpoint."""
-    if checkpoints_dir not in _samplers:
-        keep_sampler(checkpoints_dir, Sampler(Checkpoints(checkpoints_dir)))
-    return _samplers[checkpoints_dir]
-
-
-def keep_sampler(checkpoints_dir: Path, sampler: Sampler) -> None:
-    """Make `load_sampler` return this one: on another machine the folder may not exist."""
-    _samplers[checkpoints_dir] = sampler
-
-
-def draw_chunk(codes: Sequence[str], style: RenderStyle, checkpoints_dir: Path) -> list[bytes]:
-    """As `draw_captchas`, with a random seed; called in a worker process."""
-    return draw_captchas(codes, load_sampler(checkpoints_dir), style, np.random.default_rng())
-
-
 def draw_captchas(codes: Sequence[str], sampler: Sampler, style: RenderStyle, rng: np.random.Generator) -> list[bytes]:
     """Draw a captcha for each of the codes, all of one length: PNGs.
 
     Raises:
         ValueError: a code has a character outside 0-9 and a-z, or the codes differ in length.
     """
-    glyphs = sampler.draw_legible(choose_classes(codes, rng), rng)
-    straight = draw_straight(sampler, rng)
-    parts = (glyphs[first : first + PART] for first in range(0, len(glyphs), PART))
-    return [png for part in parts for png in encode_pngs(render(part, straight, rng, style))]
+    classes, straight = choose_classes(codes, rng), draw_straight(sampler, rng)
+    pngs = []
+    for sampled in np.split(classes, range(_SAMPLED, len(classes), _SAMPLED)):
+        glyphs = sampler.draw_legible(sampled, rng)
+        for part in np.split(glyphs, range(PART, len(glyphs), PART)):
+            pngs += encode_pngs(render(part, straight, rng, style))
+    return pngs
 
 
 def draw_labelled(

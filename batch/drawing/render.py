@@ -6,13 +6,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from batch.alphabet import SIDE
 from batch.drawing.interpolate import Floats, interpolate
 from batch.drawing.style import GREY_LEVELS, RenderStyle
 from batch.drawing.text_lines import Strokes, TextLines, bend_lines, concat_pics, distortions, extents, redraw
-from batch.glyphs.architecture import SIDE
 
-MOST_BOXES = 8
-"""Characters of a captcha whose boxes can be had."""
 _USES = 4  # of a turned glyph among the scribbles of a batch
 _NORMAL = np.array([NormalDist().inv_cdf((number + 0.5) / 256) for number in range(256)], np.float32)
 """256 numbers of a normal distribution, alike in weight: eight grey levels show no finer ones"""

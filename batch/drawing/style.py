@@ -10,6 +10,8 @@ GREY_LEVELS = 8  # a third of the bytes of 256 levels, and the noise hides the s
 HEIGHT = 80
 PITCH = 40
 """Pixels of width for each character."""
+MOST_BOXES = 8
+"""Characters of a captcha with boxes, at most."""
 
 Range = tuple[float, float]
 

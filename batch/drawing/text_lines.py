@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from batch.alphabet import SIDE
 from batch.drawing.interpolate import interpolate_onto
 from batch.drawing.style import HEIGHT, PITCH, RenderStyle
-from batch.glyphs.architecture import SIDE
 
 _MARGIN = 2  # beyond what the bend may add
 _INKED = 96  # of 255: what counts as ink where glyphs are set close

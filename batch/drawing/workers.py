@@ -2,15 +2,17 @@
 
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batch.drawing.captchas import keep_sampler, load_sampler
-from batch.glyphs.sampler import Sampler
+import numpy as np
+
+from batch.drawing.style import RenderStyle
+from batch.glyphs.sampler import Sampler, keep_sampler, load_sampler
 from batch.processes import ENVIRONMENT, started
 from pool.errors import GantchaError
 
@@ -96,3 +98,10 @@ def _check(address: str) -> None:
 def _call_with_sampler(checkpoints_dir: Path, sampler: Sampler, function: Callable[..., Any], *arguments: Any) -> Any:
     keep_sampler(checkpoints_dir, sampler)
     return function(*arguments)
+
+
+def draw_chunk(codes: Sequence[str], style: RenderStyle, checkpoints_dir: Path) -> list[bytes]:
+    """Draw captchas as PNGs, in a worker. Raises as `draw_captchas` does."""
+    from batch.drawing.captchas import draw_captchas  # noqa: PLC0415 - the process that starts workers does without
+
+    return draw_captchas(codes, load_sampler(checkpoints_dir), style, np.random.default_rng())

@@ -4,12 +4,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import CHARACTER_OF_CLASS, choose_classes
+from batch.alphabet import CHARACTER_OF_CLASS, SIDE, choose_classes
 from batch.drawing.render import vary_weight
 from batch.drawing.style import RenderStyle
 from batch.drawing.text_lines import TextLines, bend_lines, concat_pics
 from batch.evaluation.judge import ReferenceClassifier
-from batch.glyphs.architecture import SIDE
 from batch.glyphs.sampler import Sampler
 
 

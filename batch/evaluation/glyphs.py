@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import CHARACTER_OF_CLASS, GLYPH_CLASSES, LOOKALIKES_OF_CLASS
+from batch.alphabet import CHARACTER_OF_CLASS, GLYPH_CLASSES, LOOKALIKES_OF_CLASS, SIDE
 from batch.evaluation.accuracy_score import accuracy_by_class
 from batch.evaluation.judge import Judgement, ReferenceClassifier
 from batch.evaluation.metrics import (
@@ -17,14 +17,21 @@ from batch.evaluation.metrics import (
     precision_and_recall,
 )
 from batch.evaluation.two_sample import TwoSampleTest
-from batch.glyphs.architecture import SIDE
 from batch.glyphs.sampler import Sampler
 from batch.training.emnist import Emnist
 
 _REPEATS = 3  # for small test sets: means over so many draws of as many images
 _TWO_SAMPLE_SIZE = 400
 _COLUMNS = 16  # of glyphs of either kind in the picture
-_HIGHER_IS_BETTER = ("legibility", "legibility_folded", "precision", "recall", "density", "coverage", "accuracy_score")
+_HIGHER_IS_BETTER = (
+    "legibility",
+    "legibility_lookalikes",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "accuracy_score",
+)
 _RATIOS = (*_HIGHER_IS_BETTER, "frechet", "nearest")
 
 Images = npt.NDArray[np.uint8]
@@ -123,7 +130,7 @@ class _Comparison:
             row = self._measure_class(c.index, images, self._judge.judge(images), rng)
             # Legible is what the judge reads of images it has not seen; and each training image is its own nearest.
             of_test = self._measure_class(c.index, self.tests[c.index], self._judged_tests[c.index], rng)
-            row |= {name: of_test[name] for name in ("legibility", "legibility_folded", "nearest")}
+            row |= {name: of_test[name] for name in ("legibility", "legibility_lookalikes", "nearest")}
             rows.append(row | {"two_sample": 0.5, "accuracy_score": scores[c.index]})
             self._report(0.5 / len(GLYPH_CLASSES))
         return rows
@@ -144,7 +151,7 @@ class _Comparison:
         density, coverage = np.mean([density_and_coverage(real[:count], draw) for draw in draws], axis=0)
         return {
             "legibility": float((CHARACTER_OF_CLASS[judged.classes] == CHARACTER_OF_CLASS[index]).mean()),
-            "legibility_folded": float((LOOKALIKES_OF_CLASS[judged.classes] == LOOKALIKES_OF_CLASS[index]).mean()),
+            "legibility_lookalikes": float((LOOKALIKES_OF_CLASS[judged.classes] == LOOKALIKES_OF_CLASS[index]).mean()),
             "frechet": float(np.mean([frechet_distance(real[:count], draw) for draw in draws])),
             "kernel": float(np.mean([kernel_distance(real[:count], draw) for draw in draws])),
             "precision": float(precision),

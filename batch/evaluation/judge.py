@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import GLYPH_CLASSES
-from batch.glyphs.architecture import SIDE
+from batch.alphabet import GLYPH_CLASSES, SIDE
 from batch.training.classifier import train_classifier
 from batch.training.emnist import Emnist
 from batch.training.networks import as_input

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from batch.glyphs.architecture import SIDE
+from batch.alphabet import SIDE
 from batch.training.networks import as_input
 from batch.training.tensorflow import keras, tf
 

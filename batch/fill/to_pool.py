@@ -7,9 +7,8 @@ from concurrent.futures import Future
 from rich.progress import TimeRemainingColumn
 
 from batch.alphabet import draw_codes
-from batch.drawing.captchas import draw_chunk
 from batch.drawing.style import choose_style
-from batch.drawing.workers import Engine
+from batch.drawing.workers import Engine, draw_chunk
 from batch.glyphs.checkpoints import Checkpoints
 from batch.progress import progress_bar
 from pool.errors import AddingStoppedError, StorageError

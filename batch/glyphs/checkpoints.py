@@ -1,22 +1,20 @@
-"""Checkpoints: files of float16 arrays, one for each glyph class and one for the legibility filter, and a manifest."""
+"""Checkpoints: an `.onnx` file for each glyph class and one for the legibility filter, and their manifest."""
 
 import hashlib
-import io
 import json
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from batch.alphabet import GLYPH_CLASSES
-from batch.glyphs.architecture import FILTER_SHAPES, Architecture, FilterWeights, GeneratorWeights, weight_shapes
-from pool.durable import write_durably
+from batch.glyphs.network import Network
 from pool.errors import GantchaError
+from pool.storage.atomic import write_durably
 
-FORMAT = 1
+FORMAT = 2
 _MANIFEST = "manifest.json"
-_Arrays = TypeVar("_Arrays", GeneratorWeights, FilterWeights)
 
 
 class CheckpointError(GantchaError):
@@ -24,14 +22,17 @@ class CheckpointError(GantchaError):
 
 
 class Loaded(NamedTuple):
-    """A generator as sampling needs it."""
+    """What drawing glyphs needs."""
 
-    generator: GeneratorWeights
-    """float32"""
+    generators: list[Network]
+    """by class; input `latent` `[N, latent_size]` and `style` `[N]`, output `[N, 28, 28]`"""
+    filter: Network
+    """input `glyphs` `[N, 28, 28]`, output the probability of each class `[N, 47]`"""
+    latent_size: int
     style_frequencies: npt.NDArray[np.float64]
-    """`[style_count]`, sum 1"""
-    latent_scale: float
-    """Standard deviation of the latents; 1 in training."""
+    """`[47, style_count]`, sum 1 for each class"""
+    latent_scales: npt.NDArray[np.float32]
+    """`[47]`, standard deviation of the latents; 1 in training"""
 
 
 class Checkpoints:
@@ -66,7 +67,8 @@ class Checkpoints:
         found = manifest.get("format") if isinstance(manifest, dict) else None
         if found != FORMAT:
             raise CheckpointError(
-                f"{path} has format {found}, and this version reads {FORMAT}: take its own checkpoints or train anew"
+                f"{path} has format {found}, this version reads {FORMAT}: use the checkpoints that come with it, or "
+                "train again with `python -m batch.train`"
             )
         return dict(manifest)
 
@@ -79,24 +81,18 @@ class Checkpoints:
         """Write the manifest. Raises StorageError when the folder is not writable."""
         write_durably(self._manifest_path, json.dumps(manifest | {"format": FORMAT}, indent=1).encode() + b"\n")
 
-    def write(self, name: str, arrays: GeneratorWeights | FilterWeights) -> dict[str, Any]:
-        """Write the weights of one network and return the file's entry for the manifest.
-
-        Raises:
-            StorageError: the folder is not writable.
-        """
-        packed = io.BytesIO()
-        np.savez(packed, **{field: array.astype(np.float16) for field, array in arrays._asdict().items()})
-        path = self.folder / f"{name}.npz"
-        write_durably(path, packed.getvalue())
-        return {"file": path.name, "bytes": path.stat().st_size, "sha256": _sha256(packed.getvalue())}
+    def write(self, name: str, network: bytes) -> dict[str, Any]:
+        """Write an `.onnx` file and return its entry for the manifest. Raises StorageError if that is impossible."""
+        path = self.folder / f"{name}.onnx"
+        write_durably(path, network)
+        return {"file": path.name, "bytes": len(network), "sha256": _sha256(network)}
 
     def is_sound(self, entry: dict[str, Any]) -> bool:
         """Say whether the file of a manifest's entry exists and has the digest of the entry."""
         path = self.folder / entry["file"]
         return path.exists() and bool(_sha256(path.read_bytes()) == entry["sha256"])
 
-    def load(self) -> tuple[dict[int, Loaded], FilterWeights]:
+    def load(self) -> Loaded:
         """Load the generators of all 47 classes and the legibility filter, each checked against its digest.
 
         Raises:
@@ -104,44 +100,31 @@ class Checkpoints:
         """
         manifest = self.manifest()
         try:
-            shapes = weight_shapes(Architecture(**manifest["architecture"]))
-            entries = {c.index: manifest["classes"][c.name] for c in GLYPH_CLASSES}
-            filter_entry = manifest["reader"]
+            entries = [manifest["classes"][c.name] for c in GLYPH_CLASSES]
+            frequencies = np.array([entry["style_frequencies"] for entry in entries])
+            return Loaded(
+                [self._load(entry) for entry in entries],
+                self._load(manifest["legibility_filter"]),
+                manifest["architecture"]["latent_size"],
+                frequencies / frequencies.sum(1, keepdims=True),
+                np.array([entry["latent_scale"] for entry in entries], np.float32),
+            )
         except KeyError as error:
             raise CheckpointError(
                 f"{self._manifest_path} lacks {error}: `python -m batch.train --resume` trains what is missing"
             ) from error
-        except TypeError as error:
-            raise CheckpointError(f"{self._manifest_path} describes another architecture: {error}") from error
-        frequencies = {index: np.array(entry["shape_frequencies"]) for index, entry in entries.items()}
-        return {
-            index: Loaded(
-                self._load(entry, GeneratorWeights, shapes),
-                frequencies[index] / frequencies[index].sum(),
-                entry["latent_spread"],
-            )
-            for index, entry in entries.items()
-        }, self.load_filter(filter_entry)
 
-    def load_filter(self, entry: dict[str, Any]) -> FilterWeights:
-        """Load the legibility filter by its entry in the manifest. Raises CheckpointError as `load` does."""
-        return self._load(entry, FilterWeights, FILTER_SHAPES)
-
-    def _load(self, entry: dict[str, Any], make: type[_Arrays], shapes: dict[str, tuple[int, ...]]) -> _Arrays:
+    def _load(self, entry: dict[str, Any]) -> Network:
         path = self.folder / entry["file"]
         try:
-            packed = path.read_bytes()
+            content = path.read_bytes()
         except OSError as error:
             raise CheckpointError(f"checkpoint {path} can't be read: {error.strerror}") from error
-        if (found := _sha256(packed)) != entry["sha256"]:
+        if (found := _sha256(content)) != entry["sha256"]:
             raise CheckpointError(
                 f"checkpoint {path} is damaged: sha256 is {found}, the manifest says {entry['sha256']}"
             )
-        with np.load(io.BytesIO(packed)) as stored:
-            arrays = {name: stored[name].astype(np.float32) for name in stored.files}
-        if (found_shapes := {name: array.shape for name, array in arrays.items()}) != shapes:
-            raise CheckpointError(f"checkpoint {path} holds {found_shapes}, but must hold {shapes}")
-        return make(**arrays)
+        return Network(path)
 
 
 def _sha256(content: bytes) -> str:

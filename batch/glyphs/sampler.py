@@ -1,26 +1,32 @@
 """Glyphs of any classes from the trained generators."""
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import GLYPH_CLASSES, LOOKALIKES_OF_CLASS
-from batch.glyphs.architecture import SIDE, FilterWeights
-from batch.glyphs.checkpoints import Checkpoints, Loaded
-from batch.glyphs.inference import classify_glyphs, draw_glyphs
+from batch.alphabet import GLYPH_CLASSES, LOOKALIKES_OF_CLASS, SIDE
+from batch.glyphs.checkpoints import Checkpoints
+from batch.glyphs.network import Network
 
 OVERSAMPLING = 1.2
 """Glyphs drawn for each one that captchas contain; the filter leaves the rest out."""
 _LEGIBLE = 0.5  # a probability above which glyphs count as equally legible: many real ones are not certain either
-_LEAST = 1e-30  # a chance, so that there is a logarithm
 _STRICTNESS = 8  # how steeply the chance of a glyph falls below that
+_LEAST = 1e-30  # a chance, so that there is a logarithm
 
 
 class Sampler:
-    """All 47 generators, each loaded once and called once a batch."""
+    """All 47 generators and the legibility filter."""
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         """Raises CheckpointError for a missing or damaged checkpoint."""
-        self._generators, self.filter = checkpoints.load()
+        loaded = checkpoints.load()
+        self.filter = loaded.filter
+        self._generators = loaded.generators
+        self._latent_size = loaded.latent_size
+        self._style_thresholds = loaded.style_frequencies.cumsum(1)
+        self._latent_scales = loaded.latent_scales
 
     def draw(
         self, classes: npt.NDArray[np.uint8], rng: np.random.Generator, latent_scale: float | None = None
@@ -31,11 +37,15 @@ class Sampler:
         Glyphs of one class are drawn in one call of its generator, wherever they are in the batch.
         """
         labels = classes.ravel()
+        styles = (rng.random((len(labels), 1)) > self._style_thresholds[labels, :-1]).sum(1)
+        latent = rng.standard_normal((len(labels), self._latent_size), np.float32)
+        latent *= self._latent_scales[labels, None] if latent_scale is None else np.float32(latent_scale)
         glyphs = np.empty((len(labels), SIDE, SIDE), np.uint8)
         order = np.argsort(labels, kind="stable")
         for places in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
             if len(places):
-                glyphs[places] = draw_class(self._generators[int(labels[places[0]])], len(places), rng, latent_scale)
+                generator = self._generators[int(labels[places[0]])]
+                glyphs[places] = generator.run(latent=latent[places], style=styles[places])
         return glyphs.reshape(*classes.shape, SIDE, SIDE)
 
     def draw_legible(
@@ -62,25 +72,28 @@ class Sampler:
 
 
 def legibility(
-    glyphs: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], weights: FilterWeights
+    glyphs: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], legibility_filter: Network
 ) -> npt.NDArray[np.float32]:
     """Give the chance, 0 to 1, that each of `[N, 28, 28]` gets into a captcha for a glyph of the class of its label.
 
     It is 1 where the filter finds it likelier than not that the glyph is of its character or one that looks alike.
     """
     own = LOOKALIKES_OF_CLASS[labels][:, None] == LOOKALIKES_OF_CLASS
-    probability = (classify_glyphs(glyphs, weights) * own).sum(1)
+    probability = (legibility_filter.run(glyphs=glyphs) * own).sum(1)
     chances: npt.NDArray[np.float32] = (probability.clip(max=_LEGIBLE) / _LEGIBLE) ** _STRICTNESS
     return chances
 
 
-def draw_class(
-    loaded: Loaded, count: int, rng: np.random.Generator, latent_scale: float | None = None
-) -> npt.NDArray[np.uint8]:
-    """Draw so many glyphs of one class: uint8 `[count, 28, 28]`."""
-    frequencies = loaded.style_frequencies
-    styles = rng.choice(len(frequencies), count, p=frequencies)
-    latent = rng.standard_normal((count, len(loaded.generator.dense) - len(frequencies)), np.float32)
-    latent *= np.float32(loaded.latent_scale if latent_scale is None else latent_scale)
-    inputs = np.concatenate([latent, np.eye(len(frequencies), dtype=np.float32)[styles]], 1)
-    return draw_glyphs(inputs, loaded.generator)
+_samplers: dict[Path, Sampler] = {}
+
+
+def load_sampler(checkpoints_dir: Path) -> Sampler:
+    """Load the generators, once in a process. Raises CheckpointError for a missing or damaged checkpoint."""
+    if checkpoints_dir not in _samplers:
+        keep_sampler(checkpoints_dir, Sampler(Checkpoints(checkpoints_dir)))
+    return _samplers[checkpoints_dir]
+
+
+def keep_sampler(checkpoints_dir: Path, sampler: Sampler) -> None:
+    """Make `load_sampler` return this one: on another machine the folder may not exist."""
+    _samplers[checkpoints_dir] = sampler

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from batch.glyphs.architecture import SIDE
+from batch.alphabet import SIDE
 
 _TURN = 0.1  # radians, either way
 _SHEAR = 0.12

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from batch.glyphs.architecture import SIDE
+from batch.alphabet import SIDE
 from batch.training.emnist import Emnist
 from batch.training.networks import as_input
 from batch.training.tensorflow import keras, tf

@@ -10,8 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import GLYPH_CLASSES
-from batch.glyphs.architecture import SIDE
+from batch.alphabet import GLYPH_CLASSES, SIDE
 from pool.errors import GantchaError
 
 IMAGE_MAGIC = 0x00000803  # unsigned bytes, three dimensions

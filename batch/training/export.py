@@ -1,12 +1,57 @@
-"""Trained networks as they are drawn with: batch normalisation fused into the kernels."""
+"""From trained networks to `.onnx` files: batch normalisation fused into the kernels, weights in half precision."""
+
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import checker, numpy_helper, parser
 
-from batch.glyphs.architecture import BASE, SLOPE, GeneratorWeights
+from batch.alphabet import SIDE
+from batch.training.architecture import BASE, SLOPE
 from batch.training.networks import EPSILON
 from batch.training.tensorflow import keras, tf
 
 ops = keras.ops
+
+# ConvTranspose crops what it adds as TensorFlow does by "same": the odd pixel comes after.
+_GENERATOR = f"""
+generator (float[N, latent_size] latent, int64[N] style) => (uint8[N, {SIDE}, {SIDE}] glyphs) {{
+    offset = Gather (styles, style)
+    sum = Gemm (latent, dense, offset)
+    hidden = LeakyRelu <alpha = {SLOPE}> (sum)
+    map_shape = Constant <value_ints = [0, -1, {BASE}, {BASE}]> ()
+    map = Reshape (hidden, map_shape)
+    double_map = ConvTranspose <strides = [2, 2], pads = [1, 1, 2, 2]> (map, conv_kernel, conv_bias)
+    double_hidden = LeakyRelu <alpha = {SLOPE}> (double_map)
+    image = ConvTranspose <strides = [2, 2], pads = [1, 1, 2, 2]> (double_hidden, image_kernel, image_bias)
+    bright = Tanh (image)
+    half_range = Constant <value_float = 127.5> ()
+    scaled = Mul (bright, half_range)
+    level = Add (scaled, half_range)
+    rounded = Round (level)
+    bytes = Cast <to = {onnx.TensorProto.UINT8}> (rounded)
+    image_shape = Constant <value_ints = [0, {SIDE}, {SIDE}]> ()
+    glyphs = Reshape (bytes, image_shape)
+}}
+"""
+
+
+class GeneratorWeights(NamedTuple):
+    """A generator of one class with batch normalisation fused into the kernels, in TensorFlow's order of axes."""
+
+    dense: npt.NDArray[np.float32]
+    """`[latent_size, 7 * 7 * wide]`"""
+    styles: npt.NDArray[np.float32]
+    """`[style_count, 7 * 7 * wide]`"""
+    conv_kernel: npt.NDArray[np.float32]
+    """`[5, 5, narrow, wide]`"""
+    conv_bias: npt.NDArray[np.float32]
+    """`[narrow]`"""
+    image_kernel: npt.NDArray[np.float32]
+    """`[5, 5, 1, narrow]`"""
+    image_bias: npt.NDArray[np.float32]
+    """`[1]`"""
 
 
 def fuse_batch_norm(generator: keras.Model, latent: tf.Tensor, styles: tf.Tensor) -> GeneratorWeights:
@@ -16,16 +61,19 @@ def fuse_batch_norm(generator: keras.Model, latent: tf.Tensor, styles: tf.Tensor
     should number some thousands and be drawn as in training.
     """
     weights = {weight.path: ops.convert_to_tensor(weight) for weight in generator.weights}
-    dense, style_table = weights["dense/kernel"], weights["styles/embeddings"]
-    mean, variance = tf.nn.moments(latent @ dense, 0)
+    mean, variance = tf.nn.moments(latent @ weights["dense/kernel"], 0)
     scale = weights["dense_norm/scale"][0] * tf.math.rsqrt(variance + EPSILON)
-    inputs = tf.concat([latent, tf.one_hot(styles, style_table.shape[0])], 1)
-    dense = tf.concat([dense * scale, style_table - mean * scale], 0)
+    dense, style_table = weights["dense/kernel"] * scale, weights["styles/embeddings"] - mean * scale
     conv_kernel = weights["conv/kernel"]
-    mean, variance = tf.nn.moments(_first_half(inputs, dense, conv_kernel), (0, 1, 2))
+    narrow, wide = conv_kernel.shape[2:]
+    hidden = tf.nn.leaky_relu(latent @ dense + tf.gather(style_table, styles), SLOPE)
+    map_shape = (len(latent), 2 * BASE, 2 * BASE, narrow)
+    maps = tf.nn.conv2d_transpose(tf.reshape(hidden, (-1, BASE, BASE, wide)), conv_kernel, map_shape, 2)
+    mean, variance = tf.nn.moments(maps, (0, 1, 2))
     scale = weights["conv_norm/scale"][0] * tf.math.rsqrt(variance + EPSILON)
     fused = GeneratorWeights(
         dense,
+        style_table,
         conv_kernel * scale[:, None],
         weights["conv_norm/offset"][0] - mean * scale,
         weights["image/kernel"],
@@ -34,8 +82,31 @@ def fuse_batch_norm(generator: keras.Model, latent: tf.Tensor, styles: tf.Tensor
     return GeneratorWeights(*(np.asarray(array) for array in fused))
 
 
-def _first_half(inputs: tf.Tensor, dense: tf.Tensor, conv_kernel: tf.Tensor) -> tf.Tensor:
-    """`[N, latent_size + style_count]` -> the feature map at 14 x 14 before bias and activation."""
-    narrow, wide = conv_kernel.shape[2:]
-    hidden = tf.reshape(tf.nn.leaky_relu(inputs @ dense, SLOPE), (-1, BASE, BASE, wide))
-    return tf.nn.conv2d_transpose(hidden, conv_kernel, (tf.shape(inputs)[0], 2 * BASE, 2 * BASE, narrow), 2)
+def generator_to_onnx(weights: GeneratorWeights) -> bytes:
+    """Give the `.onnx` file of a generator, its weights as float16."""
+
+    def channels_first(table: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return table.reshape(len(table), BASE, BASE, -1).transpose(0, 3, 1, 2).reshape(len(table), -1)
+
+    arrays = weights._replace(
+        dense=channels_first(weights.dense),
+        styles=channels_first(weights.styles),
+        conv_kernel=weights.conv_kernel.transpose(3, 2, 0, 1),
+        image_kernel=weights.image_kernel.transpose(3, 2, 0, 1),
+    )
+    graph = _GENERATOR.replace("latent_size", str(len(weights.dense)))
+    return to_onnx(graph, {name: array.astype(np.float16) for name, array in arrays._asdict().items()})
+
+
+def to_onnx(graph: str, weights: dict[str, npt.NDArray[Any]]) -> bytes:
+    """Give the `.onnx` file of a graph in ONNX's text format, with its weights, float16 or float32, by name."""
+    half = {name for name, array in weights.items() if array.dtype == np.float16}
+    casts = "".join(f"    {name} = Cast <to = {onnx.TensorProto.FLOAT}> ({name}_half)\n" for name in sorted(half))
+    head, _, body = graph.strip().partition("{\n")
+    model = parser.parse_model(f'<ir_version: 9, opset_import: ["": 18]>\n{head}{{\n{casts}{body}')
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.ascontiguousarray(array), f"{name}_half" if name in half else name)
+        for name, array in weights.items()
+    )
+    checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString())

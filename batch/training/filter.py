@@ -5,14 +5,47 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 
-from batch.alphabet import GLYPH_CLASSES
-from batch.glyphs.architecture import FIRST, HIDDEN, SECOND, SIDE, STRIDE, FilterWeights
+from batch.alphabet import GLYPH_CLASSES, SIDE
 from batch.training.classifier import train_classifier
 from batch.training.emnist import Emnist
+from batch.training.export import to_onnx
 from batch.training.tensorflow import keras
 
+_FIRST, _SECOND, _HIDDEN = (5, 8), (3, 24), 48  # side and number of kernels, at a stride of 2; units
+_MAP = SIDE // 4
 _EPOCHS = 6
+# Convolutions pad as TensorFlow does by "same": the odd pixel comes after.
+_GRAPH = f"""
+legibility_filter (uint8[N, {SIDE}, {SIDE}] glyphs) => (float[N, {len(GLYPH_CLASSES)}] probabilities) {{
+    level = Cast <to = {onnx.TensorProto.FLOAT}> (glyphs)
+    half_range = Constant <value_float = 127.5> ()
+    scaled = Div (level, half_range)
+    one = Constant <value_float = 1.0> ()
+    bright = Sub (scaled, one)
+    image_shape = Constant <value_ints = [0, 1, {SIDE}, {SIDE}]> ()
+    image = Reshape (bright, image_shape)
+    half_map = Conv <strides = [2, 2], pads = [1, 1, 2, 2]> (image, first_kernel, first_bias)
+    half_hidden = Relu (half_map)
+    map = Conv <strides = [2, 2], pads = [0, 0, 1, 1]> (half_hidden, second_kernel, second_bias)
+    map_hidden = Relu (map)
+    features = Flatten (map_hidden)
+    sum = Gemm (features, dense_kernel, dense_bias)
+    hidden = Relu (sum)
+    logits = Gemm (hidden, logits_kernel, logits_bias)
+    probabilities = Softmax (logits)
+}}
+"""
+FLOPS = 2 * sum(
+    (
+        _FIRST[0] ** 2 * _FIRST[1] * (2 * _MAP) ** 2,
+        _SECOND[0] ** 2 * _FIRST[1] * _SECOND[1] * _MAP**2,
+        _MAP**2 * _SECOND[1] * _HIDDEN,
+        _HIDDEN * len(GLYPH_CLASSES),
+    )
+)
+"""Multiplications and additions for one glyph."""
 
 
 def make_filter_model() -> keras.Model:
@@ -20,26 +53,30 @@ def make_filter_model() -> keras.Model:
     layers = keras.layers
     image = layers.Input((SIDE, SIDE, 1))
     hidden = image
-    for channels, side, name in ((FIRST, 5, "first"), (SECOND, 3, "second")):
-        convolution = layers.Conv2D(channels, side, STRIDE, padding="same", use_bias=False, name=name)
+    for name, (side, channels) in (("first", _FIRST), ("second", _SECOND)):
+        convolution = layers.Conv2D(channels, side, 2, padding="same", use_bias=False, name=name)
         hidden = layers.ReLU()(layers.BatchNormalization(name=f"{name}_norm")(convolution(hidden)))
-    hidden = layers.Dense(HIDDEN, use_bias=False, name="dense")(layers.Flatten()(hidden))
+    hidden = layers.Dense(_HIDDEN, use_bias=False, name="dense")(layers.Flatten()(hidden))
     hidden = layers.ReLU()(layers.BatchNormalization(name="dense_norm")(hidden))
     return keras.Model(image, layers.Dense(len(GLYPH_CLASSES), name="logits")(hidden))
 
 
-def train_filter(emnist: Emnist, report: Callable[[float], Any]) -> FilterWeights:
-    """Train the filter (a minute or two); `report` is called with each finished share, 1 in all."""
-    return fuse_filter(train_classifier(make_filter_model, emnist, _EPOCHS, report))
+def train_filter(emnist: Emnist, report: Callable[[float], Any]) -> bytes:
+    """Train the filter (a minute or two) and give its `.onnx` file; `report` is called with each finished share."""
+    return filter_to_onnx(train_classifier(make_filter_model, emnist, _EPOCHS, report))
 
 
-def fuse_filter(model: keras.Model) -> FilterWeights:
-    """Fuse the batch normalisation of a trained filter into its kernels."""
-
-    def fused(name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def filter_to_onnx(model: keras.Model) -> bytes:
+    """Give the `.onnx` file of a trained filter, batch normalisation fused into its kernels."""
+    weights: dict[str, npt.NDArray[Any]] = {}
+    for name in ("first", "second", "dense"):
         (kernel,), norm = model.get_layer(name).get_weights(), model.get_layer(f"{name}_norm")
         gamma, beta, mean, variance = norm.get_weights()
         scale = gamma / np.sqrt(variance + norm.epsilon)
-        return kernel * scale, beta - mean * scale
-
-    return FilterWeights(*fused("first"), *fused("second"), *fused("dense"), *model.get_layer("logits").get_weights())
+        weights |= {f"{name}_kernel": kernel * scale, f"{name}_bias": beta - mean * scale}
+    weights["logits_kernel"], weights["logits_bias"] = model.get_layer("logits").get_weights()
+    for name in ("first_kernel", "second_kernel"):
+        weights[name] = weights[name].transpose(3, 2, 0, 1)
+    by_place = weights["dense_kernel"].reshape(_MAP, _MAP, -1, _HIDDEN)
+    weights["dense_kernel"] = by_place.transpose(2, 0, 1, 3).reshape(-1, _HIDDEN)
+    return to_onnx(_GRAPH, weights)

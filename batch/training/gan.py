@@ -10,14 +10,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from batch.glyphs.architecture import Architecture, GeneratorWeights
+from batch.training.architecture import Architecture
 from batch.training.augment import augment
-from batch.training.export import fuse_batch_norm
+from batch.training.export import GeneratorWeights, fuse_batch_norm
 from batch.training.networks import make_discriminator_model, make_generator_model
 from batch.training.styles import cluster_styles
 from batch.training.tensorflow import keras, tf
-from pool.durable import write_durably
 from pool.errors import GantchaError
+from pool.storage.atomic import write_durably
 
 _STANDING_BATCH = 4096
 
@@ -33,7 +33,7 @@ class TrainingSettings:
     pretraining_steps: int = 12_000
     """Steps of one conditional GAN over all classes, whose weights start each class."""
     pretraining_rate: float = 6e-4
-    pretraining_runs: int = 4
+    pretraining_groups: int = 4
     """Classes in a batch of the pretraining, each with an equal share."""
     steps: int = 2_400
     """Steps of each class alone."""
@@ -141,7 +141,7 @@ class Gan:
         self.architecture = architecture
         self.generator = make_generator_model(architecture, len(sets), groups, settings.seed)
         self.ema_generator = make_generator_model(architecture, len(sets), groups, settings.seed)
-        self.discriminator = make_discriminator_model(len(sets) * architecture.shape_count, settings.seed)
+        self.discriminator = make_discriminator_model(len(sets) * architecture.style_count, settings.seed)
         schedule = keras.optimizers.schedules.CosineDecay(rate, steps, alpha=settings.last_rate_ratio)
         # No momentum: it makes the two networks chase each other's past.
         self._generator_optimizer = keras.optimizers.Adam(schedule, beta_1=0.0, beta_2=0.99)
@@ -159,7 +159,7 @@ class Gan:
         for index in rng.choice(len(self._sets), self._groups, replace=False):
             chosen = rng.choice(len(self._sets[index].images), group_size)
             images.append(self._sets[index].images[chosen])
-            conditions.append(index * self.architecture.shape_count + self._sets[index].styles[chosen])
+            conditions.append(index * self.architecture.style_count + self._sets[index].styles[chosen])
         self._train_step(
             tf.constant(np.concatenate(images)),
             tf.constant(np.concatenate(conditions), tf.int32),
@@ -187,7 +187,7 @@ class Gan:
 
     def starting_weights(self, class_index: int) -> StartingWeights:
         """Take the weights that one class starts with from a GAN over many: of tables by class only its own rows."""
-        single = make_generator_model(self.architecture), make_discriminator_model(self.architecture.shape_count)
+        single = make_generator_model(self.architecture), make_discriminator_model(self.architecture.style_count)
         joint = self.ema_generator, self.discriminator
 
         def rows_of_class(shape: tuple[int, ...], source: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -207,7 +207,7 @@ class Gan:
         self.discriminator.set_weights(weights.discriminator)
 
     def fused_generator(self) -> GeneratorWeights:
-        """Give the EMA generator of a GAN over one class as a checkpoint stores it."""
+        """Give the EMA generator of a GAN over one class, its batch normalisation fused."""
         rng = np.random.default_rng(self._settings.seed)
         (training_set,) = self._sets
         latent = rng.standard_normal((_STANDING_BATCH, self.architecture.latent_size), np.float32)

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from batch.glyphs.architecture import BASE, SIDE, SLOPE, Architecture
+from batch.alphabet import SIDE
+from batch.training.architecture import BASE, KERNEL, SLOPE, Architecture
 from batch.training.tensorflow import keras
 
 layers, ops = keras.layers, keras.ops
@@ -52,20 +53,20 @@ def make_generator_model(
     start = keras.initializers.GlorotUniform(seed)
     latent = layers.Input((architecture.latent_size,))
     condition = layers.Input((), dtype="int32")
-    classes = condition // architecture.shape_count
+    classes = condition // architecture.style_count
     units = BASE * BASE * architecture.wide
     hidden = layers.Dense(units, use_bias=False, kernel_initializer=start, name="dense")(latent)
     hidden = GroupedBatchNormalization(groups, class_count, has_offset=False, name="dense_norm")(hidden, classes)
     style_table = layers.Embedding(
-        class_count * architecture.shape_count, units, embeddings_initializer="zeros", name="styles"
+        class_count * architecture.style_count, units, embeddings_initializer="zeros", name="styles"
     )
     hidden = layers.LeakyReLU(SLOPE)(hidden + style_table(condition))
     hidden = layers.Reshape((BASE, BASE, architecture.wide))(hidden)
     wider = {"padding": "same", "kernel_initializer": start}
-    hidden = layers.Conv2DTranspose(architecture.narrow, 5, 2, **wider, use_bias=False, name="conv")(hidden)
+    hidden = layers.Conv2DTranspose(architecture.narrow, KERNEL, 2, **wider, use_bias=False, name="conv")(hidden)
     hidden = GroupedBatchNormalization(groups, class_count, has_offset=True, name="conv_norm")(hidden, classes)
     hidden = layers.LeakyReLU(SLOPE)(hidden)
-    image = layers.Conv2DTranspose(1, 5, 2, **wider, activation="tanh", name="image")(hidden)
+    image = layers.Conv2DTranspose(1, KERNEL, 2, **wider, activation="tanh", name="image")(hidden)
     return keras.Model([latent, condition], image, name="generator")
 
 

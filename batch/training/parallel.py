@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from batch.alphabet import GlyphClass
-from batch.glyphs.architecture import Architecture, FilterWeights, GeneratorWeights
+from batch.glyphs.network import Network
 from batch.processes import SPAWN, started
+from batch.training.architecture import Architecture
+from batch.training.export import generator_to_onnx
 from batch.training.features import Features
 from batch.training.gan import Gan, StartingWeights, TrainingSet, TrainingSettings
 from batch.training.refine import Refinement
@@ -32,8 +34,8 @@ class Task:
     settings: TrainingSettings
     state: Path
     features: Path
-    """Folder of the classifiers that `refine` needs."""
-    legibility_filter: FilterWeights
+    """Folder of the classifiers that the refinement needs."""
+    legibility_filter: Path
     recipe: str
 
 
@@ -41,7 +43,8 @@ class Trained(NamedTuple):
     """A finished class."""
 
     task: Task
-    generator: GeneratorWeights
+    generator: bytes
+    """its `.onnx` file"""
     seconds: float
 
 
@@ -101,9 +104,14 @@ def _train(task: Task) -> Trained:
     gan.start_from(task.start)
     run_training(gan, task.state, task.recipe, _Worker.steps_done.put)
     refinement = Refinement(
-        gan.fused_generator(), task.glyph_class, training_set, Features(task.features), task.legibility_filter, settings
+        gan.fused_generator(),
+        task.glyph_class,
+        training_set,
+        Features(task.features),
+        Network(task.legibility_filter),
+        settings,
     )
-    return Trained(task, refinement.run(), time.monotonic() - started)
+    return Trained(task, generator_to_onnx(refinement.run()), time.monotonic() - started)
 
 
 def _drain(steps_done: Any) -> int:

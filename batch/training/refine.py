@@ -3,9 +3,11 @@
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import GlyphClass
-from batch.glyphs.architecture import BASE, SIDE, SLOPE, FilterWeights, GeneratorWeights
+from batch.alphabet import SIDE, GlyphClass
+from batch.glyphs.network import Network
 from batch.glyphs.sampler import legibility
+from batch.training.architecture import BASE, SLOPE
+from batch.training.export import GeneratorWeights
 from batch.training.features import WEIGHTS, Features
 from batch.training.gan import TrainingSet, TrainingSettings, discriminator_loss, generator_loss, penalised_logits
 from batch.training.networks import as_input, make_discriminator_model
@@ -69,12 +71,13 @@ class _Generator:
     def __init__(self, weights: GeneratorWeights) -> None:
         self.variables = [tf.Variable(array, dtype=tf.float32) for array in weights]
 
-    def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
-        """`[N, latent_size + style_count]` -> images `[N, 28, 28, 1]` in -1..1."""
-        dense, kernel, bias, image_kernel, image_bias = self.variables
+    def __call__(self, latent: tf.Tensor, style: tf.Tensor) -> tf.Tensor:
+        """`[N, latent_size]` and `[N]` -> images `[N, 28, 28, 1]` in -1..1."""
+        dense, styles, kernel, bias, image_kernel, image_bias = self.variables
         narrow, wide = kernel.shape[2:]
-        count = tf.shape(inputs)[0]
-        hidden = tf.reshape(tf.nn.leaky_relu(inputs @ dense, SLOPE), (-1, BASE, BASE, wide))
+        count = tf.shape(latent)[0]
+        hidden = tf.nn.leaky_relu(latent @ dense + tf.gather(styles, style), SLOPE)
+        hidden = tf.reshape(hidden, (-1, BASE, BASE, wide))
         hidden = tf.nn.conv2d_transpose(hidden, kernel, (count, 2 * BASE, 2 * BASE, narrow), 2)
         hidden = tf.nn.leaky_relu(hidden + bias, SLOPE)
         return tf.tanh(tf.nn.conv2d_transpose(hidden, image_kernel, (count, SIDE, SIDE, 1), 2) + image_bias)
@@ -93,15 +96,13 @@ class Refinement:
         glyph_class: GlyphClass,
         training_set: TrainingSet,
         features: Features,
-        legibility_filter: FilterWeights,
+        legibility_filter: Network,
         settings: TrainingSettings,
     ) -> None:
         self._index, self._filter = glyph_class.index, legibility_filter
         self._set, self._features, self._settings = training_set, features, settings
         self._rng = np.random.default_rng(settings.seed)
-        wider = weights.dense.copy()
-        wider[: -training_set.style_count] *= settings.refined_scale
-        self._generator = _Generator(weights._replace(dense=wider))
+        self._generator = _Generator(weights._replace(dense=weights.dense * settings.refined_scale))
         self._discriminator = make_discriminator_model(training_set.style_count, settings.seed, _CHANNELS, _HIDDEN)
         # No momentum, as in the training before.
         self._optimizers = [keras.optimizers.Adam(settings.refined_rate, beta_1=0.0, beta_2=0.99) for _ in range(2)]
@@ -124,8 +125,8 @@ class Refinement:
             rate = settings.refined_rate * (settings.last_rate_ratio + (1 - settings.last_rate_ratio) * falling)
             self._optimizers[0].learning_rate, self._optimizers[1].learning_rate = rate, 2 * rate
             self._train_discriminator(step)
-            inputs, styles = self._inputs(settings.refined_batch_size)
-            self._generator_step(tf.constant(inputs), tf.constant(styles))
+            latent, styles = self._inputs(settings.refined_batch_size)
+            self._generator_step(tf.constant(latent), tf.constant(styles))
             decay = min(_EMA_DECAY, (step + 1) / (step + 10))
             for average, variable in zip(averages, self._generator.variables, strict=True):
                 np.copyto(average, decay * average + (1 - decay) * variable.numpy())
@@ -134,24 +135,23 @@ class Refinement:
     def _inputs(self, count: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
         frequencies = self._set.style_frequencies
         styles = self._rng.choice(len(frequencies), count, p=frequencies)
-        latent_size = self._generator.variables[0].shape[0] - len(frequencies)
-        latent = self._rng.standard_normal((count, latent_size), np.float32)
-        return np.concatenate([latent, np.eye(len(frequencies), dtype=np.float32)[styles]], 1), styles.astype(np.int32)
+        latent = self._rng.standard_normal((count, self._generator.variables[0].shape[0]), np.float32)
+        return latent, styles.astype(np.int32)
 
     def _train_discriminator(self, step: int) -> None:
         chosen = self._rng.choice(len(self._set.images), self._settings.batch_size)
-        inputs, styles = self._inputs(self._settings.batch_size)
+        latent, styles = self._inputs(self._settings.batch_size)
         self._discriminator_step(
             tf.constant(as_input(self._set.images[chosen])),
             tf.constant(self._set.styles[chosen]),
-            tf.constant(inputs),
+            tf.constant(latent),
             tf.constant(styles),
             penalise=step % self._settings.r1_every == 0,
         )
 
-    def _generator_step_eagerly(self, inputs: tf.Tensor, styles: tf.Tensor) -> None:
+    def _generator_step_eagerly(self, latent: tf.Tensor, styles: tf.Tensor) -> None:
         with tf.GradientTape() as tape:
-            images = self._generator(inputs)
+            images = self._generator(latent, styles)
             parts = self._features.of(images)
             shares = self._shares(images)
             slopes = tf.numpy_function(self._slopes, [shares, *parts], [tf.float32] * len(parts))
@@ -177,9 +177,9 @@ class Refinement:
         return [np.float32(weight) * loss.slope(part, shares) for weight, loss, part in weighted]
 
     def _discriminator_step_eagerly(
-        self, real: tf.Tensor, real_styles: tf.Tensor, inputs: tf.Tensor, styles: tf.Tensor, penalise: bool
+        self, real: tf.Tensor, real_styles: tf.Tensor, latent: tf.Tensor, styles: tf.Tensor, penalise: bool
     ) -> None:
-        fake = self._generator(inputs)
+        fake = self._generator(latent, styles)
         with tf.GradientTape() as tape:
             logits, penalty = penalised_logits(self._discriminator, real, real_styles, self._settings, penalise)
             loss = discriminator_loss(logits, self._discriminator([fake, styles]), self._shares(fake)) + penalty

@@ -9,11 +9,11 @@ import numpy as np
 from rich.progress import Progress
 
 from batch.alphabet import GLYPH_CLASSES, GlyphClass
-from batch.glyphs.architecture import Architecture, flops_per_classification, flops_per_glyph
 from batch.glyphs.checkpoints import CheckpointError, Checkpoints
+from batch.training.architecture import Architecture
 from batch.training.emnist import Emnist
 from batch.training.features import train_features
-from batch.training.filter import train_filter
+from batch.training.filter import FLOPS, train_filter
 from batch.training.gan import Gan, TrainingSet, TrainingSettings
 from batch.training.parallel import Task, Trained, run_training, train_in_parallel
 from pool.errors import GantchaError
@@ -37,7 +37,7 @@ class Training:
         self._recipe = json.dumps([asdict(self._architecture), common, emnist.digest])
         fresh = {
             "architecture": asdict(self._architecture),
-            "flops_per_glyph": flops_per_glyph(self._architecture),
+            "flops_per_glyph": self._architecture.flops,
             "training": common,
             "data": {"name": "EMNIST ByMerge", "split": "train", "sha256": emnist.digest},
             "classes": {},
@@ -82,19 +82,19 @@ class Training:
 
     def train_filter(self, progress: Progress) -> None:
         """Train the legibility filter, unless this folder has it: it depends only on the data."""
-        entry, flops = self.manifest.get("reader"), flops_per_classification()
-        if entry and entry["flops"] == flops and self._checkpoints.is_sound(entry):
+        entry = self.manifest.get("legibility_filter")
+        if entry and entry["flops"] == FLOPS and self._checkpoints.is_sound(entry):
             return
         bar = progress.add_task("legibility filter", total=1)
-        weights = train_filter(self._emnist, lambda share: progress.advance(bar, share))
-        self.manifest["reader"] = self._checkpoints.write("reader", weights) | {"flops": flops}
+        network = train_filter(self._emnist, lambda share: progress.advance(bar, share))
+        self.manifest["legibility_filter"] = self._checkpoints.write("legibility-filter", network) | {"flops": FLOPS}
         self._write_manifest()
 
     def train_generators(self, chosen: list[GlyphClass], jobs: int, progress: Progress) -> None:
         """Pretrain on all classes, then train each of the chosen from there."""
         settings, architecture = self._settings, self._architecture
         sets = [
-            TrainingSet.of(self._emnist.images[self._emnist.labels == c.index], architecture.shape_count, settings.seed)
+            TrainingSet.of(self._emnist.images[self._emnist.labels == c.index], architecture.style_count, settings.seed)
             for c in GLYPH_CLASSES
         ]
         joint = Gan(
@@ -103,14 +103,14 @@ class Training:
             settings,
             steps=settings.pretraining_steps,
             rate=settings.pretraining_rate,
-            groups=settings.pretraining_runs,
+            groups=settings.pretraining_groups,
         )
         bar = progress.add_task("all classes together", total=joint.steps)
         run_training(joint, self._pretraining_state, self._recipe, lambda done: progress.advance(bar, done))
         bar = progress.add_task("features", total=1)
         features = self._checkpoints.folder / STATE
         train_features(self._emnist, features, lambda share: progress.advance(bar, share))
-        legibility_filter = self._checkpoints.load_filter(self.manifest["reader"])
+        legibility_filter = self._checkpoints.folder / self.manifest["legibility_filter"]["file"]
         tasks = [
             Task(
                 c,
@@ -135,8 +135,8 @@ class Training:
         self.manifest["classes"][task.glyph_class.name] = {
             **self._checkpoints.write(task.glyph_class.name, trained.generator),
             "images": len(task.training_set.images),
-            "shape_frequencies": [round(float(share), 4) for share in task.training_set.style_frequencies],
-            "latent_spread": 1.0,
+            "style_frequencies": [round(float(share), 4) for share in task.training_set.style_frequencies],
+            "latent_scale": 1.0,
             "steps": task.settings.steps,
             "seconds": round(trained.seconds),
         }

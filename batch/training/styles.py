@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from batch.glyphs.architecture import SIDE
+from batch.alphabet import SIDE
 
 _COMPONENTS = 16
 _RESTARTS = 4

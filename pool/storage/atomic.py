@@ -1,0 +1,91 @@
+"""Files that are there whole or not at all, and locks that go with their process, whatever kills the writer."""
+
+import ctypes
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from pool.errors import StorageError
+
+_UNFINISHED = ".part"  # suffix of a file that is being written, in place of its own
+# Linux has it; where it is missing, `os.sync` does the same for all file systems.
+_syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Raise an OSError as a StorageError that names the path and, for a full disk, the cure."""
+    try:
+        yield
+    except OSError as error:
+        cure = ": free some space and run it again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        raise StorageError(f"can't write {path}: {error.strerror}{cure}") from error
+
+
+@contextmanager
+def writing_durably(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to write beside its place; fsync it and move it there at the end, making the folder if need be.
+
+    Raises:
+        StorageError: the disk is full or the folder not writable; nothing is left behind.
+    """
+    unfinished = path.with_suffix(_UNFINISHED)
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(unfinished, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.rename(path)
+        except OSError:
+            unfinished.unlink(missing_ok=True)
+            raise
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file as `writing_durably` does. Raises StorageError when it can't be written."""
+    with writing_durably(path) as file:
+        file.write(content)
+
+
+def sync_file_system(folder: Path) -> None:
+    """Make all that was written to the folder's file system survive a power cut: one call, however many files.
+
+    Raises:
+        StorageError: some of it could not be written.
+    """
+    with storage_errors(folder):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            if _syncfs is None:
+                os.sync()
+            elif _syncfs(descriptor):
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def file_lock(path: Path) -> Iterator[bool]:
+    """Lock the file for the length of the block, or give False where another process holds it.
+
+    Raises:
+        StorageError: the file can't be made.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = True
+        except BlockingIOError:
+            is_ours = False
+        yield is_ours
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,181 @@
+"""PNG files on disk: `<folder>/<first two digits of the id>/<id>.png`."""
+
+import fcntl
+import os
+import re
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import BinaryIO
+
+from pool.errors import StorageError
+from pool.storage.atomic import storage_errors, sync_file_system, write_durably
+
+ID = re.compile(r"[0-9a-f]{32}")
+BUCKETS = tuple(f"{number:02x}" for number in range(256))
+_SUFFIX, _OWNER_FILE = ".png", ".pool"
+
+
+def new_id() -> str:
+    """Draw 128 random bits as 32 lower-case hex digits: safe in URLs and on file systems that ignore case."""
+    return secrets.token_hex(16)
+
+
+def key(file_id: str) -> str:
+    """Where a PNG lies in its folder or bucket.
+
+    Raises:
+        ValueError: this is not one of our ids; no path is ever built from anything else.
+    """
+    if not ID.fullmatch(file_id):
+        raise ValueError("not a file id")
+    return f"{file_id[:2]}/{file_id}{_SUFFIX}"
+
+
+def another_pools(place: object, setting: str) -> StorageError:
+    """Make the error of a place that holds the files of another database."""
+    return StorageError(f"{place} holds the files of another database: set {setting} to a place of its own")
+
+
+def _create(path: Path) -> BinaryIO:
+    try:
+        return open(path, "xb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return open(path, "xb")
+
+
+class FileStore:
+    """The folder of PNGs. A file without a row is an orphan once it is older than any chunk takes to be committed."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises StorageError when the folder can't be made or written."""
+        self.folder, self._is_owned = folder, False
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            TemporaryFile(dir=folder).close()
+
+    def belong_to(self, pool_id: str) -> None:
+        """Take the folder for this pool, or make sure that it was taken for it.
+
+        Raises:
+            StorageError: it is another pool's, whose files a sweep would take for orphans.
+        """
+        owner_file = self.folder / _OWNER_FILE
+        with storage_errors(owner_file), open(owner_file, "a+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed: two pools may come at once
+            file.seek(0)
+            if not (owner := file.read()):
+                owner = pool_id
+                file.write(owner)
+        if owner != pool_id:
+            raise another_pools(self.folder, "CAPTCHA_FILES_DIR")
+        self._is_owned = True
+
+    def _check_owner(self) -> None:
+        """Notice a folder that was unmounted: what is written there now would be gone once it is mounted again."""
+        if self._is_owned and not (self.folder / _OWNER_FILE).exists():
+            raise StorageError(f"{self.folder} is not the folder it was: is it mounted?")
+
+    def path(self, file_id: str) -> Path:
+        """Raises ValueError for anything that is not one of our ids."""
+        return self.folder / key(file_id)
+
+    def read(self, file_id: str) -> bytes:
+        """Read a PNG. Raises FileNotFoundError where there is none, StorageError where it can't be read."""
+        path = self.path(file_id)
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise StorageError(f"can't read {path}: {error.strerror}") from error
+
+    def write_all(self, named: Iterable[tuple[str, bytes]]) -> Iterator[str]:
+        """Write PNGs; give the id of each as soon as it is written. Raises as `write` and `probe`."""
+        self._check_owner()
+        for file_id, content in named:
+            self.write(file_id, content)
+            yield file_id
+
+    def write(self, file_id: str, content: bytes) -> None:
+        """Write a PNG. Until its row is committed, which is after a `sync`, it is an orphan that nobody looks at.
+
+        Raises:
+            StorageError: the disk is full or the folder not writable; nothing is left behind.
+        """
+        path = self.path(file_id)
+        with storage_errors(path):
+            try:
+                with _create(path) as file:
+                    file.write(content)
+            except OSError:
+                path.unlink(missing_ok=True)
+                raise
+
+    def probe(self) -> None:
+        """Try to write. Raises StorageError when the disk is full or the folder not writable, or not what it was."""
+        self._check_owner()
+        path = self.folder / f".probe-{new_id()}"
+        write_durably(path, b"probe")
+        with storage_errors(path):
+            path.unlink()
+
+    def sync(self) -> None:
+        """Make what was written survive a power cut. Raises StorageError when some of it could not be written."""
+        sync_file_system(self.folder)
+
+    def names(self, bucket: str) -> list[str]:
+        """File names in one of the `BUCKETS`; a missing folder is an empty one."""
+        with storage_errors(self.folder / bucket), suppress(FileNotFoundError):
+            return os.listdir(self.folder / bucket)
+        return []
+
+    def usage(self) -> tuple[int, int]:
+        """Count the files and the bytes they take on disk. Raises StorageError when the folder can't be read."""
+        files = disk_bytes = 0
+        for bucket in BUCKETS:
+            with storage_errors(self.folder / bucket), suppress(FileNotFoundError):
+                for entry in os.scandir(self.folder / bucket):
+                    with suppress(FileNotFoundError):  # gone meanwhile
+                        files, disk_bytes = files + 1, disk_bytes + entry.stat().st_blocks * 512
+        return files, disk_bytes
+
+    def remove(self, file_ids: Iterable[str]) -> None:
+        """Unlink the PNGs of rows that are gone; one that is missing is no mistake.
+
+        Raises:
+            StorageError: the folder is not writable.
+        """
+        for path in map(self.path, file_ids):
+            with storage_errors(path):
+                path.unlink(missing_ok=True)
+
+    def remove_orphans(self, bucket: str, live_ids: set[str], age: timedelta) -> int:
+        """Unlink our files in `bucket` that are of this age and not in `live_ids`; leave foreign names alone.
+
+        Raises:
+            StorageError: the folder is not writable.
+        """
+        orphans = [stem for stem, suffix in map(os.path.splitext, self.names(bucket)) if suffix == _SUFFIX]
+        orphans = [stem for stem in orphans if ID.fullmatch(stem) and stem not in live_ids]
+        if not orphans:
+            return 0
+        removed = 0
+        newest = self._now() - age.total_seconds()
+        for path in map(self.path, orphans):
+            with storage_errors(path), suppress(FileNotFoundError):
+                if path.stat().st_mtime <= newest:
+                    path.unlink()
+                    removed += 1
+        return removed
+
+    def _now(self) -> float:
+        """Read the clock that dates these files, which on a network file system is another machine's."""
+        owner_file = self.folder / _OWNER_FILE
+        with storage_errors(owner_file):
+            os.utime(owner_file)
+            return owner_file.stat().st_mtime

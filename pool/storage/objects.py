@@ -1,0 +1,133 @@
+"""PNGs in an S3-compatible object store, for pools of several machines: `<prefix>/<id[:2]>/<id>.png`."""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
+from obstore.store import S3Store
+
+from pool.errors import StorageError
+from pool.storage.files import ID, another_pools, key, new_id
+
+if TYPE_CHECKING:
+    from obstore import Attributes, ObjectMeta
+    from obstore.store import ClientConfig, RetryConfig
+
+_AT_ONCE = 32  # uploads under way
+_OPTIONS: "ClientConfig" = {
+    "timeout": "20s",
+    "connect_timeout": "5s",
+    "allow_http": True,
+}  # for an endpoint without TLS
+_RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
+_ATTRIBUTES: "Attributes" = {"Content-Type": "image/png", "Cache-Control": "no-store"}
+
+
+class ObjectStore:
+    """A bucket of PNGs, or a prefix of one. Credentials, region and endpoint come from the usual AWS_ variables.
+
+    An object without a row is an orphan once it is older than any chunk takes to be committed.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Takes `s3://bucket/prefix`. Raises StorageError when the AWS_ variables do not fit."""
+        self.url = url
+        with self._storage_errors(url):
+            self._store = S3Store.from_url(url, client_options=_OPTIONS, retry_config=_RETRIES)
+        self._uploads = ThreadPoolExecutor(_AT_ONCE)
+
+    def belong_to(self, pool_id: str) -> None:
+        """Take the prefix for this pool, or make sure that it was taken for it.
+
+        Raises:
+            StorageError: it is another pool's, whose files a sweep would take for orphans; or it can't be written.
+        """
+        with self._storage_errors(".pool"):
+            try:
+                obstore.put(self._store, ".pool", pool_id.encode(), mode="create")
+            except AlreadyExistsError:
+                if self._get(".pool") != pool_id.encode():
+                    raise another_pools(self.url, "CAPTCHA_FILES_URL") from None
+
+    def write_all(self, named: Iterable[tuple[str, bytes]]) -> Iterator[str]:
+        """Upload PNGs, many at a time; give the id of each that is there.
+
+        Raises:
+            StorageError: one could not be written; others may have been.
+        """
+        yield from self._uploads.map(self._put, named)
+
+    def _put(self, named: tuple[str, bytes]) -> str:
+        file_id, content = named
+        with self._storage_errors(key(file_id)):
+            obstore.put(self._store, key(file_id), content, attributes=_ATTRIBUTES)
+        return file_id
+
+    def read(self, file_id: str) -> bytes:
+        """Fetch a PNG. Raises FileNotFoundError where there is none, StorageError when the store does not answer."""
+        with self._storage_errors(key(file_id)):
+            return self._get(key(file_id))
+
+    def signed_url(self, file_id: str, lifetime: timedelta) -> str:
+        """Give a URL that serves the PNG for so long, without a look at whether there is one."""
+        with self._storage_errors(key(file_id)):
+            url: str = obstore.sign(self._store, "GET", key(file_id), lifetime)
+        return url
+
+    def probe(self) -> None:
+        """Try to write. Raises StorageError when the store refuses or does not answer."""
+        name = f".probe-{new_id()}"
+        with self._storage_errors(name):
+            obstore.put(self._store, name, b"probe")
+            obstore.delete(self._store, name)
+
+    def sync(self) -> None:
+        """Do nothing: an object is durable once it is written."""
+
+    def names(self, bucket: str) -> list[str]:
+        """Names in one of the `BUCKETS`."""
+        return [entry["path"].rpartition("/")[2] for entry in self._list(f"{bucket}/")]
+
+    def usage(self) -> tuple[int, int]:
+        """Count objects and bytes. Raises StorageError when the store does not answer."""
+        sizes = [entry["size"] for entry in self._list("") if not entry["path"].startswith(".")]
+        return len(sizes), sum(sizes)
+
+    def remove(self, file_ids: Iterable[str]) -> None:
+        """Delete the PNGs of rows that are gone; one that is missing is no mistake. Raises StorageError."""
+        if keys := [key(file_id) for file_id in file_ids]:
+            with self._storage_errors(self.url):
+                obstore.delete(self._store, keys)
+
+    def remove_orphans(self, bucket: str, live_ids: set[str], age: timedelta) -> int:
+        """Delete our objects in `bucket` that are of this age and not in `live_ids`; leave foreign names alone."""
+        before = datetime.now(UTC) - age
+        orphans = []
+        for entry in self._list(f"{bucket}/"):
+            stem, _, suffix = entry["path"].rpartition("/")[2].partition(".")
+            if ID.fullmatch(stem) and suffix == "png" and stem not in live_ids and entry["last_modified"] < before:
+                orphans.append(stem)
+        self.remove(orphans)
+        return len(orphans)
+
+    def _get(self, name: str) -> bytes:
+        return bytes(obstore.get(self._store, name).bytes())
+
+    def _list(self, prefix: str) -> Iterator["ObjectMeta"]:
+        with self._storage_errors(prefix):
+            for page in obstore.list(self._store, prefix):
+                yield from page
+
+    @contextmanager
+    def _storage_errors(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except NotFoundError as error:
+            raise FileNotFoundError(name) from error
+        except BaseError as error:
+            reason = str(error).splitlines()[0]
+            raise StorageError(f"{self.url} does not work for {name}: {reason}") from error

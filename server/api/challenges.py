@@ -1,0 +1,166 @@
+"""For sites: a challenge whose code stays here, the one try at it, and what its token is worth."""
+
+import re
+from contextlib import suppress
+from typing import Annotated
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import structlog
+from fastapi import APIRouter, Depends, Request, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from pool import tokens
+from pool.errors import DatabaseError, SpentTokenError, UnknownTokenError
+from pool.models import State
+from pool.pool import Verdict
+from pool.storage.files import ID
+from server import metrics
+from server.api.captchas import JSON_HEADERS, file_url, without_body
+from server.bodies import FORM, JSON, MULTIPART, documented_body, parse_form, read_body, read_json
+from server.errors import (
+    EMPTY,
+    INVALID,
+    LIMITED,
+    MALFORMED,
+    NO_CHARSET,
+    NO_KIND,
+    OUT_OF_REACH,
+    TOO_LONG,
+    TOO_SLOW,
+    documented,
+)
+from server.limits import limit_answering, limit_issuing
+from server.schemas import Answer, Challenge, ErrorCode, Siteverified, SiteverifyRequest, Verified
+
+log = structlog.get_logger("gantcha.challenges")
+router = APIRouter(tags=["challenges"])
+_NO_STORE = {"Cache-Control": "no-store"}
+SITEVERIFY = ("/siteverify", "/recaptcha/api/siteverify", "/turnstile/v0/siteverify")
+"""One and the same: ours, and where two products have theirs."""
+_MOST_ANSWER_BYTES = 4 * 1024
+MOST_TOKEN_BYTES = 32 * 1024
+_HOSTNAME = re.compile(r"[A-Za-z0-9._:-]{1,253}")
+
+
+@router.get("/challenge", dependencies=[Depends(limit_issuing)], responses=documented(LIMITED, EMPTY, OUT_OF_REACH))
+async def challenge(request: Request, response: Response) -> Challenge:
+    """Hand out a captcha to a browser; its code never leaves the server, and `HEAD` hands out none."""
+    captcha = await request.app.state.challenge_buffer.take()
+    if captcha is None:
+        metrics.EMPTY.labels("challenge").inc()
+        raise EMPTY.error()
+    metrics.ISSUED.labels("challenge").inc()
+    response.headers.update(_NO_STORE)
+    url = file_url(request, captcha.id)
+    audio_url = f"{url}.wav" if request.app.state.speaks else None
+    return Challenge(id=captcha.id, fileURL=url, audioURL=audio_url, expires_at=captcha.expires_at)
+
+
+@router.head("/challenge", include_in_schema=False)
+async def challenge_nobody() -> Response:
+    """Answer those who only want to know whether the route is there."""
+    return without_body(JSON_HEADERS)
+
+
+async def _read_answer(request: Request) -> Answer:
+    return await read_json(request, _MOST_ANSWER_BYTES, Answer)
+
+
+@router.post(
+    "/verify",
+    dependencies=[Depends(limit_answering)],
+    responses=documented(MALFORMED, TOO_SLOW, TOO_LONG, NO_CHARSET, NO_KIND, INVALID, LIMITED, OUT_OF_REACH),
+    openapi_extra=documented_body(Answer.model_json_schema(), JSON),
+)
+def verify(request: Request, response: Response, answer: Annotated[Answer, Depends(_read_answer)]) -> Verified:
+    """Take the one try at a challenge; a right answer is worth a token."""
+    known = ID.fullmatch(answer.id)
+    pool = request.app.state.pool
+    verdict = pool.verify(answer.id, answer.answer, _hostname(request)) if known else Verdict(None)
+    metrics.ANSWERS.labels(verdict.state or "unknown").inc()
+    log.info("answer", captcha=answer.id if known else None, result=verdict.state or "unknown")
+    response.headers.update(_NO_STORE)
+    if verdict.state is State.SOLVED:
+        return Verified(success=True, token=verdict.token)
+    return Verified(success=False, reason="wrong" if verdict.state is State.FAILED else "expired")
+
+
+def _hostname(request: Request) -> str:
+    """Say which page asks: that of the browser's Origin, for the address of this server says nothing of it."""
+    with suppress(ValueError):
+        origin = request.headers.get("origin")  # "null" of a sandboxed page
+        name = request.url.hostname if origin is None else urlsplit(origin).hostname
+        if name and _HOSTNAME.fullmatch(name):
+            return name
+    return ""
+
+
+async def _read(request: Request) -> SiteverifyRequest:
+    """Read form or JSON, told apart by content, since not every client says which it sends.
+
+    Raises:
+        ValueError: it is neither, or a field is not text.
+        HTTPException: as `read_body` does.
+    """
+    body = await read_body(request, MOST_TOKEN_BYTES)
+    if body.lstrip().startswith(b"{"):
+        return SiteverifyRequest.model_validate_json(body)
+    fields, files = parse_form(request.headers.get("content-type", ""), body)
+    return SiteverifyRequest.model_validate(fields | files)
+
+
+def redeem(request: Request, asked: SiteverifyRequest) -> Siteverified:
+    """Spend the token for a caller whose secret was looked at."""
+    try:
+        key = asked.idempotency_key and str(UUID(asked.idempotency_key))
+    except ValueError:
+        return _failed("bad-request")
+    try:
+        solved = tokens.redeem(request.app.state.pool.engine, asked.response, key)
+    except UnknownTokenError:
+        return _failed("invalid-input-response")
+    except SpentTokenError:
+        return _failed("timeout-or-duplicate")
+    except DatabaseError as error:
+        log.error("no token can be redeemed", reason=str(error))
+        return _failed("internal-error")
+    metrics.REDEEMED.labels("success").inc()
+    return Siteverified(success=True, challenge_ts=f"{solved.at:%Y-%m-%dT%H:%M:%SZ}", hostname=solved.hostname)
+
+
+def _failed(*codes: ErrorCode) -> Siteverified:
+    for code in codes:
+        metrics.REDEEMED.labels(code).inc()
+    return Siteverified(success=False, error_codes=list(codes))
+
+
+_BODY = documented_body(SiteverifyRequest.model_json_schema(), FORM, JSON, MULTIPART)
+
+
+@router.post(SITEVERIFY[0], openapi_extra=_BODY)
+@router.post(SITEVERIFY[1], include_in_schema=False)
+@router.post(SITEVERIFY[2], include_in_schema=False)
+async def siteverify(request: Request, response: Response) -> Siteverified:
+    """Tell a form's back end, once, whether its visitor solved a challenge; always 200."""
+    response.headers.update(_NO_STORE)
+    try:
+        asked = await _read(request)
+    except ValueError:
+        return _failed("bad-request")
+    except HTTPException:
+        response.headers["Connection"] = "close"  # of the body some may be still to come
+        return _failed("bad-request")
+    missing: list[ErrorCode] = []
+    if not asked.secret:
+        missing.append("missing-input-secret")
+    if not asked.response:
+        missing.append("missing-input-response")
+    if missing:
+        return _failed(*missing)
+    site = request.app.state.keys.site_secret_name(asked.secret)
+    if site is None:
+        return _failed("invalid-input-secret")
+    structlog.contextvars.bind_contextvars(key=site)
+    return await run_in_threadpool(redeem, request, asked)

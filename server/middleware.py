@@ -1,0 +1,95 @@
+"""What every request passes: its id, log line and metrics; and `HEAD` for every route that answers `GET`."""
+
+import re
+import time
+from collections.abc import Collection, Iterable
+from functools import lru_cache
+from secrets import token_hex
+
+import structlog
+from prometheus_client import Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server.metrics import SECONDS
+
+log = structlog.get_logger("gantcha.request")
+_GIVEN_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+_ID_HEADER = b"x-request-id"
+_MOST_PATH = 256  # characters: an id's is 33
+_METHODS = {"GET", "HEAD", "POST", "OPTIONS"}  # a label's values must be few, whatever is sent
+
+
+class RequestLog:
+    """ASGI middleware, the outermost. Uses the caller's X-Request-ID or makes one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and note what became of it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = _given_id(scope["headers"]) or token_hex(8)  # counted, they would show strangers the traffic
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        own_header = (_ID_HEADER, request_id.encode())
+        status = 500
+
+        async def noting_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], own_header]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noting_send)
+        finally:
+            seconds = time.perf_counter() - started
+            _histogram(scope["method"], getattr(scope.get("route"), "path", "none"), status).observe(seconds)
+            log.info(
+                "request",
+                method=scope["method"],
+                path=scope["path"][:_MOST_PATH],
+                status=status,
+                ms=round(seconds * 1000, 1),
+                client=scope["client"][0] if scope["client"] else None,
+            )
+
+
+def _given_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    for name, value in headers:
+        if name == _ID_HEADER and _GIVEN_ID.fullmatch(value):
+            return value.decode()
+    return None
+
+
+@lru_cache(1000)  # whatever methods are made up
+def _histogram(method: str, route: str, status: int) -> Histogram:
+    return SECONDS.labels(method if method in _METHODS else "other", route, status)
+
+
+class Head:
+    """ASGI middleware that asks for what `GET` answers and leaves out the body."""
+
+    def __init__(self, app: ASGIApp, own: Collection[str]) -> None:
+        """`own` are the paths that answer `HEAD` by themselves, since their `GET` hands something out."""
+        self.app = app
+        self._own = own
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, as a `GET` if it is a `HEAD`."""
+        if scope["type"] != "http" or scope["method"] != "HEAD" or scope["path"] in self._own:
+            await self.app(scope, receive, send)
+            return
+
+        async def send_no_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        asked = {**scope, "method": "GET"}
+        await self.app(asked, receive, send_no_body)
+        scope["route"] = asked.get("route")  # for the metrics
