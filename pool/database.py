@@ -110,8 +110,8 @@ def connect(url: str, timeout: float = BATCH_TIMEOUT) -> Engine:
     """Make an engine for `url`; nothing is opened before the first transaction.
 
     A transaction fails if it takes longer than `timeout` seconds, including waiting and connecting; on SQLite, only if
-    it waits that long for a lock. On SQLite writing transactions begin IMMEDIATE, so two processes never read the same row
-    before one writes it. The journal is a WAL with full syncs, so a power cut loses no commit.
+    it waits that long for a lock. On SQLite writing transactions begin IMMEDIATE, so two processes never read the same
+    row before one writes it. The journal is a WAL with full syncs, so a power cut loses no commit.
 
     Raises:
         StorageError: the folder of a SQLite file can't be made.
