@@ -19,10 +19,10 @@ _WIDTH = 120
 
 
 def main(
-    only: Annotated[list[str] | None, typer.Option(help="Of fill, serve and pool.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Measure only fill, serve or pool.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write NAME.json and NAME.png.")] = None,
 ) -> None:
-    """Measure ours and others by turns; every ratio is of the medians of one run. Takes some ten minutes.
+    """Measure ours and others in turn; each ratio compares medians of one run. Takes about ten minutes.
 
     \b
     Examples:
@@ -47,7 +47,7 @@ def main(
 
 
 def _table(figures: list[Figure]) -> Table:
-    table = Table("measure", title=f"medians of {ROUNDS} rounds or more, by turns")
+    table = Table("measure", title=f"medians of {ROUNDS} rounds or more, in turn")
     for column in ("ours", "", "theirs", "ratio", "against"):
         table.add_column(column, justify="left" if column in ("", "against") else "right")
     for one in figures:
@@ -72,7 +72,7 @@ def _plot(figures: list[Figure]) -> "Plot":
     axes.margins(x=0.15)
     axes.invert_yaxis()
     axes.tick_params(axis="y", labelsize=7)
-    axes.set_xlabel("times as good: right of the line ours is faster or takes less")
+    axes.set_xlabel("times better: right of the line ours is faster or needs less")
     return plot
 
 

@@ -1,4 +1,4 @@
-"""The engine and its transactions, on SQLite and on PostgreSQL, none of which waits for longer than its timeout."""
+"""The engine and its transactions on SQLite and PostgreSQL; no transaction waits longer than its timeout."""
 
 import re
 import threading
@@ -18,18 +18,18 @@ from pool.errors import DatabaseError, StorageError
 
 READ_ONLY = {"read_only": True}
 REQUEST_TIMEOUT = 3.0
-"""Seconds for a transaction while a caller waits for its answer: of all that a server does."""
+"""Seconds that a transaction of a server may take: a caller waits for the answer."""
 BATCH_TIMEOUT = 30.0
-"""The same for a fill or a sweep of its own, which rather waits than fails."""
+"""The same for a fill or a sweep command, which should wait rather than fail."""
 MIGRATION_TIMEOUT = 600.0
-"""The same for a migration, all in one transaction: an index over many rows takes a while."""
+"""The same for a migration, which is a single transaction: an index over many rows takes a while."""
 _CONNECTIONS = 15  # of a process
 _RETRY_SECONDS = 1.0
-_SERVERS_SHARE = 0.9  # of the timeout: a server that waits for a lock tells of it before it counts as silent
+_SERVERS_SHARE = 0.9  # of the timeout: the server reports a lock before it counts as silent
 _POSTGRESQL = {
-    # A database without an encoding of its own (SQL_ASCII) would answer in bytes.
+    # A database without an encoding (SQL_ASCII) would answer in bytes.
     "client_encoding": "utf8",
-    # A host that vanished is given up after seconds and not after TCP's quarter of an hour.
+    # Give up a host that vanished after seconds, not after TCP's quarter of an hour.
     "tcp_user_timeout": 10_000,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -41,11 +41,11 @@ _CURES = {
         "run `alembic upgrade head`",
     ),
     r"readonly|^25006": ("is read-only", "make it writable again"),
-    r"unable to open": ("can't be opened", "see that its folder is there and writable"),
+    r"unable to open": ("can't be opened", "check that its folder exists and is writable"),
     r"is full|^53100": ("is on a full disk", "free some space"),
-    r"is locked|^55P03|^57014": ("is locked", "see which program keeps a transaction open"),
+    r"is locked|^55P03|^57014": ("is locked", "find the program that keeps a transaction open"),
 }
-"""By SQLSTATE, or the words of SQLite, which has none."""
+"""By SQLSTATE, or by the message of SQLite, which has no SQLSTATE."""
 
 
 class _SilentError(psycopg.OperationalError):
@@ -53,7 +53,7 @@ class _SilentError(psycopg.OperationalError):
 
 
 class _Clock(threading.local):
-    """Until when the transaction of this thread may take; a thread has one at a time."""
+    """Deadline of the current transaction of this thread; a thread has one transaction at a time."""
 
     deadline: float | None = None
 
@@ -65,13 +65,13 @@ _clock = _Clock()
 
 
 class _Connection(psycopg.Connection[Any]):
-    """A connection that is given up once the transaction's time is over.
+    """A connection that gives up at the transaction's deadline.
 
-    The server's own timeouts are of no use when the server is what stopped.
+    The server's own timeouts do not help when the server itself has stopped.
     """
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        """Wait as psycopg does, but not beyond the deadline. Raises OperationalError then, and closes itself."""
+        """Wait as psycopg does, but not beyond the deadline. Then raises OperationalError and closes itself."""
         left = _clock.seconds_left()
         try:
             return super().wait(gen, interval, timeout if left is None else left)
@@ -83,16 +83,16 @@ class _Connection(psycopg.Connection[Any]):
 
 
 class _Outage:
-    """Remembers that PostgreSQL is silent: one transaction at a time tries it again, and the others fail at once.
+    """Remembers that PostgreSQL is silent: one transaction at a time tries again, and the others fail at once.
 
-    Else each request would keep a thread until its own deadline, and the next ones would wait for a thread.
+    Otherwise each request would occupy a thread until its deadline, and the next requests would wait for a thread.
     """
 
     def __init__(self) -> None:
         self._retry_at: float | None = None
 
     def check(self, timeout: float) -> None:
-        """Raises _SilentError while another transaction finds out."""
+        """Raises _SilentError while another transaction tries the database."""
         if self._retry_at is not None:
             if monotonic() < self._retry_at:
                 raise _SilentError("no answer in time")
@@ -100,7 +100,7 @@ class _Outage:
 
     def note(self, error: BaseException | None) -> None:
         """Take note of how a transaction ended."""
-        if isinstance(error, NoConnectionError):  # those that have the connections will tell
+        if isinstance(error, NoConnectionError):  # the transactions that hold the connections will report it
             return
         is_silent = isinstance(getattr(error, "orig", error), _SilentError | psycopg.errors.ConnectionTimeout)
         self._retry_at = monotonic() + _RETRY_SECONDS if is_silent else None
@@ -109,14 +109,14 @@ class _Outage:
 def connect(url: str, timeout: float = BATCH_TIMEOUT) -> Engine:
     """Make an engine for `url`; nothing is opened before the first transaction.
 
-    A transaction fails that takes longer than `timeout` seconds, waiting and connecting included; on SQLite, one that
-    waits for so long. There every transaction begins IMMEDIATE, so that two processes never read the same row before
-    one of them writes it; the journal is a WAL with full syncs, so that no commit is lost with the power.
+    A transaction fails if it takes longer than `timeout` seconds, including waiting and connecting; on SQLite, only if
+    it waits that long for a lock. On SQLite writing transactions begin IMMEDIATE, so two processes never read the same
+    row before one writes it. The journal is a WAL with full syncs, so a power cut loses no commit.
 
     Raises:
         StorageError: the folder of a SQLite file can't be made.
     """
-    # No connection beyond those that are kept: one would be opened anew for each time that all others are in use.
+    # No overflow: an overflow connection would be opened anew each time all others are in use.
     options: dict[str, Any] = {"pool_size": _CONNECTIONS, "max_overflow": 0, "pool_timeout": timeout}
     options |= {"execution_options": {"timeout": timeout, "outage": _Outage()}}
     if make_url(url).get_backend_name() == "sqlite":
@@ -127,7 +127,7 @@ def connect(url: str, timeout: float = BATCH_TIMEOUT) -> Engine:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
-        # Of several hosts the first may be dead: some of the time is for the next.
+        # With several hosts the first may be dead: leave some time for the next.
         arguments = _POSTGRESQL | {"connect_timeout": max(2, int(timeout * 2 / 3))}
         engine = create_engine(url, connect_args=arguments, pool_pre_ping=True, **options)
         event.listen(engine, "do_connect", _connect_postgresql)
@@ -162,9 +162,9 @@ def _connect_postgresql(_dialect: object, _record: object, words: list[Any], opt
 
 
 def _begin_postgresql(connection: Connection) -> None:
-    """Let the server give up as well, so that nobody's locks outlive a client that did, or that was stopped.
+    """Make the server give up as well, so that no lock outlives a client that gave up or was stopped.
 
-    For this transaction alone: a pooler such as PgBouncer would hand what is set for a connection to others.
+    Set for this transaction only: a pooler such as PgBouncer would pass connection settings on to other clients.
     """
     milliseconds = int(connection.get_execution_options()["timeout"] * _SERVERS_SHARE * 1000)
     connection.exec_driver_sql(

@@ -1,8 +1,8 @@
-"""Work that one process at a time may do, whatever host it runs on: a row whose deadline its holder puts off.
+"""Work that only one process may do at a time, on any host: a row with a deadline that its holder keeps extending.
 
-A clock may step. Deadlines are of the database's clock on PostgreSQL; on SQLite, whose processes share a host, of that
-host's monotonic clock, which steps only when it boots. A deadline that is too far away to be true is put to a minute
-from now, in which a live holder renews it and a dead one loses it.
+Clocks can jump. On PostgreSQL, deadlines use the database's clock; on SQLite, whose processes share one host, they use
+that host's monotonic clock, which jumps only at boot. A deadline that is impossibly far away is reset to one minute
+from now; a live holder renews it within that minute, and a dead one loses it.
 """
 
 from collections.abc import Iterator
@@ -24,14 +24,14 @@ _row = models.lease.c
 
 
 class Lease:
-    """What a holder has."""
+    """A lease that this process holds."""
 
     def __init__(self, engine: Engine, name: str, holder: str) -> None:
         self._engine, self._name = engine, name
         self._is_ours = (_row.name == name, _row.holder == holder)
 
     def renew(self) -> None:
-        """Say, well within a minute of the last time, that the holder lives.
+        """Extend the deadline; call it well within a minute of the last time.
 
         Raises:
             LeaseLostError: another process may hold it by now.
@@ -46,14 +46,14 @@ class Lease:
                 )
 
     def give_up(self) -> None:
-        """Let the next one have it. Raises DatabaseError when the database does not answer; then it lapses."""
+        """Release the lease. Raises DatabaseError when the database does not answer; it then lapses by itself."""
         with database.transaction(self._engine) as connection:
             connection.execute(delete(models.lease).where(*self._is_ours))
 
 
 @contextmanager
 def lease(engine: Engine, name: str) -> Iterator[Lease | None]:
-    """Take the lease for the length of the block; None where another process has it.
+    """Hold the lease within the `with` statement; yields None if another process holds it.
 
     Raises:
         DatabaseError: the database does not answer.
@@ -68,7 +68,7 @@ def lease(engine: Engine, name: str) -> Iterator[Lease | None]:
     try:
         yield held
     finally:
-        with suppress(DatabaseError):  # it lapses by itself; what ended the block counts for more
+        with suppress(DatabaseError):  # it lapses by itself; the error inside the `with` matters more
             held.give_up()
 
 
@@ -91,28 +91,28 @@ def _now(connection: Connection) -> ColumnElement[float]:
 
 
 def ages(engine: Engine) -> dict[str, float]:
-    """Say for how many seconds each lease that is held has been so.
+    """Return for how many seconds each current lease has been held.
 
     Raises:
         DatabaseError: the database does not answer.
     """
     with database.transaction(engine, **database.READ_ONLY) as connection:
         now = _now(connection)
-        # A second more, for a deadline that was put off after this process looked at the clock.
+        # One second of tolerance for a deadline extended after this process read the clock.
         is_held = _row.deadline > now, _row.deadline <= now + _SILENCE_SECONDS + 1
         rows = connection.execute(select(_row.name, now - _row.taken_at).where(*is_held).order_by(_row.name))
         return {name: max(age, 0.0) for name, age in rows}
 
 
 def is_taken(engine: Engine, name: str) -> bool:
-    """Say whether some process has the lease. Raises DatabaseError when the database does not answer."""
+    """Return whether any process holds the lease. Raises DatabaseError when the database does not answer."""
     return name in ages(engine)
 
 
 def warnings(ages: dict[str, float]) -> list[str]:
-    """Tell of each lease that has been held for suspiciously long."""
+    """Return a warning for each lease that has been held for too long."""
     return [
-        f"the lease for {name} has been held for {age / 60:.0f} min: see whether the process that {name} runs in hangs"
+        f"the lease for {name} has been held for {age / 60:.0f} min: check whether the process for {name} hangs"
         for name, age in ages.items()
         if age > _LONG_SECONDS
     ]

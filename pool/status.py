@@ -34,23 +34,23 @@ class StateCount:
 
 @dataclass(frozen=True)
 class Status:
-    """What was read of the pool."""
+    """The state of the pool."""
 
     states: dict[State, StateCount]
     demand: float
     """captchas popped a second in the last minute"""
     watermarks: Watermarks
-    """in force: those of the settings, or higher while demand is high"""
+    """the levels from the settings, or higher ones while demand is high"""
     fills: list[Fill]
     """the latest first"""
     leases: dict[str, float]
-    """seconds for which each that is held has been so, by name"""
+    """seconds for which each lease has been held, by name"""
     files: int
     disk_bytes: int
 
 
 def read_status(pool: Pool, settings: Settings) -> Status:
-    """Read how the pool is.
+    """Read the state of the pool.
 
     Raises:
         DatabaseError: the database does not answer.

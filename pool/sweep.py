@@ -15,7 +15,7 @@ from pool.pool import IS_TAKEN, Pool
 from pool.settings import load_settings
 from pool.storage.files import BUCKETS
 
-_ROWS = 1000  # at a time, so that nobody waits long for the database
+_ROWS = 1000  # per transaction, so that others do not wait long for the database
 _ROUNDS_A_TICK = 10
 _BUCKETS_A_TICK = 16
 _FILLS = 1000  # remembered
@@ -35,32 +35,32 @@ class Swept(NamedTuple):
 
 
 class _Purged(NamedTuple):
-    marked: int
+    expired_rows: int
     expired: int
     purged: int
     tokens: int
 
 
 class Sweep:
-    """Clears up after captchas that were answered, were not, or never came to be."""
+    """Removes captchas that were answered or have expired, and files that never got a row."""
 
     def __init__(self, pool: Pool, keep: timedelta, orphan_age: timedelta = _ORPHAN_AGE) -> None:
         """Make a sweep.
 
         Args:
             pool: the pool to sweep.
-            keep: how long a captcha is known to have expired before it is forgotten.
-            orphan_age: of a file without a row; a younger one may be about to get its row.
+            keep: how long an expired captcha is kept before it is deleted.
+            orphan_age: how old a file without a row must be; a younger one may still get its row.
         """
         self._pool, self._keep, self._orphan_age = pool, keep, orphan_age
         self._buckets = cycle(BUCKETS)
 
     def tick(self) -> Swept:
-        """Do a bounded piece of the work, unless another process is at it; the next call goes on from there.
+        """Do a limited part of the work unless another process sweeps; the next call continues from there.
 
         Raises:
-            DatabaseError: the database does not answer; nothing is removed without its word.
-            StorageError: the folder is another pool's, or not writable.
+            DatabaseError: the database does not answer; nothing is removed without checking it.
+            StorageError: the folder belongs to another pool, or is not writable.
         """
         with lease(self._pool.engine, SWEEPING) as held:
             if not held:
@@ -76,7 +76,7 @@ class Sweep:
             return Swept(expired, purged, sum(map(self._remove_orphans, buckets)))
 
     def all(self) -> Swept | None:
-        """Do all there is to do; None if another process is at it. Raises as `tick` does."""
+        """Do all the work; None if another process sweeps. Raises the same errors as `tick`."""
         with lease(self._pool.engine, SWEEPING) as held:
             if not held:
                 return None
@@ -90,7 +90,7 @@ class Sweep:
             return Swept(expired, purged, orphans)
 
     def _purge(self) -> "_Purged":
-        """Mark what has expired, and delete what has been so for long enough: rows first, files after."""
+        """Set lapsed captchas to expired, and delete those that expired long enough ago: first rows, then files."""
         self._pool.check_files()
         now = datetime.now(UTC)
         lapsed = (
@@ -110,8 +110,8 @@ class Sweep:
             tokens = connection.execute(
                 delete(token).where(token.c.digest.in_(stale_tokens.scalar_subquery()))
             ).rowcount
-            mark = update(captcha).where(captcha.c.id.in_(lapsed.scalar_subquery())).values(state=State.EXPIRED)
-            redeemable = list(connection.scalars(mark.returning(captcha.c.redeemable)))
+            expire = update(captcha).where(captcha.c.id.in_(lapsed.scalar_subquery())).values(state=State.EXPIRED)
+            redeemable = list(connection.scalars(expire.returning(captcha.c.redeemable)))
             purge = delete(captcha).where(captcha.c.id.in_(forgotten.scalar_subquery())).returning(captcha.c.id)
             ids = list(connection.scalars(purge))
             newest = select(func.max(fill.c.id)).scalar_subquery()
@@ -130,7 +130,7 @@ class Sweep:
 
 
 def main() -> None:
-    """Remove expired captchas and files without a row. The server does the same, a piece at a time.
+    """Remove expired captchas and files without a row. The server does the same in small steps.
 
     \b
     Example, for cron where no server runs:
@@ -140,7 +140,7 @@ def main() -> None:
         settings = load_settings()
         swept = Sweep(Pool.open(settings), timedelta(seconds=settings.keep_seconds)).all()
     if swept is None:
-        print("another sweep is at work")
+        print("another sweep is running")
     else:
         print(f"{swept.purged} expired captchas and {swept.orphans} orphaned files removed")
 

@@ -1,10 +1,10 @@
-"""When to refill and how far: the settings' marks, or higher ones while demand is high."""
+"""When to refill and how far: the levels from the settings, or higher ones while demand is high."""
 
 from typing import NamedTuple
 
 from pool.settings import Settings
 
-_LOW_SECONDS = 60  # of demand that a refill may take until it helps
+_LOW_SECONDS = 60  # of demand that the pool must cover until a refill helps
 _TARGET_SECONDS = 120
 _MOST = 100_000  # half a gigabyte of pictures
 
@@ -19,6 +19,6 @@ class Watermarks(NamedTuple):
 
 
 def watermarks(settings: Settings, demand: float) -> Watermarks:
-    """Give the marks that keep the pool ahead of `demand`, in captchas a second; never below the settings'."""
+    """Return the levels that keep the pool ahead of `demand`, in captchas per second; never below the settings."""
     low, target = (min(round(demand * seconds), _MOST) for seconds in (_LOW_SECONDS, _TARGET_SECONDS))
     return Watermarks(max(settings.low_water, low), max(settings.target, target))

@@ -33,7 +33,7 @@ from server.middleware import Head, RequestLog
 from server.refill import Refill
 
 log = logging.getLogger(__name__)
-# A pop on SQLite lets go of the interpreter at every row, and a busy event loop would keep it for 5 ms each time.
+# A pop on SQLite releases the interpreter at every row, and a busy event loop would then keep it for 5 ms.
 _SWITCH_SECONDS = 0.0005
 
 
@@ -54,7 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
         sys.setswitchinterval(_SWITCH_SECONDS)
         if "server.protocol" not in sys.modules:
             log.warning(
-                "this server bounds neither the size nor the time of requests: start it with `python -m server`, "
+                "this server limits neither the size nor the duration of requests: start it with `python -m server`, "
                 "or give uvicorn `--http server.protocol:BoundedProtocol --ws none`"
             )
         threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -84,14 +84,14 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _end_with_parent() -> None:
-    """Stop as a worker whose supervisor is gone, even killed: nobody would end it, and it would keep the port."""
+    """End a worker whose supervisor is gone, even if it was killed: the worker would go on and keep the port."""
     if parent := multiprocessing.parent_process():
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _wrap(app: FastAPI, settings: Settings) -> None:
-    """Add what every request passes, the innermost first."""
+    """Add the middleware, the innermost first, and the error handlers."""
     app.add_middleware(captchas.ShortCut)
     app.add_middleware(Head, own=("/generate", "/challenge"))
     if settings.cors_origins:
@@ -105,19 +105,19 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(RequestLog)
     if settings.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
-    app.add_exception_handler(RequestValidationError, _refuse_invalid)  # type: ignore[arg-type] # typed for any error
+    app.add_exception_handler(RequestValidationError, _answer_invalid)  # type: ignore[arg-type] # typed for any error
     for error in (DatabaseError, StorageError, SpeechError):
-        app.add_exception_handler(error, _refuse_unavailable)
+        app.add_exception_handler(error, _answer_unavailable)
 
 
-async def _refuse_invalid(_request: Request, error: RequestValidationError) -> Response:
+async def _answer_invalid(_request: Request, error: RequestValidationError) -> Response:
     first = error.errors()[0]
     where = first["loc"][-1] if first["loc"] else "body"
     return JSONResponse({"detail": f"{where}: {first['msg']}."}, INVALID.status)
 
 
-async def _refuse_unavailable(request: Request, error: Exception) -> Response:
-    # The text names hosts and paths: it is for the log and not for the caller.
+async def _answer_unavailable(request: Request, error: Exception) -> Response:
+    # The text names hosts and paths: log it, but do not send it to the caller.
     log.error("%s", error)
     return await http_exception_handler(request, OUT_OF_REACH.error())
 

@@ -1,4 +1,4 @@
-"""Who may call the routes that give codes away."""
+"""Who may call the routes that return codes."""
 
 from functools import lru_cache
 from ipaddress import ip_address
@@ -11,7 +11,7 @@ from fastapi.security import HTTPBearer
 
 from server.errors import NO_KEY, NOT_LOCAL
 
-# What proxies and platforms add, by product where it is one's own.
+# Headers that proxies and platforms add.
 _FORWARDING_HEADERS = {
     b"client-ip",
     b"max-forwards",
@@ -58,11 +58,11 @@ _FORWARDING_PREFIXES = (
     b"x-vercel-",
 )
 bearer = HTTPBearer(auto_error=False, description="CAPTCHA_API_KEY, or one of the API keys of CAPTCHA_KEYS_FILE")
-"""What the OpenAPI document says of the key; `is_trusted_caller` reads it."""
+"""Describes the key in the OpenAPI document; `is_trusted_caller` checks it."""
 
 
 def is_trusted_caller(request: Request) -> bool:
-    """Tell the bearer of an API key or, while there is none, callers on this machine."""
+    """Return whether the caller has an API key or, if none is set, is on this machine."""
     keys = request.app.state.keys
     if not keys.guards_api:
         return comes_from_this_machine(request)
@@ -74,24 +74,24 @@ def is_trusted_caller(request: Request) -> bool:
 
 
 def check_trusted_caller(request: Request) -> None:
-    """Let pass trusted callers only.
+    """Reject callers that are not trusted.
 
     Raises:
-        HTTPException: 401 for a missing or wrong key, 403 for another machine while there is no key.
+        HTTPException: 401 for a missing or wrong key, 403 for another machine if no key is set.
     """
     if not is_trusted_caller(request):
         raise (NO_KEY if request.app.state.keys.guards_api else NOT_LOCAL).error()
 
 
 async def require_trusted_caller(request: Request, _key: Annotated[object, Depends(bearer)]) -> None:
-    """As a dependency: let pass trusted callers only. Raises as `check_trusted_caller` does."""
+    """Reject callers that are not trusted, as a dependency. Raises the same errors as `check_trusted_caller`."""
     check_trusted_caller(request)
 
 
 def comes_from_this_machine(request: Request) -> bool:
-    """Tell local programs from what reaches the loopback address for others: proxies, and pages in a local browser.
+    """Return whether a local program asks, and not a proxy or a web page in a local browser.
 
-    A proxy that adds no header looks like a local program: where the settings speak of one, nobody is local.
+    A proxy that adds no header looks like a local program: if the settings mention a proxy, no caller is local.
     """
     settings = request.app.state.settings
     if settings.trusted_proxies or settings.public_url:

@@ -1,4 +1,4 @@
-"""Request bodies: read by the route that wants one, after its checks; bounded in bytes, seconds, parts and charset."""
+"""Request bodies: each route reads its own after its checks, with limits on bytes, seconds, parts and charset."""
 
 import asyncio
 import re
@@ -22,16 +22,16 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 def documented_body(schema: dict[str, Any], *kinds: str) -> dict[str, Any]:
-    """Describe for the OpenAPI document a body that a route reads by itself."""
+    """Describe a body for the OpenAPI document, for routes that read it themselves."""
     return {"requestBody": {"required": True, "content": {kind: {"schema": schema} for kind in kinds}}}
 
 
 async def read_body(request: Request, most: int, *kinds: str, too_long: RouteError | None = None) -> bytes:
-    """Read a body of at most `most` bytes that is of one of these kinds, or of any if none is given.
+    """Read a body of at most `most` bytes whose type is one of `kinds`, or any type if none is given.
 
     Raises:
-        HTTPException: 415 for a charset other than UTF-8, before anything is read, or for another kind; 413 or 408 as
-            soon as it is known to be too long or too slow; 400 when it ends early.
+        HTTPException: 415 for a charset other than UTF-8, before anything is read, or for another type; 413 or 408 as
+            soon as the body is too long or too slow; 400 if it ends early.
     """
     declared = request.headers.get("content-type", "")
     if len(declared) > _MOST_KIND_BYTES or not {name.lower() for name in _CHARSET.findall(declared)} <= {
@@ -39,16 +39,16 @@ async def read_body(request: Request, most: int, *kinds: str, too_long: RouteErr
         "utf8",
     }:
         raise NO_CHARSET.error()  # some of Python's codecs take minutes for a mebibyte
-    refused = (too_long or TOO_LONG).error(None if too_long else f"The body is larger than {most // 1024} KiB.")
-    if int(request.headers.get("content-length", "0")) > most:  # the server has seen that it is a number
-        raise refused
+    too_long_error = (too_long or TOO_LONG).error(None if too_long else f"The body is larger than {most // 1024} KiB.")
+    if int(request.headers.get("content-length", "0")) > most:  # the parser has checked that it is a number
+        raise too_long_error
     body = bytearray()
     try:
         async with asyncio.timeout(_MOST_SECONDS):
             async for piece in request.stream():
                 body += piece
                 if len(body) > most:
-                    raise refused
+                    raise too_long_error
     except TimeoutError as error:
         raise TOO_SLOW.error() from error
     except ClientDisconnect as error:
@@ -62,8 +62,8 @@ async def read_json(request: Request, most: int, model: type[_Model]) -> _Model:
     """Read a body of JSON.
 
     Raises:
-        HTTPException: as `read_body` does.
-        RequestValidationError: it is not what the model says.
+        HTTPException: the same as `read_body`.
+        RequestValidationError: it does not match the model.
     """
     body = await read_body(request, most, JSON)
     try:
@@ -73,14 +73,14 @@ async def read_json(request: Request, most: int, model: type[_Model]) -> _Model:
 
 
 def parse_form(kind: str, body: bytes) -> tuple[dict[str, str], dict[str, bytes]]:
-    """Give the fields and the files of a form by name, of a name that comes again the last; all of it is UTF-8.
+    """Return the fields and the files of a form by name; the last one of each name counts; all text is UTF-8.
 
     Args:
-        kind: the whole Content-Type, which has the boundary of a multipart form.
-        body: its bytes; 32 KiB take a few milliseconds, so more of them belong in a thread.
+        kind: the whole Content-Type, including the boundary of a multipart form.
+        body: its bytes; 32 KiB take a few milliseconds, so parse larger ones in a thread.
 
     Raises:
-        ValueError: it is broken, or has more parts than any form of ours.
+        ValueError: it is malformed, or has too many parts.
     """
     fields: dict[str, str] = {}
     files: dict[str, bytes] = {}

@@ -1,4 +1,4 @@
-"""Logs: for people on a terminal, a JSON object a line anywhere else; each line of a request bears its id."""
+"""Logs: readable lines on a terminal, JSON lines elsewhere; all lines of a request have its id."""
 
 import io
 import logging
@@ -12,7 +12,7 @@ from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 
 def configure() -> None:
-    """Send everything that is logged, uvicorn's own words as well, to stderr in one form."""
+    """Send all logs, including those of uvicorn, to stderr in one format."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -41,22 +41,22 @@ def configure() -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], name != "uvicorn.access"  # requests are logged by `server.middleware`
-    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # that a look is skipped while a fill goes on is no news
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a check skipped during a fill is normal
 
 
 class _Lossy:
-    """A stream that loses lines of the log on a full disk, and not the requests that they tell of."""
+    """A stream that drops log lines on a full disk, so that requests do not fail."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, line: str) -> None:
-        """Write a line, or lose it."""
+        """Write a line, or drop it."""
         with suppress(OSError):
             self._stream.write(line)
 
     def flush(self) -> None:
-        """Send on what was written, or lose it."""
+        """Flush the stream, or drop what was written."""
         with suppress(OSError):
             self._stream.flush()
 
@@ -71,7 +71,7 @@ def _without_color_message(_logger: WrappedLogger, _method: str, event: EventDic
 
 
 def _escape(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Show what strangers sent as characters, and not as orders to a terminal or a second line of the log."""
+    """Escape what clients sent, so that it can't control a terminal or start a second log line."""
     for key, value in event.items():
         if isinstance(value, str) and not value.isprintable():
             event[key] = _printable(value, keep="\n" if key == "exception" else "")
@@ -79,7 +79,7 @@ def _escape(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict
 
 
 def _printable(text: str, keep: str) -> str:
-    """Write out what is not printable: controls of old and new, what turns lines around, lone surrogates."""
+    """Escape what is not printable: control characters, direction marks, lone surrogates."""
     return "".join(
         character if character in keep or character.isprintable() else character.encode("unicode_escape").decode()
         for character in text

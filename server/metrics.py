@@ -1,4 +1,4 @@
-"""What Prometheus sees: counters of this server, and what the database says at the time of the look."""
+"""Prometheus metrics: counters of this server, and the state of the pool at the time of the request."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -15,9 +15,9 @@ from pool.pool import Pool
 from pool.watermarks import Watermarks
 
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
-"""Variable with the folder where the workers of one server add up; unset for one that is alone."""
+"""Variable with the folder that the workers of one server share; unset for a single worker."""
 
-disable_created_metrics()  # type: ignore[no-untyped-call] # twice the lines, for a time that tells nothing here
+disable_created_metrics()  # type: ignore[no-untyped-call] # twice the lines, for a timestamp of no use here
 
 ISSUED = Counter("gantcha_issued", "Captchas handed out", ["route"])
 EMPTY = Counter("gantcha_empty", "Requests that found the pool empty", ["route"])
@@ -26,7 +26,7 @@ ANSWERS = Counter(
 )
 LAPSED = Counter("gantcha_lapsed", "Challenges that nobody answered in time, as the sweep finds them")
 REDEEMED = Counter("gantcha_redeemed", "Answers of siteverify: success, or the error code", ["result"])
-LIMITED = Counter("gantcha_limited", "Requests refused because their client made too many", ["action"])
+LIMITED = Counter("gantcha_limited", "Requests rejected because their client made too many", ["action"])
 REFILLS = Counter("gantcha_refills", "Refills that this server ran", ["result"])
 SECONDS = Histogram(
     "gantcha_request_seconds",
@@ -37,7 +37,7 @@ SECONDS = Histogram(
 
 
 class PoolCollector(Collector):
-    """The pool at the time of the look; leaves out what a database out of reach does not tell."""
+    """The pool at the time of the request; omits what an unreachable database can't tell."""
 
     def __init__(self, pool: Pool, watermarks: Callable[[], Watermarks]) -> None:
         self._pool, self._watermarks = pool, watermarks
@@ -52,7 +52,9 @@ class PoolCollector(Collector):
         except DatabaseError:
             return
         yield GaugeMetricFamily("gantcha_pool_level", "Ready captchas", level)
-        held = GaugeMetricFamily("gantcha_lease_seconds", "How long the one that may has been at it", labels=["name"])
+        held = GaugeMetricFamily(
+            "gantcha_lease_seconds", "How long a fill or a sweep has been running", labels=["name"]
+        )
         for name, age in ages.items():
             held.add_metric([name], age)
         yield held
@@ -62,7 +64,7 @@ class PoolCollector(Collector):
 
 
 def exposition(pool: PoolCollector) -> bytes:
-    """Give all metrics in Prometheus' text format."""
+    """Return all metrics in Prometheus' text format."""
     of_pool = CollectorRegistry()
     of_pool.register(pool)
     counted = REGISTRY

@@ -1,4 +1,4 @@
-"""What every request passes: its id, log line and metrics; and `HEAD` for every route that answers `GET`."""
+"""Middleware: id, log line and metrics of each request, and `HEAD` for every route that answers `GET`."""
 
 import re
 import time
@@ -16,7 +16,7 @@ log = structlog.get_logger("gantcha.request")
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _ID_HEADER = b"x-request-id"
 _MOST_PATH = 256  # characters: an id's is 33
-_METHODS = {"GET", "HEAD", "POST", "OPTIONS"}  # a label's values must be few, whatever is sent
+_METHODS = {"GET", "HEAD", "POST", "OPTIONS"}  # a label must have few values, whatever clients send
 
 
 class RequestLog:
@@ -26,12 +26,12 @@ class RequestLog:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and note what became of it."""
+        """Pass the request on, then log and count it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = _given_id(scope["headers"]) or token_hex(8)  # counted, they would show strangers the traffic
+        request_id = _given_id(scope["headers"]) or token_hex(8)  # a counter would reveal the traffic
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         own_header = (_ID_HEADER, request_id.encode())
@@ -66,16 +66,16 @@ def _given_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     return None
 
 
-@lru_cache(1000)  # whatever methods are made up
+@lru_cache(1000)  # bounded, whatever methods clients send
 def _histogram(method: str, route: str, status: int) -> Histogram:
     return SECONDS.labels(method if method in _METHODS else "other", route, status)
 
 
 class Head:
-    """ASGI middleware that asks for what `GET` answers and leaves out the body."""
+    """ASGI middleware that answers `HEAD` like `GET`, without the body."""
 
     def __init__(self, app: ASGIApp, own: Collection[str]) -> None:
-        """`own` are the paths that answer `HEAD` by themselves, since their `GET` hands something out."""
+        """`own` are the paths that answer `HEAD` themselves, since their `GET` hands out a captcha."""
         self.app = app
         self._own = own
 

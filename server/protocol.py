@@ -1,6 +1,6 @@
-"""Bounds on what one connection may send, in bytes and in seconds, whatever a route reads of it.
+"""Limits on what one connection may send, in bytes and seconds, before any route reads it.
 
-`python -m server` uses it; uvicorn alone takes it by `--http server.protocol:BoundedProtocol`.
+`python -m server` uses it; plain uvicorn needs `--http server.protocol:BoundedProtocol`.
 """
 
 import asyncio
@@ -15,45 +15,44 @@ log = structlog.get_logger("gantcha.protocol")
 _MOST_HEAD = 32 * 1024  # bytes of a head; also of trailers, and of what is neither head nor body
 _MOST_URL = 8 * 1024
 _MOST_HEADERS = 100
-_MOST_BYTES = {"POST": 1536 * 1024}  # of a whole message; the routes have tighter bounds of their own
-_MOST_UNWANTED_BYTES = 64 * 1024  # of a message of any other method, whose body is nobody's
+_MOST_BYTES = {"POST": 1536 * 1024}  # of a whole message; the routes have tighter limits
+_MOST_UNWANTED_BYTES = 64 * 1024  # of a message with any other method, whose body no route reads
 _MOST_PIPELINED = 32
 _HEAD_SECONDS = 10
-_BODY_SECONDS = 12  # more than a route waits for one, which then answers by itself
-_UNREAD_SECONDS = 30  # that answers may lie about because a client does not read them
+_BODY_SECONDS = 12  # longer than a route waits before it answers 408
+_UNREAD_SECONDS = 30  # that answers may wait for a client that does not read them
 _REASONS = {
     400: "This is not HTTP/1.1.",
     408: "The request took too long to arrive.",
     413: "The body is too large.",
-    431: f"URL or headers are too large; {_MOST_HEAD // 1024} KiB and {_MOST_HEADERS} headers are the most.",
+    431: f"URL or headers are too large; {_MOST_HEAD // 1024} KiB and {_MOST_HEADERS} headers are allowed.",
 }
 
 
-class _RefusedError(Exception):
-    """Stops the parser where it is."""
+class _RejectedError(Exception):
+    """Stops the parser."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which by itself keeps headers, trailers and requests without a bound, and waits without end.
+    """uvicorn's protocol with limits; uvicorn itself limits neither headers, trailers and pipelines nor waiting times.
 
-    A request that arrives in one read and is answered costs a few comparisons; all else is for what is incomplete
-    after a read.
+    A request that arrives in one read costs only a few comparisons; the rest handles what is incomplete after a read.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._is_in_head = False
-        self._is_whole = False  # all that the last piece brought, and so nothing is waited for
+        self._is_whole = False  # the last message is complete, so nothing more is expected
         self._has_moved_on = False  # the last piece brought a body or an end
         self._is_deaf = False
-        self._refusal = 400  # the status for what the parser is stopped by
+        self._error_status = 400  # the status to send when the parser stops
         self._bytes = 0  # of the message that is not complete yet
         self._silent_bytes = 0  # of them, those since the parser last moved on
         self._deadline: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
-        """Wait so long for the first byte; the first read takes the timer away."""
+        """Start a timer for the first byte; the first read stops it."""
         super().connection_made(transport)
         self.timeout_keep_alive_task = self.loop.call_later(_HEAD_SECONDS, self.timeout_keep_alive_handler)
 
@@ -65,7 +64,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.resume_writing()
 
     def data_received(self, data: bytes) -> None:
-        """Parse by pieces, so that no more than a head's bytes pass unlooked at."""
+        """Parse in pieces, so that the limits are checked at least once per head size."""
         self._unset_keepalive_if_required()
         start = 0
         while start < len(data) and not self._is_deaf:
@@ -83,7 +82,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._close_after_answers()
         except httptools.HttpParserError:
             if not self._is_deaf:
-                self._refuse(self._refusal)
+                self._reject(self._error_status)
         else:
             if self._is_whole:
                 self._bytes = self._silent_bytes = 0
@@ -94,9 +93,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._bytes += count
         self._silent_bytes = 0 if self._has_moved_on else self._silent_bytes + count
         if self._silent_bytes >= _MOST_HEAD:
-            self._refuse(431)
+            self._reject(431)
         elif not self._is_in_head and self._bytes > _MOST_UNWANTED_BYTES and self._bytes > self._most_bytes():
-            self._refuse(413)
+            self._reject(413)
         elif self._deadline is None:
             self._start_clock()
 
@@ -106,13 +105,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def _start_clock(self) -> None:
         is_for_head = self._is_in_head
         seconds = _HEAD_SECONDS if is_for_head else _BODY_SECONDS
-        self._deadline = self.loop.call_later(seconds, self._look_at_clock, is_for_head)
+        self._deadline = self.loop.call_later(seconds, self._on_deadline, is_for_head)
 
-    def _look_at_clock(self, is_for_head: bool) -> None:
+    def _on_deadline(self, is_for_head: bool) -> None:
         if is_for_head and not self._is_in_head:
             self._start_clock()
         else:
-            self._refuse(408)
+            self._reject(408)
 
     def _stop_clock(self) -> None:
         if self._deadline is not None:
@@ -125,20 +124,20 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_in_head, self._is_whole = True, False
 
     def on_headers_complete(self) -> None:
-        """Refuse heads and pipelines that are too long, before anything is started for them.
+        """Reject heads and pipelines that are too long, before a request is started.
 
         Raises:
-            _RefusedError: the parser is to stop.
+            _RejectedError: stops the parser.
         """
         if len(self.headers) > _MOST_HEADERS or len(self.url) > _MOST_URL:
-            self._refusal = 431
-            raise _RefusedError
+            self._error_status = 431
+            raise _RejectedError
         if len(self.pipeline) >= _MOST_PIPELINED:
             self._close_after_answers()
-            raise _RefusedError
+            raise _RejectedError
         super().on_headers_complete()
         self._is_in_head = False
-        self.headers = []  # of trailers: they must not join the headers that were looked at
+        self.headers = []  # trailers must not join the headers that were checked
 
     def on_body(self, body: bytes) -> None:
         """Note that the message goes on."""
@@ -154,18 +153,18 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def _close_after_answers(self) -> None:
-        """Answer what was taken on and read no more."""
+        """Send the answers that are due, and read no more."""
         self._is_deaf = True
         self._stop_clock()
         self.cycle.keep_alive = False
         if self.cycle.response_complete:
             self.transport.close()
 
-    def _refuse(self, status: int) -> None:
-        """Hang up, and say why where no other answer is begun or due."""
+    def _reject(self, status: int) -> None:
+        """Close the connection; send the reason unless another answer is started or due."""
         self._is_deaf = True
         self._stop_clock()
-        log.info("connection refused", status=status, client=self.client and self.client[0])
+        log.info("connection rejected", status=status, client=self.client and self.client[0])
         cycle = self.cycle
         is_free = cycle is None or cycle.response_complete
         if is_free if self._is_in_head else cycle and not cycle.response_started and not self.pipeline:
@@ -176,7 +175,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def pause_writing(self) -> None:
-        """Wait so long for a client that does not read its answers."""
+        """Start a timer for a client that does not read its answers."""
         super().pause_writing()
         self._unread = self.loop.call_later(_UNREAD_SECONDS, self.transport.abort)
 

@@ -1,6 +1,6 @@
-"""The schedule: a look at the level that starts `python -m batch.fill` when the pool runs low, and the sweep.
+"""The schedule: check the level, start `python -m batch.fill` when the pool is low, and sweep.
 
-The server runs it; `python -m server.refill` runs it alone.
+The server runs it; `python -m server.refill` runs it without a server.
 """
 
 import logging
@@ -28,7 +28,7 @@ from server.metrics import LAPSED, REFILLS
 log = logging.getLogger(__name__)
 _NICENESS = 10  # on top of the server's
 _LEAST_PRIORITY = 19
-_LONGEST_FILL_SECONDS = 15 * 60  # one that takes longer hangs, or is on a machine where the next goes on from there
+_LONGEST_FILL_SECONDS = 15 * 60  # a longer one hangs, or the machine is slow and the next fill continues
 _EARLY_CHECK_SECONDS = 1
 _LONGEST_WAIT_SECONDS = 600
 _MOST_DOUBLINGS = 16
@@ -36,7 +36,7 @@ _SWEEP_SECONDS = 10
 
 
 class Refill:
-    """Keeps the pool filled by one child process at a time, and swept; an answer waits for neither."""
+    """Fills the pool with one child process at a time, and sweeps it; requests wait for neither."""
 
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self._settings, self._pool = settings, pool
@@ -59,7 +59,7 @@ class Refill:
         return self._level_error or self._fill_error
 
     def start(self) -> None:
-        """Look at the level, unless the target is 0, and sweep: now and every REFILL_SECONDS."""
+        """Start to check the level, unless the target is 0, and to sweep: now and every REFILL_SECONDS."""
         seconds = self._settings.refill_seconds
         jobs = {self._tidy: min(seconds, _SWEEP_SECONDS)} | (
             {self._check_level: seconds} if self._settings.target else {}
@@ -79,7 +79,7 @@ class Refill:
         self._scheduler.shutdown(wait=True)
 
     def count_pop(self, popped: int) -> None:
-        """Note that captchas left the pool, or that there were none to give, and look early when that is low."""
+        """Count captchas that left the pool (0: it was empty), and check the level early if it is low."""
         self._expected_level -= popped
         is_low = popped == 0 or self._expected_level < self.watermarks.low_water
         now = time.monotonic()
@@ -114,18 +114,18 @@ class Refill:
             self._level_error = None
         except GantchaError as error:
             self._level_error = str(error)
-            log.error("no look at the level: %s", error)
+            log.error("the level can't be checked: %s", error)
 
     def _fill(self) -> str | None:
-        """Run a fill to its end; return why it failed, or None."""
-        # A core is left for the answers.
+        """Run a fill until it ends; return why it failed, or None."""
+        # Leave a core for requests.
         options = ["--target", str(self.watermarks.target), "--jobs", str(max(1, (os.cpu_count() or 1) - 1)), "--quiet"]
         command = [sys.executable, "-m", "batch.fill", *options]
         with self._one_start_or_stop:
             if self._stopping:
                 return None
             log.info("refill: %d ready captchas, filling to %d", self._expected_level, self.watermarks.target)
-            # A session of its own: Ctrl-C reaches the server alone, which then ends the fill.
+            # In a separate session Ctrl-C reaches only the server, which then ends the fill.
             self._process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
             niceness = min(os.getpriority(os.PRIO_PROCESS, 0) + _NICENESS, _LEAST_PRIORITY)
             os.setpriority(os.PRIO_PROCESS, self._process.pid, niceness)
@@ -141,7 +141,7 @@ class Refill:
         return f"batch.fill ended with {self._process.returncode}: {reason[-1]}"
 
     def _note(self, error: str | None) -> None:
-        """Say why a fill failed, and wait twice as long as the last time before another try."""
+        """Log why a fill failed, and double the wait before the next attempt."""
         self._fill_error = error
         if error is None:
             self._failures = 0
@@ -150,13 +150,13 @@ class Refill:
         wait = min(seconds * 2 ** min(self._failures, _MOST_DOUBLINGS), max(seconds, _LONGEST_WAIT_SECONDS))
         self._no_fill_before = time.monotonic() + wait
         self._failures += 1
-        log.error("refill failed, next try in %.0f s: %s", wait, error)
+        log.error("refill failed, next attempt in %.0f s: %s", wait, error)
 
 
 def main() -> None:
-    """Keep the pool filled and swept and answer nobody: for a machine or a container of its own.
+    """Keep the pool filled and swept without a server, on a separate machine or in a container.
 
-    Set CAPTCHA_TARGET=0 for the servers, which then leave the drawing to this.
+    Set CAPTCHA_TARGET=0 for the servers, so that only this process draws.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""Pictures from outside: bounded in bytes and pixels before they are decoded, and only their pixels are kept."""
+"""Uploaded pictures: bytes and pixels are limited before decoding, and only the pixels are kept."""
 
 import io
 import struct
@@ -12,9 +12,9 @@ MAX_FILE_BYTES = 1024 * 1024
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _MAX_SIDE = 2048
-# What Pillow raises; AssertionError for a palette that is missing.
+# What Pillow raises; AssertionError for a missing palette.
 _BROKEN = (UnidentifiedImageError, OSError, EOFError, SyntaxError, ValueError, IndexError, AssertionError, struct.error)
-# Each may need some 50 MiB, and memory that a thread has freed stays with it: they are few, and always the same.
+# Few threads, always the same: each may need some 50 MiB, and keeps the memory that it has freed.
 _decoders = ThreadPoolExecutor(2, "decoder")
 
 
@@ -22,7 +22,7 @@ def clean_png(content: bytes) -> bytes:
     """Decode a PNG and encode it anew, so that only its pixels are kept.
 
     Raises:
-        HTTPException: 413 over 1 MiB or 2048 pixels a side, 415 when the content is not a sound PNG.
+        HTTPException: 413 over 1 MiB or 2048 pixels a side, 415 if the content is not a valid PNG.
     """
     if len(content) > MAX_FILE_BYTES:
         raise TOO_LARGE.error()
@@ -48,10 +48,10 @@ def _clean(content: bytes) -> bytes:
 
 
 def _only_pixels(content: bytes) -> bytes:
-    """Leave out the chunks that no pixel needs: texts, profiles and frames can unpack to much more than the picture.
+    """Remove chunks that no pixel needs: texts, profiles and frames can unpack to far more than the picture.
 
     Raises:
-        ValueError: there is no such picture.
+        ValueError: the content is not a PNG.
     """
     if not content.startswith(_SIGNATURE):
         raise ValueError("not a PNG")

@@ -198,4 +198,4 @@ def test_uvicorn_alone_says_what_it_does_not_bound(
     finally:
         process.terminate()
         process.wait(timeout=30)
-    assert ("bounds neither the size nor the time" in log.read_text()) == (not options)
+    assert ("limits neither the size nor the duration" in log.read_text()) == (not options)

@@ -73,7 +73,7 @@ def test_a_disk_that_was_mounted_read_only(
 ) -> None:
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     server = serve(on_small_disk)
-    assert re.search("is read-only|see that its folder is there and writable", problem(server))
+    assert re.search("is read-only|check that its folder exists and is writable", problem(server))
     subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
     wait_until(lambda: server.get("/readyz").ok, "the server to recover")
 

@@ -69,8 +69,8 @@ def test_a_picture_that_cant_be_read_and_a_folder_that_went_away_are_told_in_the
     pool.files.folder.rename(tmp_path / "elsewhere")
     pool.files.folder.mkdir()  # as an unmounted disk leaves it
     wait_until(lambda: server.get("/readyz").status_code == 503, "another look")
-    assert any("is it mounted?" in problem for problem in server.get("/readyz").json()["problems"])
-    with pytest.raises(StorageError, match="is it mounted"):
+    assert any("is the disk mounted?" in problem for problem in server.get("/readyz").json()["problems"])
+    with pytest.raises(StorageError, match="is the disk mounted"):
         pool.add(drawn(1))
     assert not png_names(pool.files.folder)
     pool.engine.dispose()
@@ -175,9 +175,9 @@ def _png_of(side: int) -> bytes:
 @pytest.mark.parametrize(
     ("files", "data", "status", "reason"),
     [
-        ({"file": b"not a picture"}, {}, 415, "not a sound PNG"),
-        ({"file": a_png()[:60]}, {}, 415, "not a sound PNG"),
-        ({"file": _png_without_a_palette()}, {}, 415, "not a sound PNG"),
+        ({"file": b"not a picture"}, {}, 415, "not a valid PNG"),
+        ({"file": a_png()[:60]}, {}, 415, "not a valid PNG"),
+        ({"file": _png_without_a_palette()}, {}, 415, "not a valid PNG"),
         ({"file": bytes(2 * 1024 * 1024)}, {}, 413, "larger than 1 MiB"),
         ({"file": bytes(1024 * 1024 + 1)}, {}, 413, "larger than 1 MiB"),
         ({"file": _png_of(20_000)}, {}, 413, "2048 pixels"),

@@ -106,7 +106,7 @@ def test_one_sweeps_at_a_time(pool: Pool, settings: dict[str, object]) -> None:
     with lease(pool.engine, SWEEPING):
         assert Sweep(pool, timedelta(0)).tick() == Swept(0, 0, 0)
         finished = run("pool.sweep", **settings)
-    assert (finished.returncode, finished.stdout) == (0, "another sweep is at work\n")
+    assert (finished.returncode, finished.stdout) == (0, "another sweep is running\n")
 
 
 def test_the_command_says_what_it_did(pool: Pool, settings: dict[str, object]) -> None:

@@ -1,4 +1,4 @@
-"""Leases by a clock that does not step, and a column to write to when readiness is checked."""
+"""Leases by a clock that does not jump, and a column to write to when readiness is checked."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def _make_lease(*columns: sa.Column[object]) -> None:
-    """Make the table anew: what is held lapses, and its holder is told when it renews it."""
+    """Recreate the table: all leases lapse, and their holders notice at the next renewal."""
     file_id = sa.String(32).with_variant(sa.String(32, collation="C"), "postgresql")
     op.drop_table("lease")
     op.create_table(
@@ -22,13 +22,13 @@ def _make_lease(*columns: sa.Column[object]) -> None:
 
 
 def upgrade() -> None:
-    """Add the column, and hold leases until a number of seconds."""
+    """Add the column; lease deadlines become seconds."""
     op.add_column("identity", sa.Column("checked_at", sa.DateTime(timezone=True)))
     _make_lease(sa.Column("taken_at", sa.Float, nullable=False), sa.Column("deadline", sa.Float, nullable=False))
 
 
 def downgrade() -> None:
-    """Hold leases until a date."""
+    """Lease deadlines become dates again."""
     _make_lease(sa.Column("until", sa.DateTime(timezone=True), nullable=False))
     with op.batch_alter_table("identity") as table:
         table.drop_column("checked_at")

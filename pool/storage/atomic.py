@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and locks that go with their process, whatever kills the writer."""
+"""Files that exist completely or not at all, and locks that end with their process, even if it is killed."""
 
 import ctypes
 import errno
@@ -12,7 +12,7 @@ from typing import BinaryIO
 from pool.errors import StorageError
 
 _UNFINISHED = ".part"  # suffix of a file that is being written, in place of its own
-# Linux has it; where it is missing, `os.sync` does the same for all file systems.
+# Only Linux has it; elsewhere `os.sync` syncs all file systems.
 _syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
 
@@ -28,7 +28,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def writing_durably(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to write beside its place; fsync it and move it there at the end, making the folder if need be.
+    """Write to a temporary file in the same folder; at the end fsync it and rename it. Makes the folder if missing.
 
     Raises:
         StorageError: the disk is full or the folder not writable; nothing is left behind.
@@ -72,7 +72,7 @@ def sync_file_system(folder: Path) -> None:
 
 @contextmanager
 def file_lock(path: Path) -> Iterator[bool]:
-    """Lock the file for the length of the block, or give False where another process holds it.
+    """Lock the file within the `with` statement; yields False if another process holds the lock.
 
     Raises:
         StorageError: the file can't be made.

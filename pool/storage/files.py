@@ -25,10 +25,10 @@ def new_id() -> str:
 
 
 def key(file_id: str) -> str:
-    """Where a PNG lies in its folder or bucket.
+    """Return the path of a PNG in its folder or bucket.
 
     Raises:
-        ValueError: this is not one of our ids; no path is ever built from anything else.
+        ValueError: this is not one of our ids; paths are built from nothing else.
     """
     if not ID.fullmatch(file_id):
         raise ValueError("not a file id")
@@ -36,8 +36,8 @@ def key(file_id: str) -> str:
 
 
 def another_pools(place: object, setting: str) -> StorageError:
-    """Make the error of a place that holds the files of another database."""
-    return StorageError(f"{place} holds the files of another database: set {setting} to a place of its own")
+    """Return the error for a place that holds the files of another database."""
+    return StorageError(f"{place} holds the files of another database: set {setting} to another place")
 
 
 def _create(path: Path) -> BinaryIO:
@@ -59,10 +59,10 @@ class FileStore:
             TemporaryFile(dir=folder).close()
 
     def belong_to(self, pool_id: str) -> None:
-        """Take the folder for this pool, or make sure that it was taken for it.
+        """Claim the folder for this pool, or check that it belongs to this pool.
 
         Raises:
-            StorageError: it is another pool's, whose files a sweep would take for orphans.
+            StorageError: it belongs to another pool, whose files a sweep would treat as orphans.
         """
         owner_file = self.folder / _OWNER_FILE
         with storage_errors(owner_file), open(owner_file, "a+") as file:
@@ -76,9 +76,9 @@ class FileStore:
         self._is_owned = True
 
     def _check_owner(self) -> None:
-        """Notice a folder that was unmounted: what is written there now would be gone once it is mounted again."""
+        """Detect an unmounted folder: files written there now would be hidden once it is mounted again."""
         if self._is_owned and not (self.folder / _OWNER_FILE).exists():
-            raise StorageError(f"{self.folder} is not the folder it was: is it mounted?")
+            raise StorageError(f"{self.folder} is no longer the same folder: is the disk mounted?")
 
     def path(self, file_id: str) -> Path:
         """Raises ValueError for anything that is not one of our ids."""
@@ -95,14 +95,14 @@ class FileStore:
             raise StorageError(f"can't read {path}: {error.strerror}") from error
 
     def write_all(self, named: Iterable[tuple[str, bytes]]) -> Iterator[str]:
-        """Write PNGs; give the id of each as soon as it is written. Raises as `write` and `probe`."""
+        """Write PNGs; yield each id as soon as its file is written. Raises StorageError as `write` and `probe` do."""
         self._check_owner()
         for file_id, content in named:
             self.write(file_id, content)
             yield file_id
 
     def write(self, file_id: str, content: bytes) -> None:
-        """Write a PNG. Until its row is committed, which is after a `sync`, it is an orphan that nobody looks at.
+        """Write a PNG. Until its row is committed, which is after a `sync`, it is an orphan that nothing reads.
 
         Raises:
             StorageError: the disk is full or the folder not writable; nothing is left behind.
@@ -117,7 +117,7 @@ class FileStore:
                 raise
 
     def probe(self) -> None:
-        """Try to write. Raises StorageError when the disk is full or the folder not writable, or not what it was."""
+        """Try to write. Raises StorageError when the disk is full or the folder not writable, or unmounted."""
         self._check_owner()
         path = self.folder / f".probe-{new_id()}"
         write_durably(path, b"probe")
@@ -145,7 +145,7 @@ class FileStore:
         return files, disk_bytes
 
     def remove(self, file_ids: Iterable[str]) -> None:
-        """Unlink the PNGs of rows that are gone; one that is missing is no mistake.
+        """Unlink the PNGs of rows that are gone; a missing file is not an error.
 
         Raises:
             StorageError: the folder is not writable.
@@ -155,7 +155,7 @@ class FileStore:
                 path.unlink(missing_ok=True)
 
     def remove_orphans(self, bucket: str, live_ids: set[str], age: timedelta) -> int:
-        """Unlink our files in `bucket` that are of this age and not in `live_ids`; leave foreign names alone.
+        """Unlink our files in `bucket` that are older than `age` and not in `live_ids`; other names stay.
 
         Raises:
             StorageError: the folder is not writable.
@@ -174,7 +174,7 @@ class FileStore:
         return removed
 
     def _now(self) -> float:
-        """Read the clock that dates these files, which on a network file system is another machine's."""
+        """Read the clock of the file system; on a network file system that is another machine's clock."""
         owner_file = self.folder / _OWNER_FILE
         with storage_errors(owner_file):
             os.utime(owner_file)

@@ -34,17 +34,17 @@ class ObjectStore:
     """
 
     def __init__(self, url: str) -> None:
-        """Takes `s3://bucket/prefix`. Raises StorageError when the AWS_ variables do not fit."""
+        """Takes `s3://bucket/prefix`. Raises StorageError when the AWS_ variables are invalid."""
         self.url = url
         with self._storage_errors(url):
             self._store = S3Store.from_url(url, client_options=_OPTIONS, retry_config=_RETRIES)
         self._uploads = ThreadPoolExecutor(_AT_ONCE)
 
     def belong_to(self, pool_id: str) -> None:
-        """Take the prefix for this pool, or make sure that it was taken for it.
+        """Claim the prefix for this pool, or check that it belongs to this pool.
 
         Raises:
-            StorageError: it is another pool's, whose files a sweep would take for orphans; or it can't be written.
+            StorageError: it can't be written, or belongs to another pool, whose files a sweep would treat as orphans.
         """
         with self._storage_errors(".pool"):
             try:
@@ -54,7 +54,7 @@ class ObjectStore:
                     raise another_pools(self.url, "CAPTCHA_FILES_URL") from None
 
     def write_all(self, named: Iterable[tuple[str, bytes]]) -> Iterator[str]:
-        """Upload PNGs, many at a time; give the id of each that is there.
+        """Upload PNGs, many at a time; yield the id of each finished upload.
 
         Raises:
             StorageError: one could not be written; others may have been.
@@ -73,7 +73,7 @@ class ObjectStore:
             return self._get(key(file_id))
 
     def signed_url(self, file_id: str, lifetime: timedelta) -> str:
-        """Give a URL that serves the PNG for so long, without a look at whether there is one."""
+        """Return a URL that serves the PNG for this long, without checking that it exists."""
         with self._storage_errors(key(file_id)):
             url: str = obstore.sign(self._store, "GET", key(file_id), lifetime)
         return url
@@ -98,13 +98,13 @@ class ObjectStore:
         return len(sizes), sum(sizes)
 
     def remove(self, file_ids: Iterable[str]) -> None:
-        """Delete the PNGs of rows that are gone; one that is missing is no mistake. Raises StorageError."""
+        """Delete the PNGs of rows that are gone; a missing object is not an error. Raises StorageError."""
         if keys := [key(file_id) for file_id in file_ids]:
             with self._storage_errors(self.url):
                 obstore.delete(self._store, keys)
 
     def remove_orphans(self, bucket: str, live_ids: set[str], age: timedelta) -> int:
-        """Delete our objects in `bucket` that are of this age and not in `live_ids`; leave foreign names alone."""
+        """Delete our objects in `bucket` that are older than `age` and not in `live_ids`; other names stay."""
         before = datetime.now(UTC) - age
         orphans = []
         for entry in self._list(f"{bucket}/"):

@@ -1,1 +1,1 @@
-"""The routes, a file for each of those who call them."""
+"""The routes, one file for each kind of caller."""

@@ -48,19 +48,19 @@ from server.uploads import MAX_FILE_BYTES, clean_png
 router = APIRouter(tags=["captchas"])
 pictures = APIRouter(tags=["captchas"])
 """To be included last: its paths match nearly everything."""
-_AS_IT_IS = {
+_FILE_HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "cross-origin",
 }
 JSON_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 _GENERATED = metrics.ISSUED.labels("generate")
-_NOT_ISSUED = timedelta(minutes=1)  # a URL of it is of use for so long
+_NOT_ISSUED = timedelta(minutes=1)  # lifetime of a signed URL for a captcha that was not issued
 _speakers = anyio.CapacityLimiter(2)
 
 
 def file_url(request: Request, file_id: str) -> str:
-    """Say where the picture is to be had."""
+    """Return the URL of the picture."""
     base = request.app.state.public_url or _base(request["scheme"], request.headers.get("host"), request["root_path"])
     return f"{base}/{file_id}"
 
@@ -90,12 +90,12 @@ async def generate(request: Request) -> Response:
 
 @router.head("/generate", include_in_schema=False, dependencies=[Depends(require_trusted_caller)])
 async def generate_nothing() -> Response:
-    """Answer those who only want to know whether the route is there."""
+    """Answer clients that only check whether the route exists."""
     return without_body(JSON_HEADERS)
 
 
 def without_body(headers: Mapping[str, str]) -> Response:
-    """Make an answer to `HEAD` that does not say how long a body would be."""
+    """Make an answer to `HEAD` without the length of the body."""
     response = Response(headers=headers)
     del response.headers["content-length"]
     return response
@@ -113,9 +113,9 @@ def _generated(request: Request, captcha: Issued) -> Response:
 
 
 class ShortCut:
-    """ASGI middleware that answers the busiest request, a `/generate` with a captcha at hand, by itself.
+    """ASGI middleware that answers the most frequent request itself: `/generate` while the buffer holds a captcha.
 
-    All else takes the way through FastAPI, which takes twice as long as the rest.
+    Everything else goes through FastAPI, which takes twice as long as the rest.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -145,7 +145,7 @@ _UPLOAD = {
             "format": "binary",
             "description": "A PNG of at most 1 MiB and 2048 pixels a side",
         },
-        "code": {"type": "string", "description": "With its code the picture joins the pool as ready"},
+        "code": {"type": "string", "description": "With its code, the picture joins the pool as a ready captcha"},
     },
 }
 
@@ -174,7 +174,7 @@ async def _read_upload(request: Request) -> bytes:
     openapi_extra=documented_body(_UPLOAD, MULTIPART),
 )
 def load(request: Request, body: Annotated[bytes, Depends(_read_upload)]) -> Loaded:
-    """Register a picture of your own."""
+    """Register your own picture."""
     try:
         fields, files = parse_form(request.headers["content-type"], body)
     except ValueError as error:
@@ -199,7 +199,7 @@ def load(request: Request, body: Annotated[bytes, Depends(_read_upload)]) -> Loa
     },
 )
 async def sound(request: Request, file_id: str, lang: speech.Language = "en") -> Response:
-    """Speak the code of a captcha, for those who can't see the picture; the same one try covers both."""
+    """Speak the code of a captcha, for those who can't see the picture; picture and sound share the one attempt."""
     if not request.app.state.speaks:
         raise NO_SPEECH.error()
     await limit_issuing(request)
@@ -208,11 +208,11 @@ async def sound(request: Request, file_id: str, lang: speech.Language = "en") ->
         pool = request.app.state.pool
         code = _look_up(request, file_id).code
         if code is None:
-            raise UNKNOWN.error("There is nothing to be heard of this picture.")
+            raise UNKNOWN.error("There is no sound for this picture.")
         return speech.say(code, lang, speech.rng_for(file_id, pool.secret()))
 
     spoken = await anyio.to_thread.run_sync(speak, limiter=_speakers)
-    return Response(spoken, media_type="audio/wav", headers=_AS_IT_IS)
+    return Response(spoken, media_type="audio/wav", headers=_FILE_HEADERS)
 
 
 @pictures.get(
@@ -228,12 +228,12 @@ def picture(request: Request, file_id: str) -> Response:
     shown, files = _look_up(request, file_id), request.app.state.pool.files
     if request.app.state.settings.files_redirect:
         left = shown.expires_at - datetime.now(UTC) if shown.expires_at else _NOT_ISSUED
-        return RedirectResponse(files.signed_url(file_id, left), headers=_AS_IT_IS)
+        return RedirectResponse(files.signed_url(file_id, left), headers=_FILE_HEADERS)
     try:
         content = files.read(file_id)
     except FileNotFoundError as error:
         raise UNKNOWN.error() from error
-    return Response(content, media_type="image/png", headers=_AS_IT_IS)
+    return Response(content, media_type="image/png", headers=_FILE_HEADERS)
 
 
 def _look_up(request: Request, file_id: str) -> Shown:

@@ -1,4 +1,4 @@
-"""For sites: a challenge whose code stays here, the one try at it, and what its token is worth."""
+"""For sites: a challenge whose code stays on the server, the check of its answer, and the redeeming of its token."""
 
 import re
 from contextlib import suppress
@@ -38,7 +38,7 @@ log = structlog.get_logger("gantcha.challenges")
 router = APIRouter(tags=["challenges"])
 _NO_STORE = {"Cache-Control": "no-store"}
 SITEVERIFY = ("/siteverify", "/recaptcha/api/siteverify", "/turnstile/v0/siteverify")
-"""One and the same: ours, and where two products have theirs."""
+"""The same route at three paths: ours, and those of two other products."""
 _MOST_ANSWER_BYTES = 4 * 1024
 MOST_TOKEN_BYTES = 32 * 1024
 _HOSTNAME = re.compile(r"[A-Za-z0-9._:-]{1,253}")
@@ -60,7 +60,7 @@ async def challenge(request: Request, response: Response) -> Challenge:
 
 @router.head("/challenge", include_in_schema=False)
 async def challenge_nobody() -> Response:
-    """Answer those who only want to know whether the route is there."""
+    """Answer clients that only check whether the route exists."""
     return without_body(JSON_HEADERS)
 
 
@@ -75,7 +75,7 @@ async def _read_answer(request: Request) -> Answer:
     openapi_extra=documented_body(Answer.model_json_schema(), JSON),
 )
 def verify(request: Request, response: Response, answer: Annotated[Answer, Depends(_read_answer)]) -> Verified:
-    """Take the one try at a challenge; a right answer is worth a token."""
+    """Check the only answer that a challenge allows; a right one gets a token."""
     known = ID.fullmatch(answer.id)
     pool = request.app.state.pool
     verdict = pool.verify(answer.id, answer.answer, _hostname(request)) if known else Verdict(None)
@@ -88,7 +88,7 @@ def verify(request: Request, response: Response, answer: Annotated[Answer, Depen
 
 
 def _hostname(request: Request) -> str:
-    """Say which page asks: that of the browser's Origin, for the address of this server says nothing of it."""
+    """Return the host of the page, from the browser's Origin header if there is one."""
     with suppress(ValueError):
         origin = request.headers.get("origin")  # "null" of a sandboxed page
         name = request.url.hostname if origin is None else urlsplit(origin).hostname
@@ -98,11 +98,11 @@ def _hostname(request: Request) -> str:
 
 
 async def _read(request: Request) -> SiteverifyRequest:
-    """Read form or JSON, told apart by content, since not every client says which it sends.
+    """Read a form or JSON, detected by content, since some clients do not declare the type.
 
     Raises:
         ValueError: it is neither, or a field is not text.
-        HTTPException: as `read_body` does.
+        HTTPException: the same as `read_body`.
     """
     body = await read_body(request, MOST_TOKEN_BYTES)
     if body.lstrip().startswith(b"{"):
@@ -112,7 +112,7 @@ async def _read(request: Request) -> SiteverifyRequest:
 
 
 def redeem(request: Request, asked: SiteverifyRequest) -> Siteverified:
-    """Spend the token for a caller whose secret was looked at."""
+    """Redeem the token for a caller whose secret was checked."""
     try:
         key = asked.idempotency_key and str(UUID(asked.idempotency_key))
     except ValueError:
@@ -150,7 +150,7 @@ async def siteverify(request: Request, response: Response) -> Siteverified:
     except ValueError:
         return _failed("bad-request")
     except HTTPException:
-        response.headers["Connection"] = "close"  # of the body some may be still to come
+        response.headers["Connection"] = "close"  # part of the body may still arrive
         return _failed("bad-request")
     missing: list[ErrorCode] = []
     if not asked.secret:

@@ -1,4 +1,4 @@
-"""For those who run it: is it alive, is it ready, what has it done."""
+"""For operators: whether the server runs, whether it is ready, and its metrics."""
 
 import asyncio
 import time
@@ -18,26 +18,26 @@ from server.schemas import Healthy, Readiness
 
 log = structlog.get_logger("gantcha.readiness")
 router = APIRouter(tags=["operations"])
-_FRESH_SECONDS = 1  # a look writes a row and a file: nobody can ask for many
-_PATIENCE_SECONDS = 4  # a little more than the database has; a folder that hangs may do so for ever
+_FRESH_SECONDS = 1  # a check writes a row and a file, so callers must not cause many
+_PATIENCE_SECONDS = 4  # a little more than the database timeout; a folder may hang for ever
 _DETAILS = "see the log, or ask with an API key"
 
 
 @router.get("/healthz")
 async def healthz() -> Healthy:
-    """Say that the process runs; whether it can serve is told by `/readyz`."""
+    """Say that the process runs; `/readyz` says whether it can serve."""
     return Healthy()
 
 
 async def _is_trusted(request: Request, _key: Annotated[object, Depends(bearer)]) -> bool:
-    # Not from the route's thread: the name of the key would stay there, and the request's line in the log lack it.
+    # Not in the thread of the route: the key's name would be missing in the log line of the request.
     return is_trusted_caller(request)
 
 
-# The key is asked for but not needed.
+# The key is optional.
 @router.get("/readyz", responses={503: {"model": Readiness}}, openapi_extra={"security": [{}]})
 async def readyz(request: Request, response: Response, is_trusted: Annotated[bool, Depends(_is_trusted)]) -> Readiness:
-    """Say whether captchas can be handed out and, to those who may ask for codes, what exactly is wrong if not."""
+    """Say whether captchas can be handed out and, to trusted callers, what exactly is wrong if not."""
     checks: ReadinessChecks = request.app.state.readiness
     readiness = await checks.latest()
     if not readiness.ready:
@@ -56,9 +56,9 @@ async def readyz(request: Request, response: Response, is_trusted: Annotated[boo
 
 
 class ReadinessChecks:
-    """Looks at most once a second, one look at a time, in a thread of its own: all who ask share it.
+    """Checks at most once a second, one check at a time, in a separate thread; all callers share the result.
 
-    So neither a crowd of callers nor a database that hangs takes the threads that answer requests.
+    So neither many callers nor a hanging database can use up the threads that answer requests.
     """
 
     def __init__(self, state: State) -> None:
@@ -68,7 +68,7 @@ class ReadinessChecks:
         self._begun_at = 0.0
 
     async def latest(self) -> Readiness:
-        """Give what the latest look found; what hangs makes the server unready."""
+        """Return the result of the latest check; a check that hangs makes the server not ready."""
         if not self._check_task or (self._check_task.done() and time.monotonic() >= self._begun_at + _FRESH_SECONDS):
             self._begun_at = time.monotonic()
             self._check_task = asyncio.get_running_loop().run_in_executor(self._thread, self._check)
@@ -77,7 +77,7 @@ class ReadinessChecks:
             return await asyncio.wait_for(asyncio.shield(self._check_task), None if self._check_task.done() else left)
         except TimeoutError:
             return self._describe(
-                [f"database and files were not checked within {_PATIENCE_SECONDS} s: see which hangs"]
+                [f"database and files were not checked within {_PATIENCE_SECONDS} s: find out which hangs"]
             )
 
     def _check(self) -> Readiness:
@@ -117,5 +117,5 @@ class ReadinessChecks:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **documented(NO_KEY, NOT_LOCAL)},
 )
 def metrics(request: Request) -> Response:
-    """Give everything counted, in Prometheus' text format; of all workers of this server."""
+    """Return the metrics of all workers of this server in Prometheus' text format."""
     return Response(exposition(request.app.state.pool_metrics), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,4 +1,4 @@
-"""What browsers come for: the widget, and a page that shows it in a form."""
+"""For browsers: the widget, and a page that shows it in a form."""
 
 import gzip
 import hashlib
@@ -50,7 +50,7 @@ class _Asset:
         }
 
     async def __call__(self, request: Request) -> Response:
-        """Answer with the file, or with nothing to whom has it already."""
+        """Answer with the file, or 304 if the ETag matches."""
         if request.headers.get("if-none-match") == self._headers["ETag"]:
             return Response(status_code=304, headers=self._headers)
         if "gzip" in request.headers.get("accept-encoding", ""):
@@ -72,7 +72,7 @@ for _name, _media_type in _FILES.items():
 
 @router.get("/", include_in_schema=False)
 async def root() -> Response:
-    """Send whoever comes without a path to the demo."""
+    """Redirect to the demo."""
     return RedirectResponse("demo")
 
 
@@ -84,9 +84,9 @@ async def demo(request: Request) -> Response:
 
 @router.post("/demo", include_in_schema=False, dependencies=[Depends(limit_answering)])
 async def send_demo(request: Request) -> Response:
-    """Do what a form's back end does, and show what it gets to see.
+    """Redeem the token as a form's back end does, and show the answer.
 
-    It asks for no secret, so it redeems for callers on this machine only, unless the settings say otherwise.
+    This route needs no secret, so it works only for callers on this machine unless the settings allow others.
     """
     if not request.app.state.settings.demo and not comes_from_this_machine(request):
         return _page(request, _result("", _NOT_REDEEMED), 403)
