@@ -4,8 +4,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import checker, numpy_helper, parser
 
 from batch.alphabet import SIDE
 from batch.training.architecture import BASE, SLOPE
@@ -13,6 +11,7 @@ from batch.training.networks import EPSILON
 from batch.training.tensorflow import keras, tf
 
 ops = keras.ops
+FLOAT, UINT8 = 1, 2  # ONNX's element types
 
 # ConvTranspose crops what it adds as TensorFlow does by "same": the odd pixel comes after.
 _GENERATOR = f"""
@@ -30,7 +29,7 @@ generator (float[N, latent_size] latent, int64[N] style) => (uint8[N, {SIDE}, {S
     scaled = Mul (bright, half_range)
     level = Add (scaled, half_range)
     rounded = Round (level)
-    bytes = Cast <to = {onnx.TensorProto.UINT8}> (rounded)
+    bytes = Cast <to = {UINT8}> (rounded)
     image_shape = Constant <value_ints = [0, {SIDE}, {SIDE}]> ()
     glyphs = Reshape (bytes, image_shape)
 }}
@@ -100,8 +99,10 @@ def generator_to_onnx(weights: GeneratorWeights) -> bytes:
 
 def to_onnx(graph: str, weights: dict[str, npt.NDArray[Any]]) -> bytes:
     """Give the `.onnx` file of a graph in ONNX's text format, with its weights, float16 or float32, by name."""
+    from onnx import checker, numpy_helper, parser  # noqa: PLC0415 - `--help` does without the packages of training
+
     half = {name for name, array in weights.items() if array.dtype == np.float16}
-    casts = "".join(f"    {name} = Cast <to = {onnx.TensorProto.FLOAT}> ({name}_half)\n" for name in sorted(half))
+    casts = "".join(f"    {name} = Cast <to = {FLOAT}> ({name}_half)\n" for name in sorted(half))
     head, _, body = graph.strip().partition("{\n")
     model = parser.parse_model(f'<ir_version: 9, opset_import: ["": 18]>\n{head}{{\n{casts}{body}')
     model.graph.initializer.extend(

@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 
 from batch.alphabet import GLYPH_CLASSES, SIDE
 from batch.training.classifier import train_classifier
 from batch.training.emnist import Emnist
-from batch.training.export import to_onnx
+from batch.training.export import FLOAT, to_onnx
 from batch.training.tensorflow import keras
 
 _FIRST, _SECOND, _HIDDEN = (5, 8), (3, 24), 48  # side and number of kernels, at a stride of 2; units
@@ -19,7 +18,7 @@ _EPOCHS = 6
 # Convolutions pad as TensorFlow does by "same": the odd pixel comes after.
 _GRAPH = f"""
 legibility_filter (uint8[N, {SIDE}, {SIDE}] glyphs) => (float[N, {len(GLYPH_CLASSES)}] probabilities) {{
-    level = Cast <to = {onnx.TensorProto.FLOAT}> (glyphs)
+    level = Cast <to = {FLOAT}> (glyphs)
     half_range = Constant <value_float = 127.5> ()
     scaled = Div (level, half_range)
     one = Constant <value_float = 1.0> ()
