@@ -11,8 +11,8 @@ from batch.glyphs.network import Network
 
 OVERSAMPLING = 1.2
 """Glyphs drawn for each one that captchas contain; the filter leaves the rest out."""
-_LEGIBLE = 0.5  # a probability above which glyphs count as equally legible: many real ones are not certain either
-_STRICTNESS = 8  # how steeply the chance of a glyph falls below that
+_LEGIBLE = 0.9  # a probability above which glyphs count as equally legible
+_STRICTNESS = 4  # how steeply the chance of a glyph falls below that
 _LEAST = 1e-30  # a chance, so that there is a logarithm
 
 
@@ -76,7 +76,7 @@ def legibility(
 ) -> npt.NDArray[np.float32]:
     """Give the chance, 0 to 1, that each of `[N, 28, 28]` gets into a captcha for a glyph of the class of its label.
 
-    It is 1 where the filter finds it likelier than not that the glyph is of its character or one that looks alike.
+    It is 1 where the filter is sure that the glyph is of its character or one that looks alike.
     """
     own = LOOKALIKES_OF_CLASS[labels][:, None] == LOOKALIKES_OF_CLASS
     probability = (legibility_filter.run(glyphs=glyphs) * own).sum(1)
