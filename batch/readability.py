@@ -6,6 +6,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from PIL import Image
 from rich.progress import TimeRemainingColumn
 
 from batch.alphabet import draw_codes
@@ -18,7 +19,7 @@ from batch.evaluation.metrics import confusions
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
 from batch.progress import progress_bar
-from batch.sheets import numbered_sheet, writing
+from batch.sheets import captcha_sheet, writing
 from batch.training.emnist import read_emnist
 from pool.errors import one_line_errors
 from pool.settings import Difficulty, load_settings
@@ -67,7 +68,8 @@ def main(
         if sheet:
             codes = draw_codes(_ON_SHEET, settings.alphabet, settings.length)
             with writing(sheet) as file:
-                numbered_sheet(to_grey(draw_pictures(codes, sampler, style, rng))).save(file, "PNG")
+                pictures = map(Image.fromarray, to_grey(draw_pictures(codes, sampler, style, rng)))
+                captcha_sheet(list(pictures), [str(number + 1) for number in range(len(codes))]).save(file, "PNG")
             answers = sheet.with_suffix(".json")
             with writing(answers) as file:
                 file.write(json.dumps({"answers": codes}, indent=1).encode() + b"\n")

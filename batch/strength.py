@@ -73,7 +73,7 @@ def main(
             "attacked": attacked,
             "cnn_steps": steps,
             "success": {
-                name: {attacker: _rounded(success) for attacker, success in row.items()}
+                name: {attack_name: _rounded(success) for attack_name, success in row.items()}
                 for name, row in results.items()
             },
         }

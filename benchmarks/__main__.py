@@ -20,7 +20,7 @@ def main(
     only: Annotated[list[str] | None, typer.Option(help="Of fill, serve and pool.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write NAME.json and NAME.png.")] = None,
 ) -> None:
-    """Measure ours and others by turns; every ratio is of the medians of one run. Takes some ten minutes.
+    """Measure ours and others by turns; ratios are of medians within one run. Takes some ten minutes.
 
     \b
     Examples:

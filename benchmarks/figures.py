@@ -25,16 +25,16 @@ class Figure(NamedTuple):
 
     @property
     def gain(self) -> float | None:
-        """How many times as good as theirs: of rates more is better, of all else less."""
+        """How many times better than theirs: more for rates, less for everything else."""
         return 1 / self.ratio if self.ratio and not self.unit.endswith("/s") else self.ratio
 
 
 def by_turns(*measures: Callable[[], Result]) -> list[list[Result]]:
-    """Run each of the measures once a round: a list of its results for each."""
+    """Run all measures once a round, by turns; give the list of results of each."""
     rounds = [[measure() for measure in measures] for _ in range(ROUNDS)]
     return [list(results) for results in zip(*rounds, strict=True)]
 
 
 def medians(*measures: Callable[[], float]) -> list[float]:
-    """Run each of the measures once a round; give the median of each."""
+    """Run all measures once a round, by turns; give the median of each."""
     return [median(results) for results in by_turns(*measures)]

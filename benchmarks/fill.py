@@ -35,7 +35,7 @@ _AGAINST = f"PyPI captcha, {_CORES} processes"
 
 
 def measure() -> list[Figure]:
-    """Fill by turns; then style at each stage, and at memory."""
+    """Fill by turns; then measure each stage, and memory."""
     with tempfile.TemporaryDirectory() as folder:
         fills = Path(folder)
         ours, start, theirs = medians(
@@ -119,7 +119,7 @@ def _stages(folder: Path) -> list[Figure]:
 
 
 def _peak_memory(folder: Path, count: int, layout: str | None) -> tuple[float, float]:
-    """Megabytes of a fill's processes together, at the most, and the seconds it took."""
+    """Give the peak memory of all processes of a fill in megabytes, and the seconds it took."""
     peak, started = 0, time.perf_counter()
     as_dataset = ["--format", layout, "--dataset", str(folder / str(count))] if layout else []
     with subprocess.Popen([*_command(count), *as_dataset], cwd=ROOT, env=environment(folder)) as process:

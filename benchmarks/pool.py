@@ -77,7 +77,7 @@ def _postgresql(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def _pool(url: str, level: int, folder: Path) -> Iterator[Pool]:
-    """Make a pool with so many ready rows; a pop does not look at files, so there are none."""
+    """Make a pool with `level` ready rows, without files: a pop does not read these."""
     url = url.replace("LEVEL", str(level))
     migrate(os.environ | {"CAPTCHA_DATABASE_URL": url})
     engine = database.connect(url)

@@ -1,4 +1,4 @@
-"""Pools to measure: migrated, and stocked with as many captchas as it takes."""
+"""Pools to measure: migrated, and filled with rows."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ def migrate(settings: dict[str, str]) -> dict[str, str]:
 
 
 def stock(engine: Engine, count: int) -> None:
-    """Make rows that can be handed out; nobody looks at their files."""
+    """Insert ready rows without files: nothing reads these."""
     now = datetime.now(UTC)
     for start in range(0, count, _ROWS):
         rows = [

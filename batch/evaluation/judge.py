@@ -30,7 +30,7 @@ LOOKALIKES_OF_CLASS = np.array([ord(_group_lookalikes(chr(character))) for chara
 
 
 class Judgement(NamedTuple):
-    """What the reference classifier makes of N images."""
+    """The answer of the reference classifier for N images."""
 
     classes: npt.NDArray[np.int64]
     """`[N]`, the likeliest ByMerge index"""

@@ -120,7 +120,7 @@ class Training:
             for c in chosen
         ]
         bar = progress.add_task("each class", total=len(chosen) * settings.steps)
-        for trained in train_in_parallel(tasks, jobs, lambda done: progress.advance(bar, done)):
+        for trained in train_in_parallel(tasks, jobs, lambda done: progress.update(bar, completed=done)):
             self._keep(trained)
             progress.console.print(f"{trained.task.glyph_class.name} trained in {trained.seconds:.0f} s")
 

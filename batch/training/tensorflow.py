@@ -1,7 +1,6 @@
 """TensorFlow and Keras, imported without the greetings that TensorFlow writes to stderr past its own log level."""
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,20 +18,9 @@ def _stderr_shut() -> Iterator[None]:
         os.close(nowhere)
 
 
-@contextmanager
-def _unseen(package: str) -> Iterator[None]:
-    """Keep an import from taking a second for plots, where developers have what draws them."""
-    if package in sys.modules:
-        yield
-        return
-    sys.modules[package] = None  # type: ignore[assignment] # that is how Python marks what can't be imported
-    yield
-    del sys.modules[package]
-
-
 # It also reports on its graph optimiser as if that were the user's error; its exceptions tell enough.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-with _stderr_shut(), _unseen("matplotlib"):
+with _stderr_shut():
     try:
         import keras
         import tensorflow as tf
