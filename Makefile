@@ -13,6 +13,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
 # The pool is migrated and filled before the server starts, so that the first request finds a captcha.
 run: setup
+	@$(VENV)/bin/python -m server --check --host $(HOST) --port $(PORT)
 	$(VENV)/bin/alembic upgrade head
 	$(VENV)/bin/python -m batch.fill --target $(FIRST_FILL)
 	exec $(VENV)/bin/python -m server --host $(HOST) --port $(PORT) --workers $(WORKERS)
@@ -22,9 +23,9 @@ setup: $(VENV)/.installed-batch
 test: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal
 
-# Ratios of things measured side by side: let nothing else run meanwhile.
+# Ratios of things measured side by side: let nothing else run meanwhile. OUT=docs/benchmarks updates the page's figures.
 bench: $(VENV)/.installed-dev
-	$(VENV)/bin/python -m benchmarks --out docs/benchmarks
+	$(VENV)/bin/python -m benchmarks $(if $(OUT),--out $(OUT))
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check .

@@ -12,8 +12,8 @@ from batch.drawing.render import add_noise
 from batch.drawing.style import choose_style
 from batch.drawing.text_lines import concat_pics
 from batch.glyphs.sampler import load_sampler
-from pool.files import new_id
 from pool.settings import load_settings
+from pool.storage.files import new_id
 
 __all__ = ["add_noise", "concat_pics", "generate_captcha", "save_pic"]
 _OF_TRAINING = {

@@ -16,6 +16,7 @@ from batch.glyphs.sampler import Sampler
 from batch.progress import progress_bar
 from batch.sheets import contact_sheet, writing
 from batch.training.emnist import read_emnist
+from batch.training.tensorflow import require_tensorflow
 from pool.errors import one_line_errors
 from pool.settings import DEFAULT_CHECKPOINTS_DIR, load_settings
 
@@ -24,23 +25,28 @@ _TABLE_WIDTH = 160  # off a terminal
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder of the official EMNIST ByMerge files (gzip IDX).")],
-    checkpoints: Annotated[
-        Path, typer.Option(help="Folder of the generators; its manifest gets the metrics.")
-    ] = DEFAULT_CHECKPOINTS_DIR,
+    checkpoints: Annotated[Path, typer.Option(help="Folder of the generators.")] = DEFAULT_CHECKPOINTS_DIR,
+    record: Annotated[
+        bool,
+        typer.Option("--record", help="Write the metrics to the manifest of the generators, and a picture beside it."),
+    ] = False,
     per_class: Annotated[int, typer.Option(min=100, help="Glyphs drawn of each class.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 1,
     cache: Annotated[Path, typer.Option(help="Folder that keeps the trained reference classifier.")] = CACHE_DIR,
 ) -> None:
     """Compare generated glyphs with real ones, class by class.
 
-    A reference classifier trained on real images only (some minutes, once) reads both. The metrics go into the
-    manifest, and a picture of generated beside real glyphs, worst class first, into evaluation.png in the same folder.
+    A reference classifier trained on real images only (some minutes, once) reads both. The metrics are
+    printed; with --record they also go into the manifest, and a picture of generated beside real glyphs, worst class
+    first, into evaluation.png in the same folder.
 
     \b
-    Example:
-        python -m batch.evaluate --data emnist --checkpoints checkpoints
+    Examples:
+        python -m batch.evaluate --data emnist
+        python -m batch.evaluate --data emnist --checkpoints trained --record
     """
     with one_line_errors():
+        require_tensorflow()
         alphabet = load_settings().alphabet
         folder = Checkpoints(checkpoints)
         sampler = Sampler(folder)
@@ -68,9 +74,10 @@ def main(
             "per_class": per_class,
             **found.summary,
         }
-        folder.write_manifest(manifest)
-        with writing(checkpoints / "evaluation.png") as file:
-            contact_sheet(found.picture).save(file, "PNG")
+        if record:
+            folder.write_manifest(manifest)
+            with writing(checkpoints / "evaluation.png") as file:
+                contact_sheet(found.picture).save(file, "PNG")
     _report(found)
 
 

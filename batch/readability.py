@@ -21,6 +21,7 @@ from batch.glyphs.sampler import Sampler
 from batch.progress import progress_bar
 from batch.sheets import captcha_sheet, writing
 from batch.training.emnist import read_emnist
+from batch.training.tensorflow import require_tensorflow
 from pool.errors import one_line_errors
 from pool.settings import Difficulty, load_settings
 
@@ -50,6 +51,8 @@ def main(
     if data is None and sheet is None:
         raise typer.BadParameter("give --data, --sheet or both")
     with one_line_errors():
+        if data:
+            require_tensorflow()
         settings = load_settings(difficulty=difficulty)
         style, rng = choose_style(settings), np.random.default_rng()
         sampler = Sampler(Checkpoints(settings.checkpoints_dir))

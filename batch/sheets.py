@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from pool.durable import told_as_storage_error
+from pool.storage.atomic import storage_errors
 
 _COLUMNS = 4
 _GAP = 24  # pixels between captchas: room for captions
@@ -18,7 +18,7 @@ _GAP = 24  # pixels between captchas: room for captions
 @contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
     """Open a file to write. Raises StorageError when it can't be written."""
-    with told_as_storage_error(path), open(path, "wb") as file:
+    with storage_errors(path), open(path, "wb") as file:
         yield file
 
 

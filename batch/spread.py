@@ -12,15 +12,17 @@ from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
 from batch.progress import progress_bar
 from batch.training.emnist import read_emnist
+from batch.training.tensorflow import require_tensorflow
 from pool.errors import one_line_errors
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder of the official EMNIST ByMerge files (gzip IDX).")],
-    checkpoints: Annotated[
-        Path, typer.Option(help="Folder of the generators; its manifest gets the scales.")
-    ] = DEFAULT_CHECKPOINTS_DIR,
+    checkpoints: Annotated[Path, typer.Option(help="Folder of the generators.")] = DEFAULT_CHECKPOINTS_DIR,
+    record: Annotated[
+        bool, typer.Option("--record", help="Write the scales to the manifest of the generators.")
+    ] = False,
     per_class: Annotated[int, typer.Option(min=100, help="Glyphs a class; fewer are quicker and tell less.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 1,
     cache: Annotated[Path, typer.Option(help="Folder that keeps the trained reference classifier.")] = CACHE_DIR,
@@ -32,9 +34,10 @@ def main(
 
     \b
     Example:
-        python -m batch.spread --data emnist --checkpoints trained
+        python -m batch.spread --data emnist --checkpoints trained --record
     """
     with one_line_errors():
+        require_tensorflow()
         folder = Checkpoints(checkpoints)
         sampler, train = Sampler(folder), read_emnist(data, "train")
         with progress_bar(TimeRemainingColumn()) as progress:
@@ -43,11 +46,12 @@ def main(
             chosen = choose_latent_scales(
                 sampler, judge, train, per_class, seed, lambda scales: progress.track(scales, description="scales")
             )
-        manifest = folder.manifest()
-        for name, scale in chosen.items():
-            manifest["classes"][name]["latent_scale"] = scale
-        manifest.pop("evaluation", None)  # of glyphs drawn with other scales
-        folder.write_manifest(manifest)
+        if record:
+            manifest = folder.manifest()
+            for name, scale in chosen.items():
+                manifest["classes"][name]["latent_scale"] = scale
+            manifest.pop("evaluation", None)  # of glyphs drawn with other scales
+            folder.write_manifest(manifest)
     for scale in LATENT_SCALES:
         print(f"{scale}: {', '.join(name for name in chosen if chosen[name] == scale)}")
 

@@ -23,6 +23,7 @@ from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
 from batch.progress import progress_bar
 from batch.sheets import writing
+from batch.training.tensorflow import require_tensorflow
 from pool.errors import StorageError, one_line_errors
 from pool.settings import Difficulty, load_settings
 
@@ -34,7 +35,7 @@ def main(
     samples: Annotated[int, typer.Option(min=10, help="Labelled captchas to train the CNN with, at most.")] = 10_000,
     attacked: Annotated[int, typer.Option(min=10, help="Captchas that each attack has to read.")] = 1000,
     steps: Annotated[int, typer.Option(min=1, help="Steps of each CNN training.")] = STEPS,
-    out: Annotated[Path, typer.Option(help="Folder for strength-<difficulty>.json and .png.")] = Path("docs"),
+    out: Annotated[Path | None, typer.Option(help="Write strength-<difficulty>.json and .png to this folder.")] = None,
 ) -> None:
     """Measure how many captchas machines read: ours, and beside them those of the PyPI package `captcha`.
 
@@ -45,16 +46,17 @@ def main(
     Examples:
         python -m batch.strength
         python -m batch.strength --difficulty hard --samples 3000
+        python -m batch.strength --out docs
     """
     started = time.monotonic()
     with one_line_errors():
+        require_tensorflow()
         require_extras()
         settings = load_settings(difficulty=difficulty, pixel_ratio=1)  # theirs have no other
         sampler, style = Sampler(Checkpoints(settings.checkpoints_dir)), choose_style(settings)
         counts = sorted({samples // 10, samples * 3 // 10, samples})
         codes = draw_codes(attacked + samples, settings.alphabet, settings.length)
-        report_path, plot_path = (out / f"strength-{settings.difficulty}.{kind}" for kind in ("json", "png"))
-        if not os.access(out, os.W_OK):
+        if out and not os.access(out, os.W_OK):
             raise StorageError(f"can't write to {out}: give --out a writable folder")
         with progress_bar(TimeElapsedColumn(), TimeRemainingColumn()) as progress:
             task = progress.add_task("drawing", total=2 * len(codes))
@@ -77,15 +79,16 @@ def main(
                 for name, row in results.items()
             },
         }
-        with writing(report_path) as file:
-            file.write(json.dumps(report, indent=1).encode() + b"\n")
-        with writing(plot_path) as file:
-            plot(file, results, counts)
+        if out:
+            with writing(out / f"strength-{settings.difficulty}.json") as file:
+                file.write(json.dumps(report, indent=1).encode() + b"\n")
+            with writing(out / f"strength-{settings.difficulty}.png") as file:
+                plot(file, results, counts)
     console = Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH)
     console.print(_table(results, attacked))
     if not has_tesseract():
         console.print("Tesseract is not installed and was left out.")
-    console.print(f"{report_path} and {plot_path} written after {time.monotonic() - started:.0f} s")
+    console.print(f"measured in {time.monotonic() - started:.0f} s")
 
 
 def _rounded(success: Success) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -15,15 +16,16 @@ from batch.progress import progress_bar
 from batch.training.emnist import read_emnist
 from batch.training.gan import TrainingSettings
 from batch.training.run import STATE, Training
-from pool.durable import only_one
+from batch.training.tensorflow import require_tensorflow
 from pool.errors import StorageError, one_line_errors
+from pool.storage.atomic import file_lock
 
 _CORES = os.cpu_count() or 1
 
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder of the official EMNIST ByMerge files (gzip IDX).")],
-    out: Annotated[Path, typer.Option(help="Folder for the checkpoints and their manifest.")] = Path("checkpoints"),
+    out: Annotated[Path, typer.Option(help="Folder for the checkpoints and their manifest.")] = Path("trained"),
     classes: Annotated[str, typer.Option(help="`all`, or names with commas: 10-upper-a,36-lower-a.")] = "all",
     steps: Annotated[int, typer.Option(min=1, help="Steps for each class.")] = TrainingSettings.steps,
     pretraining_steps: Annotated[
@@ -40,15 +42,16 @@ def main(
 
     \b
     Examples:
-        python -m batch.train --data emnist --out checkpoints
-        python -m batch.train --data emnist --out checkpoints --resume
+        python -m batch.train --data emnist --out trained
+        python -m batch.train --data emnist --out trained --resume
         python -m batch.train --data emnist --out trial --classes 10-upper-a,36-lower-a --steps 500
     """
     chosen = _choose(classes)
     settings = replace(TrainingSettings(), steps=steps, pretraining_steps=pretraining_steps, seed=seed)
     started = time.monotonic()
-    with one_line_errors(), only_one(out / STATE / "lock") as is_only_one:
-        if not is_only_one:
+    with one_line_errors(), ExitStack() as stack:
+        require_tensorflow()
+        if not stack.enter_context(file_lock(out / STATE / "lock")):
             raise StorageError(f"another training is at work in {out}: give --out another folder")
         training = Training(read_emnist(data, "train"), Checkpoints(out), settings)
         chosen = training.left_over(chosen) if resume else training.start_over(chosen)

@@ -1,33 +1,44 @@
 """All measures in one table: `python -m benchmarks`."""
 
 import json
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from matplotlib.figure import Figure as Plot
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import fill, pool, serve
 from benchmarks.figures import ROUNDS, Figure
 
-_MEASURES = {"fill": fill.measure, "serve": serve.measure, "pool": pool.measure}
+if TYPE_CHECKING:  # only developers have it
+    from matplotlib.figure import Figure as Plot
+
+_MEASURES = ("fill", "serve", "pool")
 _WIDTH = 120
 
 
 def main(
-    only: Annotated[list[str] | None, typer.Option(help="Of fill, serve and pool.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Measure only fill, serve or pool.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write NAME.json and NAME.png.")] = None,
 ) -> None:
-    """Measure ours and others by turns; ratios are of medians within one run. Takes some ten minutes.
+    """Measure ours and others in turn; each ratio compares medians of one run. Takes about ten minutes.
 
     \b
     Examples:
         python -m benchmarks --out docs/benchmarks
         python -m benchmarks --only serve
     """
-    figures = [figure for name in only or _MEASURES for figure in _MEASURES[name]()]
+    if unknown := set(only or ()) - set(_MEASURES):
+        raise typer.BadParameter(f"no measure {unknown.pop()!r}; they are {', '.join(_MEASURES)}")
+    try:
+        import_module("matplotlib")
+        measures = [import_module(f"benchmarks.{name}").measure for name in only or _MEASURES]
+    except ModuleNotFoundError as error:
+        raise SystemExit(
+            f"error: {error.name} is missing, and benchmarks need it: pip install -r requirements-dev.txt"
+        ) from error
+    figures = [figure for measure in measures for figure in measure()]
     Console(width=_WIDTH).print(_table(figures))
     if out:
         rows = [figure._asdict() | {"ratio": figure.ratio} for figure in figures]
@@ -36,7 +47,7 @@ def main(
 
 
 def _table(figures: list[Figure]) -> Table:
-    table = Table("measure", title=f"medians of {ROUNDS} rounds or more, by turns")
+    table = Table("measure", title=f"medians of {ROUNDS} rounds or more, in turn")
     for column in ("ours", "", "theirs", "ratio", "against"):
         table.add_column(column, justify="left" if column in ("", "against") else "right")
     for one in figures:
@@ -45,7 +56,9 @@ def _table(figures: list[Figure]) -> Table:
     return table
 
 
-def _plot(figures: list[Figure]) -> Plot:
+def _plot(figures: list[Figure]) -> "Plot":
+    from matplotlib.figure import Figure as Plot  # noqa: PLC0415 - only developers have it
+
     compared = [figure for figure in figures if figure.gain]
     plot = Plot(figsize=(9, 0.4 * len(compared) + 1), layout="constrained")
     axes = plot.subplots()
@@ -59,7 +72,7 @@ def _plot(figures: list[Figure]) -> Plot:
     axes.margins(x=0.15)
     axes.invert_yaxis()
     axes.tick_params(axis="y", labelsize=7)
-    axes.set_xlabel("times as good: right of the line ours is faster or takes less")
+    axes.set_xlabel("times better: right of the line ours is faster or needs less")
     return plot
 
 

@@ -1,4 +1,4 @@
-"""A measured figure, most often a ratio of two things measured by turns in one run."""
+"""A measured figure, usually compared with another one measured in turn in the same run."""
 
 from collections.abc import Callable
 from statistics import median
@@ -25,16 +25,16 @@ class Figure(NamedTuple):
 
     @property
     def gain(self) -> float | None:
-        """How many times better than theirs: more for rates, less for everything else."""
+        """How many times better than theirs: higher rates are better, otherwise lower values."""
         return 1 / self.ratio if self.ratio and not self.unit.endswith("/s") else self.ratio
 
 
 def by_turns(*measures: Callable[[], Result]) -> list[list[Result]]:
-    """Run all measures once a round, by turns; give the list of results of each."""
+    """Run each measure once per round; return the list of results of each."""
     rounds = [[measure() for measure in measures] for _ in range(ROUNDS)]
     return [list(results) for results in zip(*rounds, strict=True)]
 
 
 def medians(*measures: Callable[[], float]) -> list[float]:
-    """Run all measures once a round, by turns; give the median of each."""
+    """Run each measure once per round; return the median of each."""
     return [median(results) for results in by_turns(*measures)]

@@ -1,4 +1,4 @@
-"""How fast captchas are drawn into the pool, beside the PyPI package `captcha` in as many processes."""
+"""How fast captchas are drawn into the pool, compared with the PyPI package `captcha` in as many processes."""
 
 import os
 import secrets
@@ -25,9 +25,9 @@ from batch.processes import started
 from benchmarks.figures import Figure, medians
 from benchmarks.pools import ROOT, environment
 from pool import database
-from pool.files import FileStore, new_id
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
+from pool.storage.files import FileStore, new_id
 
 _COUNT, _THEIR_COUNT, _MANY = 10_000, 2_000, 100_000
 _CORES = os.cpu_count() or 1
@@ -35,7 +35,7 @@ _AGAINST = f"PyPI captcha, {_CORES} processes"
 
 
 def measure() -> list[Figure]:
-    """Fill by turns; then measure each stage, and memory."""
+    """Fill in turn with the other package; then measure the stages and the memory."""
     with tempfile.TemporaryDirectory() as folder:
         fills = Path(folder)
         ours, start, theirs = medians(
@@ -85,7 +85,7 @@ def _write_theirs(folder: Path, count: int) -> None:
 
 
 def _stages(folder: Path) -> list[Figure]:
-    """Milliseconds of one core for each captcha, stage by stage."""
+    """Return milliseconds of one core per captcha for each stage."""
     settings, rng, count = Settings(), np.random.default_rng(1), 1000
     sampler, style = load_sampler(settings.checkpoints_dir), DIFFICULTIES["standard"]
     codes = draw_codes(count, settings.alphabet, 6)
@@ -119,7 +119,7 @@ def _stages(folder: Path) -> list[Figure]:
 
 
 def _peak_memory(folder: Path, count: int, layout: str | None) -> tuple[float, float]:
-    """Give the peak memory of all processes of a fill in megabytes, and the seconds it took."""
+    """Return the peak megabytes of all processes of a fill, and its seconds."""
     peak, started = 0, time.perf_counter()
     as_dataset = ["--format", layout, "--dataset", str(folder / str(count))] if layout else []
     with subprocess.Popen([*_command(count), *as_dataset], cwd=ROOT, env=environment(folder)) as process:

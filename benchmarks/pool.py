@@ -1,4 +1,4 @@
-"""Does a pop cost the same however full the pool is?"""
+"""Whether the cost of a pop depends on the level of the pool."""
 
 import os
 import tempfile
@@ -15,16 +15,16 @@ from sqlalchemy import create_engine, make_url, text
 from benchmarks.figures import Figure
 from benchmarks.pools import migrate, stock
 from pool import database
-from pool.files import FileStore
 from pool.pool import Pool
+from pool.storage.files import FileStore
 
 _LEVELS = (1_000, 100_000, 1_000_000)
 _ROUNDS = 100
-_BLOCK = 64
+_POPPED = 64
 
 
 def measure() -> list[Figure]:
-    """Pop blocks of 64 by turns from pools of 1,000, 100,000 and 1,000,000 ready captchas, on both databases."""
+    """Pop 64 at a time in turn from pools of 1,000, 100,000 and 1,000,000 ready captchas, on both databases."""
     figures = []
     with tempfile.TemporaryDirectory() as folder, _postgresql(Path(folder)) as server:
         for name, url in (("SQLite", f"sqlite:///{folder}/LEVEL.db"), ("PostgreSQL", server)):
@@ -35,13 +35,13 @@ def measure() -> list[Figure]:
             least = _LEVELS[0]
             for level, figure in milliseconds.items():
                 against = ("", None) if level == least else (f"{least:,} ready", milliseconds[least])
-                figures.append(Figure(f"pop of {_BLOCK}, {name}, {level:,} ready", figure, "ms", *against))
+                figures.append(Figure(f"pop of {_POPPED}, {name}, {level:,} ready", figure, "ms", *against))
             figures.append(Figure(f"row and indexes, {name}", size, "bytes"))
     return figures
 
 
 def _bytes(pool: Pool) -> float:
-    """Bytes that the table of captchas takes on disk, with its indexes."""
+    """Return the bytes of the captcha table and its indexes on disk."""
     sqlite = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
     size = sqlite if pool.engine.dialect.name == "sqlite" else "SELECT pg_total_relation_size('captcha')"
     with database.transaction(pool.engine, **database.READ_ONLY) as connection:
@@ -49,20 +49,20 @@ def _bytes(pool: Pool) -> float:
 
 
 def _measure(pools: dict[int, Pool]) -> dict[int, float]:
-    """Pop by turns and give back, so that levels stay; return median milliseconds by level."""
+    """Pop in turn and give back, so that the levels stay; return median milliseconds by level."""
     seconds: dict[int, list[float]] = {level: [] for level in pools}
     for _ in range(_ROUNDS):
         for level, pool in pools.items():
             started = time.perf_counter()
-            popped = pool.pop(_BLOCK)
+            popped = pool.pop(_POPPED)
             seconds[level].append(time.perf_counter() - started)
-            pool.give_back([issued.id for issued in popped])
+            pool.give_back(popped)
     return {level: 1000 * median(measured) for level, measured in seconds.items()}
 
 
 @contextmanager
 def _postgresql(folder: Path) -> Iterator[str]:
-    """Run a server; yield the URL of a database of it, with LEVEL in its name."""
+    """Run a server; yield the URL of its databases, with LEVEL as placeholder in the name."""
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
     server = get_server(folder / "postgresql", cleanup_mode="delete")
     url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
@@ -77,7 +77,7 @@ def _postgresql(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def _pool(url: str, level: int, folder: Path) -> Iterator[Pool]:
-    """Make a pool with `level` ready rows, without files: a pop does not read these."""
+    """Make a pool with `level` ready rows and no files, since a pop does not read files."""
     url = url.replace("LEVEL", str(level))
     migrate(os.environ | {"CAPTCHA_DATABASE_URL": url})
     engine = database.connect(url)

@@ -1,4 +1,4 @@
-"""Pools to measure: migrated, and filled with rows."""
+"""Pools to measure: migrated and filled with rows."""
 
 import os
 import subprocess
@@ -10,29 +10,29 @@ from pathlib import Path
 from sqlalchemy import Engine, insert
 
 from pool import database
-from pool.files import new_id
 from pool.models import State, captcha
+from pool.storage.files import new_id
 
 ROOT = Path(__file__).parent.parent
 _ROWS = 50_000
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Settings of a pool of its own, migrated."""
+    """Return the settings of a new, migrated pool."""
     own = Path(tempfile.mkdtemp(dir=folder))
     settings = {"CAPTCHA_DATABASE_URL": f"sqlite:///{own}/pool.db", "CAPTCHA_FILES_DIR": str(own / "files")}
     return migrate(os.environ | settings)
 
 
 def migrate(settings: dict[str, str]) -> dict[str, str]:
-    """Bring the database of these settings up to date; return them."""
+    """Migrate the database of these settings; return the settings."""
     command = [sys.executable, "-m", "alembic", "upgrade", "head"]
     subprocess.run(command, cwd=ROOT, env=settings, check=True, capture_output=True)
     return settings
 
 
 def stock(engine: Engine, count: int) -> None:
-    """Insert ready rows without files: nothing reads these."""
+    """Insert ready rows without files."""
     now = datetime.now(UTC)
     for start in range(0, count, _ROWS):
         rows = [

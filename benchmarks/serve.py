@@ -1,4 +1,4 @@
-"""How fast captchas are handed out, beside servers that do next to nothing. Needs `wrk` (`apt-get install wrk`)."""
+"""How fast captchas are handed out, compared with minimal servers. Needs `wrk` (`apt-get install wrk`)."""
 
 import os
 import re
@@ -46,7 +46,7 @@ class _Load(NamedTuple):
 
 
 def measure() -> list[Figure]:
-    """Load ours and the other by turns, with 1, 32 and 256 connections; then files; then during a refill."""
+    """Load our server and the other in turn, with 1, 32 and 256 connections; then files; then during a refill."""
     if not shutil.which("wrk"):
         print("wrk is not installed (apt-get install wrk): serving was not measured", file=sys.stderr)
         return []
@@ -118,7 +118,7 @@ def _load(url: str, connections: int) -> _Load:
     command = ["wrk", *options, url]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in shown:
-        raise SystemExit(f"error: some answers were refusals: {shown}")
+        raise SystemExit(f"error: some answers had an error status: {shown}")
     (rate,) = re.findall(r"Requests/sec:\s+([\d.]+)", shown)
     p50, p99 = (_milliseconds(*found) for found in re.findall(r"(?:50|99)%\s+([\d.]+)(us|ms|s)\b", shown))
     return _Load(float(rate), p50, p99)
@@ -133,7 +133,7 @@ def _medians(*loads: Callable[[], _Load]) -> list[_Load]:
 
 
 def _during_a_refill(url: str, settings: dict[str, str]) -> _Load:
-    """As the server refills: at low priority, and leaving a core."""
+    """Load the server during a fill at low priority that leaves one core free, as a refill does."""
     jobs = str(max(1, (os.cpu_count() or 1) - 1))
     command = [sys.executable, "-m", "batch.fill", "--count", "100000", "--jobs", jobs, "--quiet"]
     files = Path(settings["CAPTCHA_FILES_DIR"])

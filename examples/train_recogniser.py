@@ -1,6 +1,6 @@
-"""Train a recogniser on captchas in WebDataset shards, and see what it reads of those it has not seen.
+"""Train a CNN solver on captchas in WebDataset shards, and test it on captchas it has not seen.
 
-docs/datasets.md has the commands. Needs TensorFlow and webdataset; some six minutes on two cores.
+docs/datasets.md has the commands. Needs TensorFlow and webdataset; about six minutes on two cores.
 """
 
 import argparse
@@ -10,9 +10,13 @@ from typing import Any
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-import keras
 import numpy as np
-import webdataset
+
+try:
+    import keras
+    import webdataset
+except ModuleNotFoundError as error:
+    raise SystemExit(f"error: {error.name} is missing: pip install -r requirements-train.txt webdataset") from error
 
 CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 LENGTH = 6
@@ -28,8 +32,8 @@ def load(folder: Path, split: str) -> tuple[Any, Any]:
     return np.array(pictures, np.float32)[..., None], np.array(codes)
 
 
-def make_recogniser() -> keras.Model:
-    """Convolutions over the whole picture, then a guess for each place."""
+def make_solver() -> keras.Model:
+    """Convolutions over the whole picture, then a prediction for each position."""
     layers = keras.layers
     picture = layers.Input((40, 120, 1))
     hidden = picture
@@ -37,27 +41,27 @@ def make_recogniser() -> keras.Model:
         hidden = layers.Conv2D(channels, 3, padding="same", use_bias=False)(hidden)
         hidden = layers.MaxPooling2D()(layers.ReLU()(layers.BatchNormalization()(hidden)))
     hidden = layers.Dropout(0.3)(layers.Flatten()(hidden))
-    places = layers.Reshape((LENGTH, len(CHARACTERS)))(layers.Dense(LENGTH * len(CHARACTERS))(hidden))
-    return keras.Model(picture, places)
+    positions = layers.Reshape((LENGTH, len(CHARACTERS)))(layers.Dense(LENGTH * len(CHARACTERS))(hidden))
+    return keras.Model(picture, positions)
 
 
 def main() -> None:
-    """Train, and print the shares of characters and of whole codes that are read rightly."""
+    """Train, and print the shares of characters and of whole codes that are read correctly."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("dataset", type=Path, help="folder of WebDataset shards with the splits train and val")
     parser.add_argument("--epochs", type=int, default=10)
     options = parser.parse_args()
     keras.utils.set_random_seed(1)
     pictures, codes = load(options.dataset, "train")
-    recogniser = make_recogniser()
+    solver = make_solver()
     steps = options.epochs * -(-len(pictures) // 64)
-    recogniser.compile(
+    solver.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    recogniser.fit(pictures, codes, batch_size=64, epochs=options.epochs, verbose=2)
+    solver.fit(pictures, codes, batch_size=64, epochs=options.epochs, verbose=2)
     unseen, truth = load(options.dataset, "val")
-    right = recogniser.predict(unseen, verbose=0).argmax(-1) == truth
+    right = solver.predict(unseen, verbose=0).argmax(-1) == truth
     print(
         f"of {len(truth)} unseen captchas {right.mean():.1%} of the characters, {right.all(1).mean():.1%} whole codes"
     )

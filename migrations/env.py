@@ -18,7 +18,7 @@ with one_line_errors():
         with context.begin_transaction():
             context.run_migrations()
     else:
-        engine = database.connect(load_settings().database_url)
+        engine = database.connect(load_settings().database_url, database.MIGRATION_TIMEOUT)
         with database.transaction(engine) as connection:
             # SQLite alters a table only by copying it, which alembic calls a batch.
             context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)

@@ -1,11 +1,15 @@
-"""The engine and its transactions, on SQLite and on PostgreSQL."""
+"""The engine and its transactions on SQLite and PostgreSQL; no transaction waits longer than its timeout."""
 
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
+import psycopg
+from psycopg.abc import RV, PQGen
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
@@ -13,33 +17,121 @@ from sqlalchemy.exc import TimeoutError as NoConnectionError
 from pool.errors import DatabaseError, StorageError
 
 READ_ONLY = {"read_only": True}
+REQUEST_TIMEOUT = 3.0
+"""Seconds that a transaction of a server may take: a caller waits for the answer."""
+BATCH_TIMEOUT = 30.0
+"""The same for a fill or a sweep command, which should wait rather than fail."""
+MIGRATION_TIMEOUT = 600.0
+"""The same for a migration, which is a single transaction: an index over many rows takes a while."""
+_CONNECTIONS = 15  # of a process
+_RETRY_SECONDS = 1.0
+_SERVERS_SHARE = 0.9  # of the timeout: the server reports a lock before it counts as silent
 _POSTGRESQL = {
-    # A database without an encoding of its own (SQL_ASCII) would answer in bytes.
+    # A database without an encoding (SQL_ASCII) would answer in bytes.
     "client_encoding": "utf8",
-    # A host that vanished is given up after seconds and not after TCP's quarter of an hour.
-    "connect_timeout": 5,
+    # Give up a host that vanished after seconds, not after TCP's quarter of an hour.
     "tcp_user_timeout": 10_000,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 2,
 }
+_CURES = {
+    r"no such (table|column)|^42P01|^42703": (
+        "does not have the schema of this version",
+        "run `alembic upgrade head`",
+    ),
+    r"readonly|^25006": ("is read-only", "make it writable again"),
+    r"unable to open": ("can't be opened", "check that its folder exists and is writable"),
+    r"is full|^53100": ("is on a full disk", "free some space"),
+    r"is locked|^55P03|^57014": ("is locked", "find the program that keeps a transaction open"),
+}
+"""By SQLSTATE, or by the message of SQLite, which has no SQLSTATE."""
 
 
-def connect(url: str) -> Engine:
+class _SilentError(psycopg.OperationalError):
+    """The server did not answer in time."""
+
+
+class _Clock(threading.local):
+    """Deadline of the current transaction of this thread; a thread has one transaction at a time."""
+
+    deadline: float | None = None
+
+    def seconds_left(self) -> float | None:
+        return None if self.deadline is None else max(self.deadline - monotonic(), 0)
+
+
+_clock = _Clock()
+
+
+class _Connection(psycopg.Connection[Any]):
+    """A connection that gives up at the transaction's deadline.
+
+    The server's own timeouts do not help when the server itself has stopped.
+    """
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        """Wait as psycopg does, but not beyond the deadline. Then raises OperationalError and closes itself."""
+        left = _clock.seconds_left()
+        try:
+            return super().wait(gen, interval, timeout if left is None else left)
+        except psycopg.OperationalError as error:
+            if _clock.seconds_left() != 0:
+                raise
+            self.pgconn.finish()
+            raise _SilentError("no answer in time") from error
+
+
+class _Outage:
+    """Remembers that PostgreSQL is silent: one transaction at a time tries again, and the others fail at once.
+
+    Otherwise each request would occupy a thread until its deadline, and the next requests would wait for a thread.
+    """
+
+    def __init__(self) -> None:
+        self._retry_at: float | None = None
+
+    def check(self, timeout: float) -> None:
+        """Raises _SilentError while another transaction tries the database."""
+        if self._retry_at is not None:
+            if monotonic() < self._retry_at:
+                raise _SilentError("no answer in time")
+            self._retry_at = monotonic() + timeout + _RETRY_SECONDS
+
+    def note(self, error: BaseException | None) -> None:
+        """Take note of how a transaction ended."""
+        if isinstance(error, NoConnectionError):  # the transactions that hold the connections will report it
+            return
+        is_silent = isinstance(getattr(error, "orig", error), _SilentError | psycopg.errors.ConnectionTimeout)
+        self._retry_at = monotonic() + _RETRY_SECONDS if is_silent else None
+
+
+def connect(url: str, timeout: float = BATCH_TIMEOUT) -> Engine:
     """Make an engine for `url`; nothing is opened before the first transaction.
 
-    On SQLite every transaction begins IMMEDIATE, so that two processes never read the same row before one of
-    them writes it; the journal is a WAL with full syncs, so that no commit is lost with the power.
+    A transaction fails if it takes longer than `timeout` seconds, including waiting and connecting; on SQLite, only if
+    it waits that long for a lock. On SQLite writing transactions begin IMMEDIATE, so two processes never read the same
+    row before one writes it. The journal is a WAL with full syncs, so a power cut loses no commit.
 
     Raises:
         StorageError: the folder of a SQLite file can't be made.
     """
-    is_sqlite = make_url(url).get_backend_name() == "sqlite"
-    engine = create_engine(url, pool_pre_ping=not is_sqlite, connect_args={} if is_sqlite else _POSTGRESQL)
-    if is_sqlite:
+    # No overflow: an overflow connection would be opened anew each time all others are in use.
+    options: dict[str, Any] = {"pool_size": _CONNECTIONS, "max_overflow": 0, "pool_timeout": timeout}
+    options |= {"execution_options": {"timeout": timeout, "outage": _Outage()}}
+    if make_url(url).get_backend_name() == "sqlite":
+        if make_url(url).database in (None, "", ":memory:"):
+            del options["pool_size"], options["max_overflow"], options["pool_timeout"]  # it has one connection
+        engine = create_engine(url, connect_args={"timeout": timeout}, **options)
         _make_folder(engine.url.database)
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        # With several hosts the first may be dead: leave some time for the next.
+        arguments = _POSTGRESQL | {"connect_timeout": max(2, int(timeout * 2 / 3))}
+        engine = create_engine(url, connect_args=arguments, pool_pre_ping=True, **options)
+        event.listen(engine, "do_connect", _connect_postgresql)
+        event.listen(engine, "begin", _begin_postgresql)
     return engine
 
 
@@ -54,7 +146,7 @@ def _make_folder(database: str | None) -> None:
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # the driver's own implicit BEGIN would be a deferred one
-    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -63,34 +155,53 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
+def _connect_postgresql(_dialect: object, _record: object, words: list[Any], options: dict[str, Any]) -> _Connection:
+    if _clock.seconds_left() == 0:
+        raise _SilentError("no answer in time")
+    return _Connection.connect(*words, **options)
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    """Make the server give up as well, so that no lock outlives a client that gave up or was stopped.
+
+    Set for this transaction only: a pooler such as PgBouncer would pass connection settings on to other clients.
+    """
+    milliseconds = int(connection.get_execution_options()["timeout"] * _SERVERS_SHARE * 1000)
+    connection.exec_driver_sql(
+        f"SELECT set_config('statement_timeout', '{milliseconds}', true),"
+        f" set_config('idle_in_transaction_session_timeout', '{milliseconds}', true)"
+    )
+
+
 @contextmanager
 def transaction(engine: Engine, **options: Any) -> Iterator[Connection]:
     """Begin, commit, or roll back on an exception: the only owner of transactions.
 
     Raises:
-        DatabaseError: the database can't be reached, is locked or full, or was never migrated.
+        DatabaseError: the database can't be reached, is locked, full or silent, or was never migrated.
     """
-    with (
-        told_as_database_error(engine),
-        engine.connect().execution_options(**options) as connection,
-        connection.begin(),
-    ):
-        yield connection
-
-
-@contextmanager
-def told_as_database_error(engine: Engine) -> Iterator[None]:
-    """Raise what the driver says as a DatabaseError that names the database and the cause."""
+    timeout, outage = (engine.get_execution_options()[name] for name in ("timeout", "outage"))
     try:
-        yield
-    except (DBAPIError, NoConnectionError) as error:
+        outage.check(timeout)
+        _clock.deadline = monotonic() + timeout
+        try:
+            with engine.connect().execution_options(**options) as connection, connection.begin():
+                yield connection
+        except BaseException as error:
+            outage.note(error)
+            raise
+        finally:
+            _clock.deadline = None
+        outage.note(None)
+    except (DBAPIError, NoConnectionError, _SilentError) as error:
         raise DatabaseError(_explain(engine, error)) from error
 
 
-def _explain(engine: Engine, error: DBAPIError | NoConnectionError) -> str:
+def _explain(engine: Engine, error: Exception) -> str:
     where = engine.url.render_as_string(hide_password=True)
-    text = str(error.orig if isinstance(error, DBAPIError) else error)
-    cause = (text.strip().splitlines() or ["no reason given"])[0]
-    if re.search(r"no such (table|column)|(relation|column) .* does not exist", cause):
-        return f"the database {where} has not the schema of this version ({cause}): run `alembic upgrade head`"
+    original = getattr(error, "orig", error)
+    cause = (str(original).strip().splitlines() or ["no reason given"])[0]
+    for pattern, (trouble, cure) in _CURES.items():
+        if re.search(pattern, f"{getattr(original, 'sqlstate', None) or ''} {cause}"):
+            return f"the database {where} {trouble} ({cause}): {cure}"
     return f"the database {where} does not answer: {cause}"

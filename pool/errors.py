@@ -1,4 +1,4 @@
-"""Everything the product refuses or fails at, each error one sentence that names the cause and the cure."""
+"""All errors that a user may see; each text is one line that names the cause and the cure."""
 
 import sys
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ class StorageError(GantchaError):
 
 
 class AddingStoppedError(StorageError):
-    """The disk took only some of the captchas; those are in the pool."""
+    """Only some of the captchas could be written; those are in the pool."""
 
     def __init__(self, reason: str, ids: list[str]) -> None:
         super().__init__(reason)
@@ -30,7 +30,7 @@ class AddingStoppedError(StorageError):
 
 
 class LeaseLostError(GantchaError):
-    """What only one process may do is another's by now."""
+    """The lease lapsed; another process may hold it."""
 
 
 class UnknownCaptchaError(GantchaError):
@@ -46,12 +46,12 @@ class UnknownTokenError(GantchaError):
 
 
 class SpentTokenError(GantchaError):
-    """The token has been used, or is too old."""
+    """The token was redeemed before, or has expired."""
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the program with a single line on stderr and exit code 1 when a `GantchaError` gets this far."""
+    """Turn a `GantchaError` into one line on stderr and exit code 1."""
     try:
         yield
     except GantchaError as error:

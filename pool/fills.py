@@ -25,7 +25,7 @@ class Fill(NamedTuple):
 
 
 class FillRecord:
-    """The row of a fill that is under way; a killed fill leaves what it had done."""
+    """The row of a running fill; after a kill it shows what was done until then."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine, self._started, self.added = engine, time.monotonic(), 0
@@ -58,7 +58,7 @@ class FillRecord:
 
 @contextmanager
 def recorded(engine: Engine) -> Iterator[FillRecord]:
-    """Keep a record of the fill within the block, and of the error that ends it.
+    """Record the fill within the `with` statement, and the error that ends it.
 
     Raises:
         DatabaseError: the database does not answer.
@@ -67,7 +67,7 @@ def recorded(engine: Engine) -> Iterator[FillRecord]:
     try:
         yield record
     except GantchaError as error:
-        with suppress(DatabaseError):  # a disk may be full for this as well: what counts is the first error
+        with suppress(DatabaseError):  # the disk may be full for this as well: the first error matters
             record.fail(error)
         raise
 

@@ -25,7 +25,7 @@ class State(StrEnum):
     """Where a captcha is in its life."""
 
     READY = "ready"  #: drawn, waiting to be popped
-    ISSUED = "issued"  #: handed out, or held by a server that is about to
+    ISSUED = "issued"  #: handed out, or held in the buffer of a server
     SOLVED = "solved"  #: answered rightly
     FAILED = "failed"  #: answered wrongly
     EXPIRED = "expired"  #: not answered in time
@@ -46,15 +46,18 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
 
 
+REVISION = "0004"
+"""The newest migration, which this version needs."""
 metadata = MetaData()
 
-# Ids compare by their bytes everywhere: a language's own order would put `aa` after `z`.
+# Ids compare by bytes everywhere: some locales would sort `aa` after `z`.
 FileId = String(32).with_variant(String(32, collation="C"), "postgresql")
 
 identity = Table(
     "identity",
     metadata,
     Column("pool_id", FileId, primary_key=True),  # one row: what tells this pool from others
+    Column("checked_at", UtcDateTime),  # written to see whether the database can be
 )
 
 captcha = Table(
@@ -74,15 +77,15 @@ captcha = Table(
 
 _READY = text(f"state = '{State.READY}'")
 _TAKEN = text(f"state <> '{State.READY}'")
-# Only ready rows are indexed, so a pop costs the same however many were issued before; and the sweep finds what is
-# due without a look at what is ready.
+# Only ready rows are indexed, so the cost of a pop does not depend on how many were issued; the other index lets the
+# sweep find what is due without reading ready rows.
 Index("captcha_ready", captcha.c.created_at, postgresql_where=_READY, sqlite_where=_READY)
 Index("captcha_taken", captcha.c.state, captcha.c.expires_at, postgresql_where=_TAKEN, sqlite_where=_TAKEN)
 
 token = Table(
     "token",
     metadata,
-    Column("digest", String(64), primary_key=True),  # sha256: who reads the database can redeem nothing
+    Column("digest", String(64), primary_key=True),  # sha256: reading the database does not help to redeem
     Column("hostname", String(253), nullable=False),
     Column("solved_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False, index=True),
@@ -101,11 +104,12 @@ fill = Table(
     Column("error", Text),
 )
 
-# SQLite has no advisory locks: who does what only one may do, and until when that counts without a word from it.
+# Which process holds each lease, and until when unless it renews: seconds of the clock in `pool.lease`.
 lease = Table(
     "lease",
     metadata,
     Column("name", String(16), primary_key=True),
     Column("holder", FileId, nullable=False),
-    Column("until", UtcDateTime, nullable=False),
+    Column("taken_at", Float, nullable=False),
+    Column("deadline", Float, nullable=False),
 )

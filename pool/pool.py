@@ -1,23 +1,39 @@
-"""The pool's verbs: add, pop, give_back, verify, look_up, level, demand."""
+"""The pool's verbs: add, pop, give_back, verify, look_up, check, level, demand."""
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
-from sqlalchemy import Connection, Engine, Update, case, func, insert, literal, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Select,
+    String,
+    Update,
+    case,
+    column,
+    func,
+    insert,
+    literal,
+    select,
+    table,
+    tuple_,
+    update,
+)
 
 from pool import database, tokens
 from pool.answers import is_right
 from pool.errors import AddingStoppedError, DatabaseError, StorageError, UnknownCaptchaError
-from pool.files import FileStore, new_id
-from pool.models import State, captcha, identity
-from pool.objects import ObjectStore
+from pool.models import REVISION, State, captcha, identity
 from pool.settings import Settings
+from pool.storage.files import FileStore, new_id
+from pool.storage.objects import ObjectStore
 
-# Written into the statement and not bound, or SQLite would not see that the partial index fits.
+# Written into the statement, not bound: otherwise SQLite would not use the partial index.
 _READY = literal(State.READY.value, literal_execute=True)
 _IS_READY = captcha.c.state == _READY
 IS_TAKEN = captcha.c.state != _READY
@@ -39,10 +55,20 @@ class Issued(NamedTuple):
     id: str
     code: str
     expires_at: datetime
+    pop_id: str
+    """the pop that took it"""
+
+
+class UnconfirmedPopError(DatabaseError):
+    """The connection broke during a commit: it is unknown whether these captchas were popped."""
+
+    def __init__(self, reason: str, issued: list[Issued]) -> None:
+        super().__init__(reason)
+        self.issued = issued
 
 
 class Verdict(NamedTuple):
-    """What came of a try."""
+    """The result of an answer."""
 
     state: State | None
     """SOLVED, FAILED or EXPIRED; None for an id that is unknown, answered before, or popped with its code"""
@@ -56,21 +82,21 @@ class Shown(NamedTuple):
     code: str | None
     """None for an upload without a code"""
     expires_at: datetime | None
-    """None where that is not limited yet"""
+    """None for a captcha that was not issued yet"""
 
 
-def _mark(connection: Connection, statement: Update, taken: dict[str, Any]) -> Iterable[tuple[str, str]]:
-    """Mark captchas as taken; return their ids and codes.
+def _take(connection: Connection, statement: Update, taken: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    """Set captchas to taken; return their ids and codes.
 
-    The driver of SQLite lets go of Python's lock at each row that it reads, which took ten times as long beside a busy
-    event loop: there the rows of this pop, found by the mark, come as one.
+    The SQLite driver releases Python's lock at each row it reads, which took ten times as long beside a busy event
+    loop. So on SQLite the rows of this pop are read as a single JSON value, found by `pop_id`.
     """
     if connection.dialect.name != "sqlite":
         return [(row.id, row.code) for row in connection.execute(statement.returning(captcha.c.id, captcha.c.code))]
     connection.execute(statement)
-    marked = (captcha.c[name] == taken[name] for name in ("state", "expires_at", "pop_id"))
+    of_this_pop = (captcha.c[name] == taken[name] for name in ("state", "expires_at", "pop_id"))
     rows = func.json_group_array(func.json_array(captcha.c.id, captcha.c.code))
-    found: list[tuple[str, str]] = json.loads(connection.scalars(select(rows).where(IS_TAKEN, *marked)).one())
+    found: list[tuple[str, str]] = json.loads(connection.scalars(select(rows).where(IS_TAKEN, *of_this_pop)).one())
     return found
 
 
@@ -84,18 +110,22 @@ class Pool:
         self._files_checked = False
 
     @classmethod
-    def open(cls, settings: Settings) -> Self:
-        """Raises StorageError when a folder can't be made or written, or a bucket's settings do not fit."""
-        engine = database.connect(settings.database_url)
+    def open(cls, settings: Settings, timeout: float = database.BATCH_TIMEOUT) -> Self:
+        """Open the pool; no transaction may take longer than `timeout` seconds.
+
+        Raises:
+            StorageError: a folder can't be made or written, or the settings of a bucket are invalid.
+        """
+        engine = database.connect(settings.database_url, timeout)
         url = urlsplit(settings.files_url or settings.files_dir.absolute().as_uri())
         files = ObjectStore(url.geturl()) if url.scheme == "s3" else FileStore(Path(unquote(url.path)))
         return cls(engine, files, timedelta(seconds=settings.ttl_seconds))
 
     def check_files(self) -> None:
-        """Make sure that the folder is this pool's own, or take it for this pool if it is nobody's.
+        """Check that the folder belongs to this pool; claim it if it belongs to none.
 
         Raises:
-            StorageError: it is another pool's.
+            StorageError: it belongs to another pool.
             DatabaseError: the database does not answer.
         """
         if not self._files_checked:
@@ -107,31 +137,30 @@ class Pool:
 
         Raises:
             AddingStoppedError: the disk is full or not writable; what was written before that is in the pool.
-            StorageError: the folder is another pool's.
-            DatabaseError: the rows could not be committed; the files are strays and the next sweep takes them.
+            StorageError: the folder belongs to another pool.
+            DatabaseError: the rows could not be committed; the files are orphans, and a later sweep removes them.
         """
         self.check_files()
         now = datetime.now(UTC)
         named = {new_id(): one for one in drawn}
         rows: list[dict[str, Any]] = []
         failure = None
-        with self.files.lock():
-            try:
-                for file_id in self.files.write_all((file_id, one.png) for file_id, one in named.items()):
-                    rows.append(self._row(file_id, named[file_id].code, now))  # noqa: PERF401 - kept if a later one fails
-            except StorageError as error:
-                failure = error
-            ids = [row["id"] for row in rows]
-            self.files.sync()
-            try:
-                self._insert(rows)
-            except DatabaseError:
-                if not failure:
-                    raise
-                # The database is on the full disk as well: a few files make room for the rows of the others.
-                ids, spare = ids[:-_SPARE], ids[-_SPARE:]
-                self.files.remove(spare)
-                self._insert(rows[:-_SPARE])
+        try:
+            for file_id in self.files.write_all((file_id, one.png) for file_id, one in named.items()):
+                rows.append(self._row(file_id, named[file_id].code, now))  # noqa: PERF401 - kept if a later one fails
+        except StorageError as error:
+            failure = error
+        ids = [row["id"] for row in rows]
+        self.files.sync()
+        try:
+            self._insert(rows)
+        except DatabaseError:
+            if not failure:
+                raise
+            # The database is on the same full disk: removing a few files makes room for the rows of the others.
+            ids, spare = ids[:-_SPARE], ids[-_SPARE:]
+            self.files.remove(spare)
+            self._insert(rows[:-_SPARE])
         if failure:
             raise AddingStoppedError(str(failure), ids) from failure
         return ids
@@ -147,13 +176,14 @@ class Pool:
                 connection.execute(insert(captcha), rows)
 
     def pop(self, n: int = 1, *, redeemable: bool = False, hold: timedelta = timedelta()) -> list[Issued]:
-        """Hand out up to `n` of the oldest ready captchas, each at most once whoever else pops at the time.
+        """Hand out up to `n` of the oldest ready captchas, each at most once, however many pops run at the same time.
 
-        One statement selects and marks, so that nobody can read a row between another's read and write.
-        `redeemable` ones can be answered by `verify`, others never. The time to live counts from the end of `hold`,
-        for a caller that keeps captchas a while before it shows them.
+        A single statement selects and updates, so no two pops can get the same row.
+        Only `redeemable` captchas can be answered with `verify`. The time to live starts at the end of `hold`, for
+        callers that keep captchas for a while before they show them.
 
         Raises:
+            UnconfirmedPopError: some may have been popped; `give_back` is safe either way.
             DatabaseError: the database does not answer.
         """
         now, pop_id = datetime.now(UTC), new_id()
@@ -177,35 +207,43 @@ class Pool:
         issued: list[Issued] = []
         try:
             with database.transaction(self.engine) as connection:
-                marked = _mark(connection, statement, taken)
-                issued = [Issued(file_id, code, expires_at) for file_id, code in marked]
-        except DatabaseError:
+                taken_rows = _take(connection, statement, taken)
+                issued = [Issued(file_id, code, expires_at, pop_id) for file_id, code in taken_rows]
+        except DatabaseError as error:
             if not issued:
                 raise
-            # The connection was lost between the commit and its confirmation: see whether it took effect.
+            # The connection was lost between the commit and its confirmation: check whether it took effect.
             ids = [captcha.c.id.in_([one.id for one in issued]), captcha.c.pop_id == pop_id]
-            with database.transaction(self.engine, **database.READ_ONLY) as connection:
+            ours: set[str] = set()
+            with suppress(DatabaseError), database.transaction(self.engine, **database.READ_ONLY) as connection:
                 ours = set(connection.scalars(select(captcha.c.id).where(*ids)))
             if not ours:
-                raise
+                raise UnconfirmedPopError(str(error), issued) from error
             return [one for one in issued if one.id in ours]
         return issued
 
-    def give_back(self, ids: list[str]) -> None:
-        """Make popped captchas that nobody was shown ready again.
+    def give_back(self, unseen: list[Issued]) -> None:
+        """Make popped captchas that nobody has seen ready again, even if they have expired.
+
+        After an error it is unknown whether this took effect. It is safe to call it again: a captcha that another pop
+        has taken since then does not change.
 
         Raises:
-            DatabaseError: the database does not answer; they will expire.
+            DatabaseError: the database does not answer.
         """
         untaken = {"issued_at": None, "expires_at": None, "redeemable": False, "pop_id": None}
-        given_back = captcha.c.id.in_(ids), captcha.c.state == State.ISSUED
+        given_back = (
+            captcha.c.id.in_([one.id for one in unseen]),  # SQLite would not find the pairs by an index
+            tuple_(captcha.c.id, captcha.c.pop_id).in_([(one.id, one.pop_id) for one in unseen]),
+            captcha.c.state.in_([State.ISSUED, State.EXPIRED]),
+        )
         with database.transaction(self.engine) as connection:
             connection.execute(update(captcha).where(*given_back).values(state=State.READY, **untaken))
 
     def verify(self, file_id: str, answer: str, hostname: str = "") -> Verdict:
-        """Take the one try that a redeemable captcha allows, right or wrong: it is burnt before it is compared.
+        """Check the only answer that a redeemable captcha allows; the captcha is used up before the comparison.
 
-        `hostname` is that of the page it was shown on, for whoever redeems the token.
+        `hostname` is the host of the page that showed it; the caller that redeems the token gets it.
 
         Raises:
             DatabaseError: the database does not answer.
@@ -227,7 +265,7 @@ class Pool:
             return Verdict(State.SOLVED, tokens.issue(connection, hostname))
 
     def look_up(self, file_id: str) -> Shown:
-        """Say what a picture shows and until when it may be shown.
+        """Return the code of a picture and until when it may be shown.
 
         Raises:
             UnknownCaptchaError: there is no such captcha.
@@ -241,25 +279,46 @@ class Pool:
         return Shown(*row)
 
     def secret(self) -> str:
-        """Give the pool's own id, which never leaves its hosts. Raises DatabaseError as all do."""
+        """Return the id of this pool, which never leaves its hosts. Raises DatabaseError if the database fails."""
         with database.transaction(self.engine, **database.READ_ONLY) as connection:
             pool_id: str = connection.execute(select(identity.c.pool_id)).scalar_one()
         return pool_id
 
-    def level(self) -> int:
-        """Count the ready captchas. Raises DatabaseError when the database does not answer."""
+    def level(self, at_most: int | None = None) -> int:
+        """Count the ready captchas, up to `at_most`.
+
+        Raises:
+            DatabaseError: the database does not answer.
+        """
+        ready = select(captcha.c.created_at).where(_IS_READY).limit(at_most).subquery()
         with database.transaction(self.engine, **database.READ_ONLY) as connection:
-            return connection.execute(select(func.count()).where(_IS_READY)).scalar_one()
+            return connection.execute(select(func.count()).select_from(ready)).scalar_one()
+
+    def check(self) -> int:
+        """Check with a write that captchas can be handed out; return how many are ready.
+
+        Raises:
+            DatabaseError: the database does not answer, can't be written, or has the schema of an older version.
+        """
+        revision: Select[str] = select(column("version_num", String)).select_from(table("alembic_version"))
+        with database.transaction(self.engine) as connection:
+            level = connection.execute(select(func.count()).where(_IS_READY)).scalar_one()
+            if (found := connection.execute(revision).scalar_one()) < REVISION:
+                raise DatabaseError(
+                    f"the database is at revision {found} instead of {REVISION}: run `alembic upgrade head`"
+                )
+            connection.execute(update(identity).values(checked_at=datetime.now(UTC)))
+        return level
 
     def demand(self) -> float:
-        """Say how many captchas were popped a second in the last minute, whoever popped them.
+        """Return how many captchas per second all processes popped in the last minute.
 
         Raises:
             DatabaseError: the database does not answer.
         """
         since = datetime.now(UTC) - timedelta(seconds=_DEMAND_SECONDS)
         states = [state for state in State if state is not State.READY]
-        # The index knows when they expire: later than the time to live from then.
+        # The index is on `expires_at`, which is at least the time to live after the pop.
         recent = IS_TAKEN, captcha.c.state.in_(states), captcha.c.expires_at > since + self.ttl
         popped = select(func.count()).where(*recent, captcha.c.issued_at > since, captcha.c.code.is_not(None))
         with database.transaction(self.engine, **database.READ_ONLY) as connection:

@@ -18,17 +18,17 @@ from pool.errors import SettingsError
 PREFIX = "CAPTCHA_"
 CHARACTERS = string.digits + string.ascii_lowercase
 CONFUSABLE = "01abcgilnoqrstuvyz"
-"""Left out of codes by default: handwritten, turned and bent, these pass for others (0 o, 2 a, 6 b, 7 r, c e, m n)."""
+"""Left out of codes by default: in distorted handwriting these look like others (0 o, 2 a, 6 b, 7 r, c e, m n)."""
 DEFAULT_CHECKPOINTS_DIR = Path(__file__).parent.parent / "checkpoints"
 Difficulty = Literal["easy", "standard", "hard"]
 _DAY = 24 * 60 * 60
 
 
 def _check_alphabet(value: str) -> str:
-    folded = value.lower()
-    if len(folded) < 2 or len(set(folded)) != len(folded) or not set(folded) <= set(CHARACTERS):
+    lowered = value.lower()
+    if len(lowered) < 2 or len(set(lowered)) != len(lowered) or not set(lowered) <= set(CHARACTERS):
         raise ValueError("must be two or more different characters of 0-9 and a-z")
-    return folded
+    return lowered
 
 
 def _check_database_url(value: str) -> str:
@@ -112,6 +112,7 @@ class Settings(BaseSettings):
     pixel_ratio: int = Field(default=1, ge=1, le=2)
     length: int = Field(default=6, ge=4, le=8)
     audio: bool = True
+    demo: bool = False
     ttl_seconds: int = Field(default=600, ge=1, le=_DAY)
     keep_seconds: int = Field(default=600, ge=0, le=_DAY)
     low_water: int = Field(default=1000, ge=0)
@@ -119,7 +120,7 @@ class Settings(BaseSettings):
     refill_seconds: float = Field(default=10, gt=0, le=_DAY)
 
     @model_validator(mode="after")
-    def _check_marks(self) -> Self:
+    def _check_combinations(self) -> Self:
         if self.target and self.low_water > self.target:
             raise ValueError(f"CAPTCHA_LOW_WATER ({self.low_water}) must not be above CAPTCHA_TARGET ({self.target})")
         if self.files_redirect and not (self.files_url or "").startswith("s3:"):
@@ -128,25 +129,29 @@ class Settings(BaseSettings):
 
 
 def first_fault(error: ValidationError) -> tuple[tuple[int | str, ...], str]:
-    """Say where the first thing that does not fit is, and why; never what was given, for it may be a key."""
+    """Return the place of the first invalid value and the reason; never the value itself, which may be a key."""
     first = error.errors(include_url=False, include_input=False)[0]
     return first["loc"], first["msg"].removeprefix("Value error, ")
 
 
 def load_settings(**instead: object) -> Settings:
-    """Read the environment, but take what is given `instead` and is not None.
+    """Read the environment; values in `instead` that are not None take precedence.
 
     Raises:
-        SettingsError: a CAPTCHA_ variable is not a setting, or its value does not fit.
+        SettingsError: a CAPTCHA_ variable is not a setting, or its value is invalid.
     """
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known = sorted(name.upper() for name in Settings.model_fields)
     for name in sorted(os.environ):
-        if name.upper().startswith(PREFIX) and name.upper() not in known:
-            near = get_close_matches(name.upper(), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(sorted(known))}"
+        if name.upper().startswith(PREFIX) and (given := name.upper().removeprefix(PREFIX)) not in known:
+            near = get_close_matches(given, known, n=1, cutoff=0.7)  # without the prefix, which all names share
+            hint = (
+                f"did you mean {PREFIX}{near[0]}?"
+                if near
+                else f"the settings are {', '.join(map(PREFIX.__add__, known))}"
+            )
             raise SettingsError(f"{name} is not a setting: {hint}")
     try:
-        return Settings(**{name: value for name, value in instead.items() if value is not None})  # type: ignore[arg-type] # pydantic looks
+        return Settings(**{name: value for name, value in instead.items() if value is not None})  # type: ignore[arg-type] # pydantic checks them
     except ValidationError as error:
         where, reason = first_fault(error)
         name = "".join(f"{PREFIX}{part}".upper() for part in where[:1])

@@ -11,13 +11,13 @@ from rich.filesize import decimal
 from rich.table import Table
 from sqlalchemy import func, select
 
-from pool import database
+from pool import database, lease
 from pool.errors import one_line_errors
 from pool.fills import Fill, last_fills
-from pool.marks import Marks, marks
 from pool.models import State, captcha
 from pool.pool import Pool
 from pool.settings import Settings, load_settings
+from pool.watermarks import Watermarks, watermarks
 
 _FILLS = 5
 _TABLE_WIDTH = 120  # off a terminal
@@ -34,21 +34,23 @@ class StateCount:
 
 @dataclass(frozen=True)
 class Status:
-    """A look at the pool."""
+    """The state of the pool."""
 
     states: dict[State, StateCount]
     demand: float
     """captchas popped a second in the last minute"""
-    marks: Marks
-    """in force: those of the settings, or higher while demand is high"""
+    watermarks: Watermarks
+    """the levels from the settings, or higher ones while demand is high"""
     fills: list[Fill]
     """the latest first"""
+    leases: dict[str, float]
+    """seconds for which each lease has been held, by name"""
     files: int
     disk_bytes: int
 
 
-def look(pool: Pool, settings: Settings) -> Status:
-    """Look at the pool.
+def read_status(pool: Pool, settings: Settings) -> Status:
+    """Read the state of the pool.
 
     Raises:
         DatabaseError: the database does not answer.
@@ -67,7 +69,8 @@ def look(pool: Pool, settings: Settings) -> Status:
         for state in State
     }
     files, disk_bytes = pool.files.usage()
-    return Status(states, demand, marks(settings, demand), last_fills(pool.engine, _FILLS), files, disk_bytes)
+    fills, leases = last_fills(pool.engine, _FILLS), lease.ages(pool.engine)
+    return Status(states, demand, watermarks(settings, demand), fills, leases, files, disk_bytes)
 
 
 def main(
@@ -82,7 +85,7 @@ def main(
     """
     with one_line_errors():
         settings = load_settings()
-        status = look(Pool.open(settings), settings)
+        status = read_status(Pool.open(settings), settings)
     if as_json:
         print(json.dumps(_as_json(status), indent=1, default=str))
         return
@@ -94,16 +97,20 @@ def main(
     for row in status.fills:
         if row.error:
             console.print(f"{_local(row.started_at)} {row.error}", style="red", highlight=False, soft_wrap=True)
-    level, (low_water, target) = status.states[State.READY].count, status.marks
+    level, (low_water, target) = status.states[State.READY].count, status.watermarks
     state = "below the low-water mark" if level < low_water else "enough"
     console.print(f"level {level} ({state}): low-water mark {low_water}, target {target}", highlight=False)
     console.print(f"demand {status.demand:.1f} a second in the last minute", highlight=False)
+    for name, seconds in status.leases.items():
+        console.print(f"{name} under way for {_duration(seconds)}", highlight=False)
+    for warning in lease.warnings(status.leases):
+        console.print(warning, style="red", highlight=False, soft_wrap=True)
     console.print(f"disk {decimal(status.disk_bytes)} in {status.files} files", highlight=False)
 
 
 def _as_json(status: Status) -> dict[str, Any]:
     fills = [row._asdict() | {"started_at": row.started_at.isoformat()} for row in status.fills]
-    return asdict(status) | {"marks": status.marks._asdict(), "fills": fills}
+    return asdict(status) | {"marks": status.watermarks._asdict(), "fills": fills}
 
 
 def _states_table(status: Status) -> Table:

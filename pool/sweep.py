@@ -9,16 +9,17 @@ from sqlalchemy import delete, func, select, update
 
 from pool import database
 from pool.errors import one_line_errors
-from pool.files import BUCKETS
-from pool.lease import SWEEPING, only_one
+from pool.lease import SWEEPING, lease
 from pool.models import State, captcha, fill, token
 from pool.pool import IS_TAKEN, Pool
 from pool.settings import load_settings
+from pool.storage.files import BUCKETS
 
-_ROWS = 1000  # at a time, so that nobody waits long for the database
+_ROWS = 1000  # per transaction, so that others do not wait long for the database
 _ROUNDS_A_TICK = 10
 _BUCKETS_A_TICK = 16
 _FILLS = 1000  # remembered
+_ORPHAN_AGE = timedelta(hours=1)  # far longer than from the writing of a file to its row's commit
 _ANSWERED = (State.SOLVED, State.FAILED, State.EXPIRED)
 
 
@@ -29,60 +30,67 @@ class Swept(NamedTuple):
     """challenges that nobody answered in time"""
     purged: int
     """rows, with their files"""
-    strays: int
+    orphans: int
     """files without a row"""
 
 
 class _Purged(NamedTuple):
-    marked: int
+    expired_rows: int
     expired: int
     purged: int
     tokens: int
 
 
 class Sweep:
-    """Clears up after captchas that were answered, were not, or never came to be."""
+    """Removes captchas that were answered or have expired, and files that never got a row."""
 
-    def __init__(self, pool: Pool, keep: timedelta) -> None:
-        """`keep` is how long a captcha is known to have expired before it is forgotten."""
-        self._pool, self._keep = pool, keep
+    def __init__(self, pool: Pool, keep: timedelta, orphan_age: timedelta = _ORPHAN_AGE) -> None:
+        """Make a sweep.
+
+        Args:
+            pool: the pool to sweep.
+            keep: how long an expired captcha is kept before it is deleted.
+            orphan_age: how old a file without a row must be; a younger one may still get its row.
+        """
+        self._pool, self._keep, self._orphan_age = pool, keep, orphan_age
         self._buckets = cycle(BUCKETS)
 
     def tick(self) -> Swept:
-        """Do a bounded piece of the work, unless another process is at it; the next call goes on from there.
+        """Do a limited part of the work unless another process sweeps; the next call continues from there.
 
         Raises:
-            DatabaseError: the database does not answer; nothing is removed without its word.
-            StorageError: the folder is another pool's, or not writable.
+            DatabaseError: the database does not answer; nothing is removed without checking it.
+            StorageError: the folder belongs to another pool, or is not writable.
         """
-        with only_one(self._pool.engine, SWEEPING) as lease:
-            if not lease:
+        with lease(self._pool.engine, SWEEPING) as held:
+            if not held:
                 return Swept(0, 0, 0)
             buckets = [next(self._buckets) for _ in range(_BUCKETS_A_TICK)]
             expired = purged = 0
             for _ in range(_ROUNDS_A_TICK):
                 done = self._purge()
                 expired, purged = expired + done.expired, purged + done.purged
+                held.renew()
                 if not any(done):
                     break
-            return Swept(expired, purged, sum(map(self._remove_strays, buckets)))
+            return Swept(expired, purged, sum(map(self._remove_orphans, buckets)))
 
     def all(self) -> Swept | None:
-        """Do all there is to do; None if another process is at it. Raises as `tick` does."""
-        with only_one(self._pool.engine, SWEEPING) as lease:
-            if not lease:
+        """Do all the work; None if another process sweeps. Raises the same errors as `tick`."""
+        with lease(self._pool.engine, SWEEPING) as held:
+            if not held:
                 return None
-            expired = purged = strays = 0
+            expired = purged = orphans = 0
             while any(done := self._purge()):
                 expired, purged = expired + done.expired, purged + done.purged
-                lease.renew()
+                held.renew()
             for bucket in BUCKETS:
-                strays += self._remove_strays(bucket)
-                lease.renew()
-            return Swept(expired, purged, strays)
+                orphans += self._remove_orphans(bucket)
+                held.renew()
+            return Swept(expired, purged, orphans)
 
     def _purge(self) -> "_Purged":
-        """Mark what has expired, and delete what has been so for long enough: rows first, files after."""
+        """Set lapsed captchas to expired, and delete those that expired long enough ago: first rows, then files."""
         self._pool.check_files()
         now = datetime.now(UTC)
         lapsed = (
@@ -102,8 +110,8 @@ class Sweep:
             tokens = connection.execute(
                 delete(token).where(token.c.digest.in_(stale_tokens.scalar_subquery()))
             ).rowcount
-            mark = update(captcha).where(captcha.c.id.in_(lapsed.scalar_subquery())).values(state=State.EXPIRED)
-            redeemable = list(connection.scalars(mark.returning(captcha.c.redeemable)))
+            expire = update(captcha).where(captcha.c.id.in_(lapsed.scalar_subquery())).values(state=State.EXPIRED)
+            redeemable = list(connection.scalars(expire.returning(captcha.c.redeemable)))
             purge = delete(captcha).where(captcha.c.id.in_(forgotten.scalar_subquery())).returning(captcha.c.id)
             ids = list(connection.scalars(purge))
             newest = select(func.max(fill.c.id)).scalar_subquery()
@@ -111,19 +119,18 @@ class Sweep:
         self._pool.files.remove(ids)
         return _Purged(len(redeemable), sum(redeemable), len(ids), tokens)
 
-    def _remove_strays(self, bucket: str) -> int:
+    def _remove_orphans(self, bucket: str) -> int:
         files = self._pool.files
-        with files.lock(exclusive=True):
-            if not files.names(bucket):
-                return 0
-            in_bucket = captcha.c.id.between(bucket, bucket + "g")
-            with database.transaction(self._pool.engine, **database.READ_ONLY) as connection:
-                live_ids = set(connection.scalars(select(captcha.c.id).where(in_bucket)))
-            return files.remove_strays(bucket, live_ids)
+        if not files.names(bucket):
+            return 0
+        in_bucket = captcha.c.id.between(bucket, bucket + "g")
+        with database.transaction(self._pool.engine, **database.READ_ONLY) as connection:
+            live_ids = set(connection.scalars(select(captcha.c.id).where(in_bucket)))
+        return files.remove_orphans(bucket, live_ids, self._orphan_age)
 
 
 def main() -> None:
-    """Remove expired captchas and files without a row. The server does the same, a piece at a time.
+    """Remove expired captchas and files without a row. The server does the same in small steps.
 
     \b
     Example, for cron where no server runs:
@@ -133,9 +140,9 @@ def main() -> None:
         settings = load_settings()
         swept = Sweep(Pool.open(settings), timedelta(seconds=settings.keep_seconds)).all()
     if swept is None:
-        print("another sweep is at work")
+        print("another sweep is running")
     else:
-        print(f"{swept.purged} expired captchas and {swept.strays} stray files removed")
+        print(f"{swept.purged} expired captchas and {swept.orphans} orphaned files removed")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Tokens: what a solved captcha is worth, once, to the back end that asks."""
+"""Tokens: a back end redeems one, once, as proof that a captcha was solved."""
 
 import hashlib
 import secrets
@@ -15,15 +15,15 @@ LIFETIME = timedelta(seconds=300)
 
 
 class Solved(NamedTuple):
-    """What is known of the solving that a token stands for."""
+    """When and where the captcha of a token was solved."""
 
     at: datetime
     hostname: str
-    """of the page, as the browser told it; empty if it did not"""
+    """of the page, as the browser sent it; empty if it sent none"""
 
 
 def issue(connection: Connection, hostname: str) -> str:
-    """Make a token within the transaction of the solving; the database keeps only its digest."""
+    """Make a token in the transaction that sets the captcha to solved; the database keeps only a digest."""
     text, now = secrets.token_urlsafe(32), datetime.now(UTC)
     row = {"digest": _digest(text), "hostname": hostname, "solved_at": now, "expires_at": now + LIFETIME}
     connection.execute(insert(token).values(row))
@@ -31,10 +31,10 @@ def issue(connection: Connection, hostname: str) -> str:
 
 
 def redeem(engine: Engine, text: str, idempotency_key: str | None = None) -> Solved:
-    """Spend a token, in one statement; asked again with the same key, for the same answer, it counts as once.
+    """Redeem a token in a single statement; a repeated call with the same idempotency key gets the same answer.
 
     Raises:
-        UnknownTokenError: it was never issued, or so long ago that it is forgotten.
+        UnknownTokenError: it was never issued, or was deleted since then.
         SpentTokenError: it was redeemed before, or is older than `LIFETIME`.
         DatabaseError: the database does not answer.
     """

@@ -13,6 +13,8 @@ from pool.pool import Pool
 from pool.settings import load_settings
 from server import logs
 from server.keys import Keys
+from server.port import check_port
+from server.protocol import BoundedProtocol
 
 _GRACE_SECONDS = 5
 
@@ -20,7 +22,8 @@ _GRACE_SECONDS = 5
 def main(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every network.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that answer, all from the one pool.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Number of server processes; all use the same pool.")] = 1,
+    check: Annotated[bool, typer.Option("--check", help="Check settings, keys and port, then exit.")] = False,
 ) -> None:
     """Serve captchas from the pool and keep the pool filled.
 
@@ -29,13 +32,16 @@ def main(
         python -m server
         python -m server --host 0.0.0.0 --port 8080 --workers 4
     """
-    with one_line_errors():  # here and not only in the workers, which would be started again and again
+    with one_line_errors():  # here as well as in the workers, which would be restarted again and again
         settings = load_settings()
         Keys(settings)
+        check_port(host, port)
+        if check:
+            return
         Pool.open(settings).engine.dispose()
     logs.configure()
     with ExitStack() as stack:
-        if workers > 1:  # whichever worker is asked for metrics gives those of all
+        if workers > 1:  # any worker can return the metrics of all
             folder = stack.enter_context(TemporaryDirectory(prefix="gantcha-metrics-"))
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         uvicorn.run(
@@ -43,9 +49,11 @@ def main(
             host=host,
             port=port,
             workers=workers,
+            http=BoundedProtocol,
+            ws="none",
             timeout_graceful_shutdown=_GRACE_SECONDS,
             log_config=None,  # `server.logs` has its own
-            proxy_headers=False,  # CAPTCHA_TRUSTED_PROXIES says whose are believed
+            proxy_headers=False,  # CAPTCHA_TRUSTED_PROXIES says which are trusted
             server_header=False,
         )
 

@@ -1,7 +1,12 @@
 """The FastAPI application: `uvicorn server.app:application`."""
 
+import asyncio
 import logging
+import multiprocessing
+import os
+import signal
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,21 +18,22 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from pool.database import REQUEST_TIMEOUT
 from pool.errors import DatabaseError, SpeechError, StorageError, one_line_errors
 from pool.pool import Pool
 from pool.settings import Settings, load_settings
-from server import challenges, logs, operations, routes, site, speech
-from server.block import Block
+from server import logs, speech
+from server.api import captchas, challenges, health, site
+from server.buffer import Buffer
+from server.errors import INVALID, OUT_OF_REACH
 from server.keys import Keys
 from server.limits import Limits
 from server.metrics import PoolCollector
-from server.observe import Observe
+from server.middleware import Head, RequestLog
 from server.refill import Refill
-from server.refusals import INVALID, OUT_OF_REACH
-from server.uploads import BodyLimit
 
 log = logging.getLogger(__name__)
-# A pop on SQLite lets go of the interpreter at every row, and a busy event loop would keep it for 5 ms each time.
+# A pop on SQLite releases the interpreter at every row, and a busy event loop would then keep it for 5 ms.
 _SWITCH_SECONDS = 0.0005
 
 
@@ -38,21 +44,26 @@ def create_app(settings: Settings) -> FastAPI:
         StorageError: a folder of the pool can't be made or written.
         SettingsError: the file of keys can't be read.
     """
-    pool = Pool.open(settings)
+    pool = Pool.open(settings, REQUEST_TIMEOUT)
     refill = Refill(settings, pool)
-    block = Block(pool, refill.count_pop, redeemable=False)
-    challenge_block = Block(pool, refill.count_pop, redeemable=True)
+    buffer = Buffer(pool, refill.count_pop, redeemable=False)
+    challenge_buffer = Buffer(pool, refill.count_pop, redeemable=True)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         sys.setswitchinterval(_SWITCH_SECONDS)
+        if "server.protocol" not in sys.modules:
+            log.warning(
+                "this server limits neither the size nor the duration of requests: start it with `python -m server`, "
+                "or give uvicorn `--http server.protocol:BoundedProtocol --ws none`"
+            )
+        threading.Thread(target=_end_with_parent, daemon=True).start()
         refill.start()
-        block.open()
-        challenge_block.open()
+        buffer.open()
+        challenge_buffer.open()
         yield
         try:
-            await block.close()
-            await challenge_block.close()
+            await asyncio.gather(buffer.close(), challenge_buffer.close())
         finally:
             await run_in_threadpool(refill.stop)
             pool.engine.dispose()
@@ -61,21 +72,28 @@ def create_app(settings: Settings) -> FastAPI:
     state = app.state
     state.settings, state.pool, state.refill = settings, pool, refill
     state.public_url = str(settings.public_url).rstrip("/") if settings.public_url else None
-    state.block, state.challenge_block = block, challenge_block
+    state.buffer, state.challenge_buffer = buffer, challenge_buffer
     state.keys, state.limits = Keys(settings), Limits(settings)
-    state.pool_metrics = PoolCollector(pool, lambda: refill.marks)
+    state.pool_metrics = PoolCollector(pool, lambda: refill.watermarks)
     state.speaks = settings.audio and speech.is_installed()
-    state.looked_at = 0.0
-    for router in (routes.router, challenges.router, operations.router, site.router, routes.pictures):
+    state.readiness = health.ReadinessChecks(state)
+    for router in (captchas.router, challenges.router, health.router, site.router, captchas.pictures):
         app.include_router(router)
     _wrap(app, settings)
     return app
 
 
+def _end_with_parent() -> None:
+    """End a worker whose supervisor is gone, even if it was killed: the worker would go on and keep the port."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _wrap(app: FastAPI, settings: Settings) -> None:
-    """Add what every request passes, the innermost first."""
-    app.add_middleware(BodyLimit, own_words=challenges.SITEVERIFY)
-    app.add_middleware(routes.ShortCut)
+    """Add the middleware, the innermost first, and the error handlers."""
+    app.add_middleware(captchas.ShortCut)
+    app.add_middleware(Head, own=("/generate", "/challenge"))
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -84,21 +102,22 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
             allow_headers=["content-type"],
             expose_headers=["Retry-After"],
         )
-    app.add_middleware(Observe)
+    app.add_middleware(RequestLog)
     if settings.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
-    app.add_exception_handler(RequestValidationError, _refuse_invalid)  # type: ignore[arg-type] # typed for any error
+    app.add_exception_handler(RequestValidationError, _answer_invalid)  # type: ignore[arg-type] # typed for any error
     for error in (DatabaseError, StorageError, SpeechError):
-        app.add_exception_handler(error, _refuse_unavailable)
+        app.add_exception_handler(error, _answer_unavailable)
 
 
-async def _refuse_invalid(_request: Request, error: RequestValidationError) -> Response:
+async def _answer_invalid(_request: Request, error: RequestValidationError) -> Response:
     first = error.errors()[0]
-    return JSONResponse({"detail": f"{first['loc'][-1]}: {first['msg']}."}, INVALID.status)
+    where = first["loc"][-1] if first["loc"] else "body"
+    return JSONResponse({"detail": f"{where}: {first['msg']}."}, INVALID.status)
 
 
-async def _refuse_unavailable(request: Request, error: Exception) -> Response:
-    # The text names hosts and paths: it is for the log and not for the caller.
+async def _answer_unavailable(request: Request, error: Exception) -> Response:
+    # The text names hosts and paths: log it, but do not send it to the caller.
     log.error("%s", error)
     return await http_exception_handler(request, OUT_OF_REACH.error())
 

@@ -14,12 +14,12 @@ from pool.errors import SettingsError
 from pool.settings import Key, Settings, first_fault
 
 log = logging.getLogger(__name__)
-_LOOK_SECONDS = 1
+_CHECK_SECONDS = 1
 _DEFAULT = "default"
 
 
 class _File(BaseModel):
-    """What may stand in the file."""
+    """The content of the file."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -35,15 +35,15 @@ class _File(BaseModel):
 
 
 class Keys:
-    """All keys by name: those of the settings are called `default`, those of the file as it says."""
+    """All keys by name: those from the settings are named `default`."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises SettingsError when the file can't be read or holds something else."""
+        """Raises SettingsError when the file can't be read or its content is invalid."""
         self.error: str | None = None
         self._path = settings.keys_file
         self._api_keys = {_DEFAULT: settings.api_key} if settings.api_key else {}
         self._site_secrets = {_DEFAULT: settings.site_secret} if settings.site_secret else {}
-        self._file, self._version, self._look_at = _File(), None, 0.0
+        self._file, self._version, self._check_at = _File(), None, 0.0
         if self._path:
             self._version = _version(self._path)
             self._file = _read(self._path)
@@ -55,46 +55,46 @@ class Keys:
         return bool(self._api_keys or self._file.api_keys)
 
     def api_key_name(self, given: str) -> str | None:
-        """Name the API key that this is; None if it is none."""
+        """Return the name of this API key; None if it is unknown."""
         self._read_if_changed()
         return _name(given, self._api_keys | self._file.api_keys)
 
     def site_secret_name(self, given: str) -> str | None:
-        """Name the site secret that this is; None if it is none."""
+        """Return the name of this site secret; None if it is unknown."""
         self._read_if_changed()
         return _name(given, self._site_secrets | self._file.site_secrets)
 
     def _read_if_changed(self) -> None:
-        if not self._path or time.monotonic() < self._look_at:
+        if not self._path or time.monotonic() < self._check_at:
             return
-        self._look_at = time.monotonic() + _LOOK_SECONDS
+        self._check_at = time.monotonic() + _CHECK_SECONDS
         try:
             version = _version(self._path)
             if version == self._version:
-                self.error = None  # it was away for a while
+                self.error = None  # the file was missing for a while
                 return
             file = _read(self._path)
             if self._file.api_keys and not (self._api_keys or file.api_keys):
                 raise SettingsError(
-                    f"CAPTCHA_KEYS_FILE {self._path} has no API key any more: to go without, start again"
+                    f"CAPTCHA_KEYS_FILE {self._path} has no API key any more: restart the server to run without one"
                 )
             self._file, self._version, self.error = file, version, None
             log.info("keys read again from %s", self._path)
-        except SettingsError as error:  # whoever edits it must not lock everyone out
+        except SettingsError as error:  # a mistake in the file must not lock everyone out
             if str(error) != self.error:
                 log.error("the keys stay as they were: %s", error)
             self.error = str(error)
 
 
 def _name(given: str, keys: Mapping[str, Key]) -> str | None:
-    # All are compared, whichever it is, so that the time taken tells nothing.
+    # All keys are compared, so that the time taken reveals nothing.
     names = [name for name, key in keys.items() if compare_digest(given.encode(), key.get_secret_value().encode())]
     return names[0] if names else None
 
 
 def _version(path: Path) -> tuple[int, ...]:
     try:
-        status = path.stat()  # of what a symbolic link shows: that is how secrets are mounted and swapped
+        status = path.stat()  # follows symbolic links: that is how secrets are mounted and replaced
     except OSError as error:
         raise SettingsError(f"CAPTCHA_KEYS_FILE {path} can't be read: {error.strerror}") from error
     return status.st_ino, status.st_mtime_ns, status.st_size

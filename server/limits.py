@@ -10,16 +10,16 @@ from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from pool.settings import Settings
+from server.errors import LIMITED
 from server.metrics import LIMITED as LIMITED_COUNT
-from server.refusals import LIMITED
 
 log = structlog.get_logger("gantcha.limits")
-_NEWS = RateLimitItemPerMinute(1)
-_IPV6_CUSTOMER = 64  # bits: what one subscriber is given, and may move about in
+_LOG_LIMIT = RateLimitItemPerMinute(1)  # log at most once a minute per client
+_IPV6_CUSTOMER = 64  # bits: the network of one subscriber, who can use any address in it
 
 
 class Limits:
-    """Counts what each client does."""
+    """Counts the requests of each client."""
 
     def __init__(self, settings: Settings) -> None:
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
@@ -29,12 +29,12 @@ class Limits:
         """Count one `issue` or `answer`.
 
         Raises:
-            HTTPException: 429 with the seconds to wait, for one too many.
+            HTTPException: 429 with the seconds to wait, when the limit is exceeded.
         """
         for item in self._items[action]:
             if not self._limiter.hit(item, action, client):
                 LIMITED_COUNT.labels(action).inc()
-                if self._limiter.hit(_NEWS, "news", action, client):
+                if self._limiter.hit(_LOG_LIMIT, "log", action, client):
                     log.warning("a client is limited", action=action, client=client, limit=str(item))
                 raise LIMITED.error(headers={"Retry-After": str(self._wait(item, action, client))})
 
@@ -43,7 +43,7 @@ class Limits:
 
 
 async def limit_issuing(request: Request) -> None:
-    """Count a challenge, or a sound that has to be made, for this client."""
+    """Count a challenge or a sound for this client."""
     request.app.state.limits.spend("issue", client_of(request))
 
 
@@ -53,7 +53,7 @@ async def limit_answering(request: Request) -> None:
 
 
 def client_of(request: Request) -> str:
-    """Name who asks: the address, or of IPv6 the subscriber's network."""
+    """Return the client's address, or for IPv6 the network of the subscriber."""
     host = request.client.host if request.client else ""
     try:
         address = ip_address(host)

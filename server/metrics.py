@@ -1,4 +1,4 @@
-"""What Prometheus sees: counters of this server, and what the database says at the time of the look."""
+"""Prometheus metrics: counters of this server, and the state of the pool at the time of the request."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -8,15 +8,16 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import REGISTRY, Collector
 
+from pool import lease
 from pool.errors import DatabaseError
 from pool.fills import last_fills
-from pool.marks import Marks
 from pool.pool import Pool
+from pool.watermarks import Watermarks
 
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
-"""Variable with the folder where the workers of one server add up; unset for one that is alone."""
+"""Variable with the folder that the workers of one server share; unset for a single worker."""
 
-disable_created_metrics()  # type: ignore[no-untyped-call] # twice the lines, for a time that tells nothing here
+disable_created_metrics()  # type: ignore[no-untyped-call] # twice the lines, for a timestamp of no use here
 
 ISSUED = Counter("gantcha_issued", "Captchas handed out", ["route"])
 EMPTY = Counter("gantcha_empty", "Requests that found the pool empty", ["route"])
@@ -25,7 +26,7 @@ ANSWERS = Counter(
 )
 LAPSED = Counter("gantcha_lapsed", "Challenges that nobody answered in time, as the sweep finds them")
 REDEEMED = Counter("gantcha_redeemed", "Answers of siteverify: success, or the error code", ["result"])
-LIMITED = Counter("gantcha_limited", "Requests refused because their client made too many", ["action"])
+LIMITED = Counter("gantcha_limited", "Requests rejected because their client made too many", ["action"])
 REFILLS = Counter("gantcha_refills", "Refills that this server ran", ["result"])
 SECONDS = Histogram(
     "gantcha_request_seconds",
@@ -36,28 +37,34 @@ SECONDS = Histogram(
 
 
 class PoolCollector(Collector):
-    """The pool at the time of the look; leaves out what a database out of reach does not tell."""
+    """The pool at the time of the request; omits what an unreachable database can't tell."""
 
-    def __init__(self, pool: Pool, marks: Callable[[], Marks]) -> None:
-        self._pool, self._marks = pool, marks
+    def __init__(self, pool: Pool, watermarks: Callable[[], Watermarks]) -> None:
+        self._pool, self._watermarks = pool, watermarks
 
     def collect(self) -> Iterator[Metric]:
         """Ask the pool."""
-        low_water, target = self._marks()
+        low_water, target = self._watermarks()
         yield GaugeMetricFamily("gantcha_pool_low_water", "Level at which a refill starts", low_water)
         yield GaugeMetricFamily("gantcha_pool_target", "Level at which a refill ends", target)
         try:
-            level, fills = self._pool.level(), last_fills(self._pool.engine, 1)
+            level, fills, ages = self._pool.level(), last_fills(self._pool.engine, 1), lease.ages(self._pool.engine)
         except DatabaseError:
             return
         yield GaugeMetricFamily("gantcha_pool_level", "Ready captchas", level)
+        held = GaugeMetricFamily(
+            "gantcha_lease_seconds", "How long a fill or a sweep has been running", labels=["name"]
+        )
+        for name, age in ages.items():
+            held.add_metric([name], age)
+        yield held
         for fill in fills:
             rate = fill.added / fill.seconds if fill.seconds else 0
             yield GaugeMetricFamily("gantcha_refill_rate", "Captchas a second of the last fill, by any process", rate)
 
 
 def exposition(pool: PoolCollector) -> bytes:
-    """Give all metrics in Prometheus' text format."""
+    """Return all metrics in Prometheus' text format."""
     of_pool = CollectorRegistry()
     of_pool.register(pool)
     counted = REGISTRY

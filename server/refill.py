@@ -1,6 +1,6 @@
-"""The schedule: a look at the level that starts `python -m batch.fill` when the pool runs low, and the sweep.
+"""The schedule: check the level, start `python -m batch.fill` when the pool is low, and sweep.
 
-The server runs it; `python -m server.refill` runs it alone.
+The server runs it; `python -m server.refill` runs it without a server.
 """
 
 import logging
@@ -15,50 +15,55 @@ from datetime import UTC, datetime, timedelta
 import typer
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from pool.database import REQUEST_TIMEOUT
 from pool.errors import GantchaError, SettingsError, one_line_errors
 from pool.lease import FILLING, is_taken
-from pool.marks import Marks, marks
 from pool.pool import Pool
 from pool.settings import Settings, load_settings
 from pool.sweep import Sweep
+from pool.watermarks import Watermarks, watermarks
 from server import logs
 from server.metrics import LAPSED, REFILLS
 
 log = logging.getLogger(__name__)
-_NICENESS = 10
-_EARLY_LOOK_SECONDS = 1
+_NICENESS = 10  # on top of the server's
+_LEAST_PRIORITY = 19
+_LONGEST_FILL_SECONDS = 15 * 60  # a longer one hangs, or the machine is slow and the next fill continues
+_EARLY_CHECK_SECONDS = 1
 _LONGEST_WAIT_SECONDS = 600
 _MOST_DOUBLINGS = 16
 _SWEEP_SECONDS = 10
 
 
 class Refill:
-    """Keeps the pool filled by one child process at a time, and swept; an answer waits for neither."""
+    """Fills the pool with one child process at a time, and sweeps it; requests wait for neither."""
 
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self._settings, self._pool = settings, pool
         self._sweep = Sweep(pool, timedelta(seconds=settings.keep_seconds))
         self._scheduler = BackgroundScheduler(timezone=UTC)
         self._process: subprocess.Popen[bytes] | None = None
-        self._one_look = threading.Lock()
+        self._one_check = threading.Lock()
         self._one_start_or_stop = threading.Lock()
         self._stopping = False
         self._failures = 0
-        self._no_early_look_before = self._no_fill_before = 0.0  # by the monotonic clock
+        self._no_early_check_before = self._no_fill_before = 0.0  # by the monotonic clock
         self._expected_level = settings.target
-        self.marks = Marks(settings.low_water, settings.target)
-        self._look_error: str | None = None
+        self.watermarks = Watermarks(settings.low_water, settings.target)
+        self._level_error: str | None = None
         self._fill_error: str | None = None
 
     @property
     def error(self) -> str | None:
         """Why the last refill failed; None when it did not."""
-        return self._look_error or self._fill_error
+        return self._level_error or self._fill_error
 
     def start(self) -> None:
-        """Look at the level, unless the target is 0, and sweep: now and every REFILL_SECONDS."""
+        """Start to check the level, unless the target is 0, and to sweep: now and every REFILL_SECONDS."""
         seconds = self._settings.refill_seconds
-        jobs = {self._tidy: min(seconds, _SWEEP_SECONDS)} | ({self._look: seconds} if self._settings.target else {})
+        jobs = {self._tidy: min(seconds, _SWEEP_SECONDS)} | (
+            {self._check_level: seconds} if self._settings.target else {}
+        )
         for job, every in jobs.items():
             self._scheduler.add_job(
                 job, "interval", seconds=every, next_run_time=datetime.now(UTC), misfire_grace_time=None
@@ -74,13 +79,13 @@ class Refill:
         self._scheduler.shutdown(wait=True)
 
     def count_pop(self, popped: int) -> None:
-        """Note that captchas left the pool, or that there were none to give, and look early when that is low."""
+        """Count captchas that left the pool (0: it was empty), and check the level early if it is low."""
         self._expected_level -= popped
-        is_low = popped == 0 or self._expected_level < self.marks.low_water
+        is_low = popped == 0 or self._expected_level < self.watermarks.low_water
         now = time.monotonic()
-        if is_low and self._settings.target and self._scheduler.running and now >= self._no_early_look_before:
-            self._no_early_look_before = max(now + _EARLY_LOOK_SECONDS, self._no_fill_before)
-            self._scheduler.add_job(self._look, misfire_grace_time=None)
+        if is_low and self._settings.target and self._scheduler.running and now >= self._no_early_check_before:
+            self._no_early_check_before = max(now + _EARLY_CHECK_SECONDS, self._no_fill_before)
+            self._scheduler.add_job(self._check_level, misfire_grace_time=None)
 
     def _tidy(self) -> None:
         try:
@@ -88,50 +93,55 @@ class Refill:
         except GantchaError as error:
             log.error("sweep failed: %s", error)
 
-    def _look(self) -> None:
-        if self._stopping or not self._one_look.acquire(blocking=False):
+    def _check_level(self) -> None:
+        if self._stopping or not self._one_check.acquire(blocking=False):
             return
         try:
-            self._look_and_fill()
+            self._check_level_and_fill()
         finally:
-            self._one_look.release()
+            self._one_check.release()
 
-    def _look_and_fill(self) -> None:
+    def _check_level_and_fill(self) -> None:
         try:
             self._expected_level = self._pool.level()
-            self.marks = marks(self._settings, self._pool.demand())
-            is_due = self._expected_level < self.marks.low_water and time.monotonic() >= self._no_fill_before
+            self.watermarks = watermarks(self._settings, self._pool.demand())
+            is_due = self._expected_level < self.watermarks.low_water and time.monotonic() >= self._no_fill_before
             if is_due and not is_taken(self._pool.engine, FILLING):
                 error = self._fill()
                 REFILLS.labels("error" if error else "ok").inc()
                 self._note(error)
                 self._expected_level = self._pool.level()
-            self._look_error = None
+            self._level_error = None
         except GantchaError as error:
-            self._look_error = str(error)
-            log.error("no look at the level: %s", error)
+            self._level_error = str(error)
+            log.error("the level can't be checked: %s", error)
 
     def _fill(self) -> str | None:
-        """Run a fill to its end; return why it failed, or None."""
-        # A core is left for the answers.
-        options = ["--target", str(self.marks.target), "--jobs", str(max(1, (os.cpu_count() or 1) - 1)), "--quiet"]
+        """Run a fill until it ends; return why it failed, or None."""
+        # Leave a core for requests.
+        options = ["--target", str(self.watermarks.target), "--jobs", str(max(1, (os.cpu_count() or 1) - 1)), "--quiet"]
         command = [sys.executable, "-m", "batch.fill", *options]
         with self._one_start_or_stop:
             if self._stopping:
                 return None
-            log.info("refill: %d ready captchas, filling to %d", self._expected_level, self.marks.target)
-            # A session of its own: Ctrl-C reaches the server alone, which then ends the fill.
+            log.info("refill: %d ready captchas, filling to %d", self._expected_level, self.watermarks.target)
+            # In a separate session Ctrl-C reaches only the server, which then ends the fill.
             self._process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
-            niceness = max(_NICENESS, os.getpriority(os.PRIO_PROCESS, 0))  # nobody may take some of it back
+            niceness = min(os.getpriority(os.PRIO_PROCESS, 0) + _NICENESS, _LEAST_PRIORITY)
             os.setpriority(os.PRIO_PROCESS, self._process.pid, niceness)
-        _, errors = self._process.communicate()
+        try:
+            _, errors = self._process.communicate(timeout=_LONGEST_FILL_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)  # with the processes that draw for it
+            self._process.communicate()
+            return f"batch.fill took longer than {_LONGEST_FILL_SECONDS} s and was killed; what it finished is kept"
         if self._stopping or not self._process.returncode:
             return None
         reason = errors.decode(errors="replace").strip().splitlines() or ["no message"]
         return f"batch.fill ended with {self._process.returncode}: {reason[-1]}"
 
     def _note(self, error: str | None) -> None:
-        """Say why a fill failed, and wait twice as long as the last time before another try."""
+        """Log why a fill failed, and double the wait before the next attempt."""
         self._fill_error = error
         if error is None:
             self._failures = 0
@@ -140,13 +150,13 @@ class Refill:
         wait = min(seconds * 2 ** min(self._failures, _MOST_DOUBLINGS), max(seconds, _LONGEST_WAIT_SECONDS))
         self._no_fill_before = time.monotonic() + wait
         self._failures += 1
-        log.error("refill failed, next try in %.0f s: %s", wait, error)
+        log.error("refill failed, next attempt in %.0f s: %s", wait, error)
 
 
 def main() -> None:
-    """Keep the pool filled and swept and answer nobody: for a machine or a container of its own.
+    """Keep the pool filled and swept without a server, on a separate machine or in a container.
 
-    Set CAPTCHA_TARGET=0 for the servers, which then leave the drawing to this.
+    Set CAPTCHA_TARGET=0 for the servers, so that only this process draws.
 
     \b
     Example:
@@ -156,7 +166,7 @@ def main() -> None:
         settings = load_settings()
         if not settings.target:
             raise SettingsError("CAPTCHA_TARGET is 0, which turns refilling off")
-        pool = Pool.open(settings)
+        pool = Pool.open(settings, REQUEST_TIMEOUT)
     logs.configure()
     refill, stopped = Refill(settings, pool), threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):

@@ -1,4 +1,4 @@
-"""What the routes take and answer, as JSON."""
+"""What the routes accept and return, as JSON."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 _ID = "5f0c2b7d9e1a4c3f8b6d7e2a1c9f4b30"
 _URL = f"http://127.0.0.1:8000/{_ID}"
 _TOKEN = "Zq3v1mXo7Y0a9sLr5bWc2dKe8fTg4hUj6iNkPlQmRno"  # noqa: S105 - an example
-_LONGEST_ANSWER = 64
-_Text = Annotated[str, Field(max_length=4096)]  # a limit also keeps out what is no sound Unicode
+_LONGEST_ID = 64
+_LONGEST_ANSWER = 256  # copied text may have a dozen invisible characters for each visible one
+_Text = Annotated[str, Field(max_length=4096)]  # a limit also rejects invalid Unicode
 
 
 def _example(**values: JsonValue) -> ConfigDict:
@@ -40,16 +41,16 @@ class Challenge(BaseModel):
 
 
 class Answer(BaseModel):
-    """The one try that a challenge allows."""
+    """The only answer that a challenge allows."""
 
     model_config = _example(id=_ID, answer="7k2h9m")
 
-    id: Annotated[str, Field(max_length=_LONGEST_ANSWER)]
+    id: Annotated[str, Field(max_length=_LONGEST_ID)]
     answer: Annotated[str, Field(max_length=_LONGEST_ANSWER)]
 
 
 class Verified(BaseModel):
-    """What came of the try."""
+    """The result of an answer."""
 
     model_config = _example(success=True, token=_TOKEN, reason=None)
 
@@ -57,20 +58,20 @@ class Verified(BaseModel):
     token: str | None = None
     """for the form's back end, which redeems it once, within 300 seconds"""
     reason: Literal["wrong", "expired"] | None = None
-    """`expired` also for a challenge that was answered before, or never was"""
+    """`expired` also for a challenge that was answered before or never existed"""
 
 
 class SiteverifyRequest(BaseModel):
-    """What a form's back end asks, as form or JSON; fields of other products are let pass."""
+    """What a form's back end asks, as form or JSON; fields of other products are ignored."""
 
     model_config = _example(secret="a-secret-of-sixteen-or-more", response=_TOKEN)  # noqa: S106 - an example
 
     secret: _Text = ""
     response: _Text = ""
     remoteip: str | None = None
-    """taken for compatibility; a visitor's address may change between the answer and the form"""
+    """ignored: a visitor's address may change between the answer and the form"""
     idempotency_key: str | None = None
-    """a UUID: asked again with the same one, a token counts as redeemed once"""
+    """a UUID: a repeated call with the same one gets the same answer"""
 
 
 ErrorCode = Literal[
@@ -103,7 +104,7 @@ class Siteverified(BaseModel):
     challenge_ts: str | None = None
     """when it was solved, UTC, to the second"""
     hostname: str | None = None
-    """of the page it was solved on, as the browser told"""
+    """of the page where it was solved, as the browser sent it"""
     error_codes: Annotated[list[ErrorCode], Field(alias="error-codes")] = []
 
 
@@ -117,7 +118,7 @@ class Loaded(BaseModel):
 
 
 class Refused(BaseModel):
-    """Why a request was refused, in one sentence."""
+    """Why a request failed, in one sentence."""
 
     detail: str
 
@@ -132,16 +133,25 @@ class Readiness(BaseModel):
     """Whether captchas can be handed out."""
 
     model_config = _example(
-        ready=True, problems=[], level=1893, low_water=1000, target=2000, refill_error=None, keys_error=None
+        ready=True,
+        problems=[],
+        warnings=[],
+        level=1893,
+        low_water=1000,
+        target=2000,
+        refill_error=None,
+        keys_error=None,
     )
 
     ready: bool
     problems: list[str]
+    warnings: list[str]
+    """what needs attention but stops nothing, such as a lease held for very long"""
     level: int | None
-    """ready captchas; null when the database does not say"""
+    """ready captchas; null when the database does not answer"""
     low_water: int
     target: int
     refill_error: str | None
-    """why the last refill failed; null when it did not"""
+    """why the last refill failed; null if it did not"""
     keys_error: str | None
-    """why the keys file was not read again; null when it was"""
+    """why the keys file could not be read again; null if it could"""

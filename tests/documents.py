@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from markdown_it import MarkdownIt
 
 from tests.conftest import ROOT, answers, free_port, wait_until
+from tests.programs import PACKAGES, missing
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md", *(ROOT / "docs").glob("*.md")]
 _SERVES = re.compile(r"make run|-m server\b|uvicorn |flask .*run|runserver|php -S")
@@ -66,6 +68,18 @@ def documented(page: str, *words: str) -> list[str]:
     return shlex.split(line)[2:]
 
 
+def _sources() -> list[str]:
+    """List the files of the project, those not added yet too; what else lies in the clone is not ours."""
+
+    def listed(*which: str) -> list[str]:
+        command = ["git", "ls-files", "-z", "--exclude-standard", *which]
+        return subprocess.check_output(command, cwd=ROOT, text=True).split("\0")[:-1]
+
+    tracked = listed("--cached")
+    folders = sorted({name.partition("/")[0] for name in tracked if "/" in name})
+    return [name for name in (*tracked, *listed("--others", "--", *folders)) if (ROOT / name).is_file()]
+
+
 class Reader:
     """A newcomer with a copy of the project and a terminal, whose variables last from line to line."""
 
@@ -73,13 +87,21 @@ class Reader:
         """`names` are what the pages name and is elsewhere for the tests."""
         self.folder, self.printed = folder / "gantcha", ""
         subprocess.run(["git", "clone", "--quiet", ROOT, self.folder], check=True)
-        listed = subprocess.check_output(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, text=True
+        for name in _sources():  # and what was not committed yet
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, self.folder / name)
+        self._git("add", "--all")
+        self._git(
+            "-c",
+            "user.name=Reader",
+            "-c",
+            "user.email=reader@example.com",
+            "commit",
+            "--quiet",
+            "--allow-empty",
+            "-m",
+            "-",
         )
-        for name in filter(None, listed.split("\0")):  # and what was not committed yet
-            if (ROOT / name).exists():
-                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, self.folder / name)
         (self.folder / ".venv").symlink_to(sys.prefix)
         (folder / ".curlrc").write_text("fail\nsilent\nshow-error\n")
         self._ports = {"8000": str(free_port()), "8001": str(free_port())}
@@ -101,6 +123,10 @@ class Reader:
         """Type in a shell block; a line that serves goes on in a terminal of its own."""
         self.printed, typed = "", []
         for line in lines(content):
+            program = line.split()[0]
+            if program in PACKAGES and missing(program):
+                self._run(typed)
+                pytest.skip(missing(program))
             if _SERVES.search(line):
                 self._run(typed)
                 self._serve(self.translate(line))
@@ -127,6 +153,13 @@ class Reader:
         for port, ours in self._ports.items():
             line = re.sub(rf"\b{port}\b", ours, line)
         return line
+
+    def written(self) -> str:
+        """Give what git shows of the files that the commands wrote."""
+        return self._git("status", "--porcelain")
+
+    def _git(self, *words: str) -> str:
+        return subprocess.check_output(["git", *words], cwd=self.folder, text=True)
 
     def logged_request(self) -> dict[str, object]:
         """Give a line that a server logged of a request."""

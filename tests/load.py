@@ -38,6 +38,10 @@ class Load:
                 if answer.ok:
                     self.ids.append(answer.json()["id"])
 
+    def is_refused(self) -> bool:
+        """Say whether the last answer was a refusal."""
+        return bool(self.answers) and not self.answers[-1].ok
+
     def __enter__(self) -> "Load":
         for thread in self._threads:
             thread.start()

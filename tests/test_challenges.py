@@ -14,14 +14,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert, update
 
 from pool import database
-from pool.files import new_id
 from pool.models import State, captcha, token
 from pool.pool import Drawn
+from pool.storage.files import new_id
 from tests.conftest import Server, Site, a_png, running_site, wait_until
 from tests.load import ids_in_state
 
 
-def counted(server: Server, name: str, **labels: str) -> float:
+def counted(server: Server, name: str, /, **labels: str) -> float:
     """A sample of `/metrics`."""
     families = text_string_to_metric_families(server.get("/metrics").text)
     samples = [sample for family in families for sample in family.samples]

@@ -12,12 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import yaml
 
 from tests.conftest import ROOT, answers, environment, free_port, png_names, wait_until
+from tests.programs import needs
 
-SYSTEMD = shutil.which("systemd-analyze")
 BIN = Path(sys.executable).parent
 
 
@@ -120,14 +119,42 @@ def test_compose_names_targets_and_secrets_that_exist() -> None:
     assert set(re.findall(r"\$\{(\w+):\?", text)) == set(listed.split())
 
 
-@pytest.mark.skipif(not SYSTEMD, reason="systemd-analyze is not installed (apt-get install systemd)")
+def test_compose_gives_all_of_env_to_what_runs_our_code() -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    ours = {name: service for name, service in services.items() if "build" in service}
+    assert all(service["env_file"] == ".env" for service in ours.values())
+    overruled = {name for service in ours.values() for name in service["environment"]} - {"CAPTCHA_TARGET"}
+    for name, value in ((name, value) for service in ours.values() for name, value in service["environment"].items()):
+        assert name not in overruled or str(value).startswith(f"${{{name}:")  # what .env says comes first
+    assert ours["server"]["environment"]["CAPTCHA_TARGET"] == 0  # it can't draw, whatever .env says to the refill
+    assert "CAPTCHA_TARGET" not in ours["refill"]["environment"]
+
+
+def test_no_secret_gets_into_an_image() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert lines[0] == "*" and "!.env" not in lines
+    assert lines.index("**/.env") > max(number for number, line in enumerate(lines) if line.startswith("!"))
+
+
+def test_units_and_crontab_write_where_systemd_makes_a_folder() -> None:
+    units = [path.read_text() for path in (ROOT / "examples" / "systemd").iterdir()]
+    assert all("StateDirectory=gantcha\n" in unit and "ReadWritePaths" not in unit for unit in units)
+    for text in [*units, (ROOT / "examples" / "crontab").read_text()]:
+        places = re.findall(r"CAPTCHA_(?:DATABASE_URL|FILES_DIR)=(\S+)", text)
+        assert [place.removeprefix("sqlite:///") for place in places] == [
+            "/var/lib/gantcha/pool.db",
+            "/var/lib/gantcha/files",
+        ]
+
+
+@needs("systemd-analyze")
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
     (tmp_path / ".venv").symlink_to(sys.prefix)
     units = [tmp_path / unit.name for unit in (ROOT / "examples" / "systemd").iterdir()]
     for unit in units:
         source = ROOT / "examples" / "systemd" / unit.name
         unit.write_text(source.read_text().replace("/srv/gantcha", str(tmp_path)))
-    finished = subprocess.run([str(SYSTEMD), "verify", *units], capture_output=True, text=True)
+    finished = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True)
     assert (finished.returncode, finished.stderr) == (0, "")
 
 

@@ -76,6 +76,11 @@ def test_evaluate_measures_every_class(tmp_path: Path) -> None:
         words = [places.get(word, word) for word in documented(page, command)]
         return run(*words, *options, "--cache", tmp_path / "cache")
 
+    before = (checkpoints / "manifest.json").read_bytes()
+    command = ("--data", tmp_path, "--checkpoints", checkpoints, "--cache", tmp_path / "cache", "--per-class", 100)
+    assert run("batch.spread", *command).returncode == 0
+    assert (checkpoints / "manifest.json").read_bytes() == before
+
     finished = told("docs/training.md", "python -m batch.evaluate", "--per-class", 100)
     assert finished.returncode == 0, finished.stderr
     assert "36-lower-a" in finished.stdout and "frechet to real" in finished.stdout

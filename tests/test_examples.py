@@ -1,7 +1,6 @@
 """The forms of `examples/`, run as their first lines say, before a real server."""
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import requests
 
 from tests.conftest import ROOT, Site, answers, environment, free_port, run, wait_until
 from tests.documents import documented
+from tests.programs import needs
 
 EXAMPLES = {
     "fastapi_form.py": ["-m", "uvicorn", "examples.fastapi_form:app", "--port", "{port}"],
@@ -20,11 +20,11 @@ EXAMPLES = {
 }
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[needs("php")] if name.startswith("php") else []) for name in EXAMPLES]
+)
 def test_the_form_takes_a_comment_with_a_token_and_no_other(site: Site, name: str) -> None:
-    program = shutil.which("php") if name.startswith("php") else sys.executable
-    if program is None:
-        pytest.skip("php is not installed (apt-get install php-cli)")
+    program = "php" if name.startswith("php") else sys.executable
     port = free_port()
     url = f"http://127.0.0.1:{port}/"
     command = [program, *(part.format(port=port) for part in EXAMPLES[name])]

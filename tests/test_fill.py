@@ -1,9 +1,11 @@
 """`python -m batch.fill` on real databases."""
 
 import io
+import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +115,9 @@ def test_a_killed_fill_keeps_what_it_finished_and_the_next_one_clears_up(
     wait_until(lambda: not any(one.is_running() for one in drawing), "the drawing processes to end as well")
     assert finished_rows <= png_names(pool.files.folder)
     assert "1 captchas added" in run("batch.fill", "--count", 1, **settings).stdout
+    two_hours_ago = time.time() - 7200
+    for path in pool.files.folder.rglob("*.png"):
+        os.utime(path, (two_hours_ago, two_hours_ago))
     assert run("pool.sweep", **settings).returncode == 0
     assert finished_rows < row_ids(pool) == png_names(pool.files.folder)
 

@@ -41,7 +41,7 @@ def test_a_hundred_mebibytes_are_refused_unread(idle_server: Server, path: str) 
         yield from (bytes(_MEBIBYTE) for _ in range(100))
 
     def send(chunked: bool) -> int:
-        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
         if not chunked:
             declared = f"Content-Length: {100 * _MEBIBYTE}\r\n\r\n".encode()
             return int(_raw(idle_server, head.encode() + declared).split()[1])
@@ -57,7 +57,7 @@ def test_a_hundred_mebibytes_are_refused_unread(idle_server: Server, path: str) 
 
 
 def test_siteverify_says_no_to_what_it_does_not_read(site: Site) -> None:
-    head, too_many = b"POST /siteverify HTTP/1.1\r\nHost: x\r\n", _MEBIBYTE + 16 * 1024 + 1
+    head, too_many = b"POST /siteverify HTTP/1.1\r\nHost: x\r\n", 32 * 1024 + 1
     for sent in (
         b"Content-Length: 104857600\r\n\r\n",
         b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % too_many + bytes(too_many),
@@ -182,6 +182,6 @@ def test_an_answer_can_be_anything(site: Site) -> None:
         assert site.answer(file_id, answer)["success"] is False
     for body in (b'{"id": "\\ud800", "answer": ""}', b"[]", b"null", b"{" * 100_000, b"\xff", b""):
         answered = site.server.post("/verify", data=body, headers={"Content-Type": "application/json"})
-        assert answered.status_code in (400, 422)
+        assert answered.status_code in (400, 413, 422)
         assert json.loads(answered.text)["detail"]
     assert site.answer(*site.challenge())["success"]

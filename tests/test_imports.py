@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, only_line
+from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize("check", ["ruff format --check .", "ruff check .", "mypy", "lint-imports --no-cache"])
@@ -30,10 +30,3 @@ def test_the_original_names_are_in_one_place() -> None:
     code = f"import sys; from batch.captcha import {drawing}; assert 'keras' not in sys.modules"
     code += f"; from batch.captcha import {training}"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
-
-
-def test_training_without_tensorflow_says_what_to_install() -> None:
-    code = "import sys; sys.modules |= dict.fromkeys(('keras', 'tensorflow')); import batch.train"
-    finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert only_line(finished).startswith("error: TensorFlow is missing")
-    assert "pip install -r requirements-train.txt" in finished.stderr

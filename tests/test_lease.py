@@ -1,24 +1,22 @@
-"""Leases: one holder at a time across processes, none for long after its death."""
+"""Leases: one holder at a time across processes, none for long after its death, whatever the clock does."""
 
 import signal
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import Engine, update
 
-from pool import database
+from pool import database, models
 from pool.errors import DatabaseError, LeaseLostError
-from pool.lease import FILLING, SWEEPING, is_taken, only_one
-from pool.models import lease
+from pool.lease import FILLING, SWEEPING, is_taken, lease
 from pool.pool import Pool
-from tests.conftest import ROOT, wait_until
+from tests.conftest import ROOT, environment, run, wait_until
 
 _HOLD = """
 import sys, time
 from pool import database, lease
-with lease.only_one(database.connect(sys.argv[1]), lease.FILLING) as taken:
+with lease.lease(database.connect(sys.argv[1]), lease.FILLING) as taken:
     print("taken" if taken else "refused", flush=True)
     time.sleep(60)
 """
@@ -26,52 +24,115 @@ with lease.only_one(database.connect(sys.argv[1]), lease.FILLING) as taken:
 
 def test_another_process_is_refused_until_the_holder_lets_go(pool: Pool) -> None:
     assert not is_taken(pool.engine, FILLING)
-    with only_one(pool.engine, FILLING) as held:
+    with lease(pool.engine, FILLING) as held:
         assert held is not None
         held.renew()
         assert is_taken(pool.engine, FILLING)
         assert not is_taken(pool.engine, SWEEPING)
-        with only_one(pool.engine, FILLING) as other:
+        with lease(pool.engine, FILLING) as other:
             assert other is None
-        with only_one(pool.engine, SWEEPING) as sweeping:
+        with lease(pool.engine, SWEEPING) as sweeping:
             assert sweeping is not None
     assert not is_taken(pool.engine, FILLING)
-    with only_one(pool.engine, FILLING) as again:
+    with lease(pool.engine, FILLING) as again:
         assert again is not None
 
 
-def test_a_holder_that_was_killed_is_outlived(pool: Pool, database_url: str, backend: str) -> None:
+def _shift(engine: Engine, seconds: float) -> None:
+    """Let the deadlines of all leases be so much later, as a step of the clock the other way would."""
+    with database.transaction(engine) as connection:
+        connection.execute(update(models.lease).values(deadline=models.lease.c.deadline + seconds))
+
+
+def test_a_holder_that_was_killed_is_outlived(pool: Pool, database_url: str) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _HOLD, database_url], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "taken\n"
-        with only_one(pool.engine, FILLING) as held:
+        with lease(pool.engine, FILLING) as held:
             assert held is None
         holder.send_signal(signal.SIGKILL)
-    if backend == "sqlite":  # let the deadline pass
-        with database.transaction(pool.engine) as connection:
-            connection.execute(update(lease).values(until=datetime.now(UTC)))
-    wait_until(lambda: not is_taken(pool.engine, FILLING), "the lease to be free")
-    with only_one(pool.engine, FILLING) as held:
+    assert is_taken(pool.engine, FILLING)
+    _shift(pool.engine, seconds=-60)
+    assert not is_taken(pool.engine, FILLING)
+    with lease(pool.engine, FILLING) as held:
         assert held is not None
 
 
-def test_a_holder_that_was_silent_too_long_learns_of_it(pool: Pool, backend: str) -> None:
-    with only_one(pool.engine, FILLING) as held:
+def test_a_holder_that_was_silent_too_long_learns_of_it(pool: Pool) -> None:
+    with lease(pool.engine, FILLING) as held:
         assert held is not None
-        with database.transaction(pool.engine) as connection:
-            if backend == "sqlite":
-                connection.execute(update(lease).values(until=datetime.now(UTC) - timedelta(seconds=1)))
-            else:
-                connection.execute(
-                    text(
-                        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database ="
-                        " (SELECT oid FROM pg_database WHERE datname = current_database())"
-                    )
-                )
-        with only_one(pool.engine, FILLING) as other:
+        _shift(pool.engine, seconds=-61)
+        with lease(pool.engine, FILLING) as other:
             assert other is not None
-            with pytest.raises((LeaseLostError, DatabaseError)):
+            with pytest.raises(LeaseLostError):
                 held.renew()
             other.renew()
+
+
+_DAY = 24 * 60 * 60
+
+
+def test_who_was_killed_while_the_clock_was_a_day_ahead_blocks_nobody(
+    pool: Pool, settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lease(pool.engine, FILLING) as held:
+        assert held is not None
+        _shift(pool.engine, _DAY)
+        assert "another fill" in run("batch.fill", "--target", 3, **settings).stdout  # it might live
+        assert is_taken(pool.engine, FILLING)  # for a minute from now
+        _shift(pool.engine, -60)
+        assert "3 captchas added" in run("batch.fill", "--target", 3, **settings).stdout
+
+        def is_to_be_had() -> bool:
+            with lease(pool.engine, FILLING) as taken:
+                return taken is not None
+
+        monkeypatch.setattr("pool.lease._SILENCE_SECONDS", 1)
+        with lease(pool.engine, FILLING):
+            _shift(pool.engine, _DAY)
+            assert not is_to_be_had()
+            wait_until(is_to_be_had, "the lease to lapse", seconds=30)
+
+
+def test_a_clock_that_steps_back_lets_no_second_one_run(pool: Pool) -> None:
+    with lease(pool.engine, FILLING) as held:
+        assert held is not None
+        _shift(pool.engine, _DAY)
+        with lease(pool.engine, FILLING) as other:
+            assert other is None
+        held.renew()
+        assert is_taken(pool.engine, FILLING)
+        _shift(pool.engine, _DAY)
+        held.renew()  # before anyone looks
+        assert is_taken(pool.engine, FILLING)
+
+
+def test_a_fill_that_was_stopped_for_long_ends_and_keeps_what_it_finished(
+    pool: Pool, settings: dict[str, object], database_url: str
+) -> None:
+    command = [sys.executable, "-m", "batch.fill", "--target", "100000", "--jobs", "1", "--quiet"]
+    engine = database.connect(database_url, timeout=2)
+    with subprocess.Popen(command, cwd=ROOT, env=environment(settings), stderr=subprocess.PIPE, text=True) as fill:
+        wait_until(lambda: pool.level() > 0, "the first chunk")
+
+        def stop() -> bool:
+            fill.send_signal(signal.SIGSTOP)
+            try:
+                _shift(engine, seconds=-61)
+            except DatabaseError:  # it was stopped amid a transaction
+                fill.send_signal(signal.SIGCONT)
+                return False
+            return True
+
+        wait_until(stop, "a moment between transactions")
+        kept = pool.level()
+        with lease(engine, FILLING) as other:
+            assert other is not None
+            fill.send_signal(signal.SIGCONT)
+            _, errors = fill.communicate(timeout=120)
+    assert fill.returncode == 1
+    assert errors == "error: the lease for filling is lost: this process was silent for 60 s and another took over\n"
+    assert pool.level() >= kept > 0
+    engine.dispose()

@@ -1,8 +1,8 @@
 """PostgreSQL stops under load, or the line to it breaks at the worst moment."""
 
 import socket
+import tempfile
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 from pool import database
 from pool.errors import DatabaseError
 from pool.models import State
-from pool.pool import Drawn, Pool
+from pool.pool import Drawn, Pool, UnconfirmedPopError
 from tests.conftest import drawn, running_server, wait_until
 from tests.load import Load, ids_in_state
 
@@ -33,7 +33,7 @@ def test_a_database_that_stops_and_starts_is_survived(
         wait_until(lambda: len(load.ids) > 100, "the load")
         postgres_server.stop()
         try:
-            wait_until(lambda: load.answers[-1].status_code == 503, "the block to be used up")
+            wait_until(lambda: load.answers[-1].status_code == 503, "the buffer to be used up")
             assert server.get("/healthz").status_code == 200
             assert server.get("/readyz").status_code == 503
         finally:
@@ -51,8 +51,10 @@ class CuttingProxy:
 
     def __init__(self, folder: Path, upstream: str) -> None:
         self._upstream, self.cut_at, self.deliver = upstream, b"", False
+        self._carried_out: dict[socket.socket, threading.Event] = {}
         self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(folder / ".s.PGSQL.5432"))
+        self.path = folder / ".s.PGSQL.5432"
+        self._listener.bind(str(self.path))
         self._listener.listen()
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -70,7 +72,10 @@ class CuttingProxy:
     def _pump(self, source: socket.socket, target: socket.socket) -> None:
         try:
             while data := source.recv(65536):
-                target.sendall(data)
+                if target in self._carried_out:
+                    self._carried_out[target].set()
+                else:
+                    target.sendall(data)
         except OSError:
             pass
 
@@ -79,10 +84,11 @@ class CuttingProxy:
             while data := client.recv(65536):
                 if self.cut_at and self.cut_at in data:
                     self.cut_at = b""
-                    client.shutdown(socket.SHUT_RDWR)
                     if self.deliver:
+                        self._carried_out[client] = threading.Event()
                         server.sendall(data)
-                        time.sleep(0.5)  # it is carried out, and nobody hears of it
+                        self._carried_out[client].wait(30)  # and nobody hears of it
+                    client.shutdown(socket.SHUT_RDWR)
                     break
                 server.sendall(data)
         except OSError:
@@ -116,14 +122,15 @@ def test_what_is_held_is_handed_out_while_the_database_is_down(
 def _proxy(pool: Pool) -> Iterator[tuple[CuttingProxy, Pool]]:
     url = make_url(pool.engine.url)
     host = Path(str(url.query["host"]))
-    folder = host / "proxy"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(dir=host))
     proxy = CuttingProxy(folder, str(host / ".s.PGSQL.5432"))
     behind = url.update_query_dict({"host": str(folder)}).render_as_string(hide_password=False)
     through = Pool(database.connect(behind), pool.files, pool.ttl)
-    yield proxy, through
-    through.engine.dispose()
-    proxy.close()
+    try:
+        yield proxy, through
+    finally:
+        through.engine.dispose()
+        proxy.close()
 
 
 def test_a_connection_cut_in_a_pop_loses_nothing_and_repeats_nothing(pool: Pool) -> None:
@@ -145,3 +152,30 @@ def test_a_connection_cut_in_a_pop_loses_nothing_and_repeats_nothing(pool: Pool)
     )
     assert len(seen) == len(set(seen)) == 9
     assert pool.level() == 31
+
+
+def test_a_give_back_whose_confirmation_was_lost_is_repeated_without_harm(pool: Pool) -> None:
+    pool.add(drawn(5))
+    with _proxy(pool) as (proxy, through):
+        held = through.pop(5)
+        proxy.cut_at, proxy.deliver = b"COMMIT", True
+        with pytest.raises(DatabaseError):
+            through.give_back(held)
+        wait_until(lambda: pool.level() == 5, "what was sent before the cut to be carried out")
+        shown = pool.pop(3)
+        through.give_back(held)
+    assert pool.level() == 2
+    assert ids_in_state(pool.engine, State.ISSUED) == {issued.id for issued in shown}
+
+
+def test_a_pop_of_which_nobody_heard_can_be_given_back(pool: Pool) -> None:
+    pool.add(drawn(5))
+    with _proxy(pool) as (proxy, through):
+        through.level()
+        proxy.cut_at, proxy.deliver = b"COMMIT", True
+        proxy.path.unlink()  # what looks whether the pop took effect can't connect
+        with pytest.raises(UnconfirmedPopError) as raised:
+            through.pop(3)
+    wait_until(lambda: pool.level() == 2, "the pop to be carried out")
+    pool.give_back(raised.value.issued)
+    assert pool.level() == 5

@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,11 +17,12 @@ from sqlalchemy import Engine, event, text, update
 
 from pool import database
 from pool.errors import DatabaseError, StorageError, UnknownCaptchaError
-from pool.files import FileStore, new_id
 from pool.models import State, captcha
 from pool.pool import Drawn, Pool
+from pool.storage.files import FileStore, new_id
 from pool.sweep import Sweep
 from tests.conftest import ROOT, a_png, drawn, environment, migrate, png_names, row_ids, run
+from tests.load import ids_in_state
 
 
 def test_what_is_added_is_popped_with_its_code_and_picture(pool: Pool) -> None:
@@ -62,12 +64,38 @@ def test_a_picture_without_a_code_is_shown_but_never_popped(pool: Pool) -> None:
 def test_what_is_given_back_is_popped_again(pool: Pool) -> None:
     pool.add(drawn(3))
     first, second = pool.pop(2, redeemable=True)
-    pool.give_back([first.id])
+    pool.give_back([first])
     assert pool.level() == 2
     assert {issued.id for issued in pool.pop(3)} == {first.id, *row_ids(pool)} - {second.id}
     assert pool.verify(first.id, first.code).state is None  # the second time it was popped with its code
-    pool.give_back([second.id, new_id()])
+    pool.give_back([second, second._replace(id=new_id())])
     assert pool.level() == 1
+
+
+def test_only_the_pop_that_took_a_captcha_can_give_it_back(pool: Pool) -> None:
+    """Who does not know whether it gave one back tries again, and may be late."""
+    pool.add(drawn(3))
+    first = pool.pop(3)
+    pool.give_back(first)
+    shown = pool.pop(1) + pool.pop(1, redeemable=True)
+    pool.give_back(first + [one._replace(pop_id=other.pop_id) for one, other in zip(shown, first, strict=False)])
+    assert pool.level() == 1
+    assert ids_in_state(pool.engine, State.ISSUED) == {issued.id for issued in shown}
+
+
+def test_what_nobody_saw_is_given_back_even_if_it_expired(pool: Pool) -> None:
+    pool.ttl = timedelta(seconds=-1)
+    pool.add(drawn(2))
+    popped = pool.pop(2)
+    Sweep(pool, timedelta(minutes=1)).all()
+    assert len(ids_in_state(pool.engine, State.EXPIRED)) == 2
+    pool.give_back(popped)
+    assert pool.level() == 2
+
+
+def test_a_count_stops_where_it_is_told(pool: Pool) -> None:
+    pool.add(drawn(5))
+    assert [pool.level(at_most) for at_most in (0, 3, 9)] == [0, 3, 5]
 
 
 def test_a_challenge_can_be_tried_once(pool: Pool) -> None:
@@ -235,3 +263,12 @@ def test_eight_processes_pop_every_row_once(pool: Pool, database_url: str, tmp_p
     # With rows locked elsewhere a pop may find none and its process leave early; what is left must still be there.
     codes += [issued.code for issued in pool.pop(4000)]
     assert sorted(codes) == [f"{number:06d}" for number in range(4000)]
+
+
+def test_busy_threads_share_the_connections_that_are_open(pool: Pool) -> None:
+    """A server answers in forty threads at once; to open a connection would be the slowest part of a request."""
+    opened: list[object] = []
+    event.listen(pool.engine, "connect", lambda connection, _record: opened.append(connection))
+    with ThreadPoolExecutor(40) as threads:
+        list(threads.map(lambda _: pool.level(), range(800)))
+    assert len(opened) <= 15

@@ -13,9 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sqlalchemy import Engine, delete, select, update
 
 from pool import database
-from pool.files import FileStore, new_id
 from pool.models import State, captcha
 from pool.pool import Issued, Pool
+from pool.storage.files import FileStore, new_id
 from pool.sweep import Sweep
 from tests.conftest import a_png, drawn, png_names
 
@@ -35,9 +35,10 @@ class PoolMachine(RuleBasedStateMachine):
             connection.execute(delete(captcha))
         self.pool = Pool(self.engine, FileStore(Path(folder) / "files"), timedelta(minutes=10))
         self.states: dict[str, State] = {}
+        self.popped: dict[str, Issued] = {}
         self.challenges: dict[str, Issued] = {}
         self.handed_out: set[str] = set()
-        self.strays = 0
+        self.orphans = 0
         self.lapsed: set[str] = set()
 
     def teardown(self) -> None:
@@ -58,6 +59,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert ids <= ready
         assert not ids & self.handed_out
         self.handed_out |= ids
+        self.popped |= {issued.id: issued for issued in popped}
         self.lapsed -= ids
         self.states |= dict.fromkeys(ids, State.ISSUED)
         if redeemable:
@@ -68,7 +70,7 @@ class PoolMachine(RuleBasedStateMachine):
     def give_back(self, data: st.DataObject) -> None:
         """Only what nobody was shown is given back, so it was never handed out."""
         file_id = data.draw(st.sampled_from(sorted(self._in(State.ISSUED))))
-        self.pool.give_back([file_id])
+        self.pool.give_back([self.popped[file_id]])
         self.handed_out.remove(file_id)
         self.challenges.pop(file_id, None)
         self.states[file_id] = State.READY
@@ -100,17 +102,17 @@ class PoolMachine(RuleBasedStateMachine):
         """Files without rows: one whole, one half-written."""
         for content in (a_png(), a_png()[:60]):
             self.pool.files.write(new_id(), content)
-            self.strays += 1
+            self.orphans += 1
 
     @rule()
     def sweep(self) -> None:
-        swept = Sweep(self.pool, timedelta(0)).all()
+        swept = Sweep(self.pool, timedelta(0), orphan_age=timedelta(0)).all()
         assert swept is not None
         gone = {file_id for file_id in self.lapsed if self.states.get(file_id) not in (None, State.READY)}
-        assert swept.strays == self.strays
+        assert swept.orphans == self.orphans
         assert swept.purged == len(gone)
         self.states = {file_id: state for file_id, state in self.states.items() if file_id not in gone}
-        self.strays = 0
+        self.orphans = 0
         assert png_names(self.pool.files.folder) == set(self.states)
 
     @invariant()

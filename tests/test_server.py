@@ -16,9 +16,9 @@ from PIL import Image, PngImagePlugin
 from sqlalchemy import text
 
 from pool.errors import StorageError
-from pool.files import new_id
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
+from pool.storage.files import new_id
 from pool.sweep import Sweep
 from tests.conftest import (
     ROOT,
@@ -31,6 +31,7 @@ from tests.conftest import (
     png_names,
     row_ids,
     run,
+    running_server,
     wait_until,
 )
 
@@ -68,8 +69,8 @@ def test_a_picture_that_cant_be_read_and_a_folder_that_went_away_are_told_in_the
     pool.files.folder.rename(tmp_path / "elsewhere")
     pool.files.folder.mkdir()  # as an unmounted disk leaves it
     wait_until(lambda: server.get("/readyz").status_code == 503, "another look")
-    assert any("is it mounted?" in problem for problem in server.get("/readyz").json()["problems"])
-    with pytest.raises(StorageError, match="is it mounted"):
+    assert any("is the disk mounted?" in problem for problem in server.get("/readyz").json()["problems"])
+    with pytest.raises(StorageError, match="is the disk mounted"):
         pool.add(drawn(1))
     assert not png_names(pool.files.folder)
     pool.engine.dispose()
@@ -174,9 +175,9 @@ def _png_of(side: int) -> bytes:
 @pytest.mark.parametrize(
     ("files", "data", "status", "reason"),
     [
-        ({"file": b"not a picture"}, {}, 415, "not a sound PNG"),
-        ({"file": a_png()[:60]}, {}, 415, "not a sound PNG"),
-        ({"file": _png_without_a_palette()}, {}, 415, "not a sound PNG"),
+        ({"file": b"not a picture"}, {}, 415, "not a valid PNG"),
+        ({"file": a_png()[:60]}, {}, 415, "not a valid PNG"),
+        ({"file": _png_without_a_palette()}, {}, 415, "not a valid PNG"),
         ({"file": bytes(2 * 1024 * 1024)}, {}, 413, "larger than 1 MiB"),
         ({"file": bytes(1024 * 1024 + 1)}, {}, 413, "larger than 1 MiB"),
         ({"file": _png_of(20_000)}, {}, 413, "2048 pixels"),
@@ -349,9 +350,20 @@ def test_a_server_that_stops_ends_its_refill(sqlite_settings: dict[str, object],
     pool = Pool.open(
         Settings(database_url=str(sqlite_settings["DATABASE_URL"]), files_dir=sqlite_settings["FILES_DIR"])
     )
-    Sweep(pool, timedelta(0)).all()
+    Sweep(pool, timedelta(0), orphan_age=timedelta(0)).all()
     assert row_ids(pool) == png_names(pool.files.folder)
     pool.engine.dispose()
+
+
+def test_a_log_on_a_full_disk_stops_no_request(sqlite_settings: dict[str, object]) -> None:
+    with running_server(sqlite_settings, log=Path("/dev/full")) as server:
+        try:
+            assert server.get("/readyz").status_code == 503  # which logs that the pool is empty
+            answered = server.post("/verify", json={"id": new_id(), "answer": "x"})
+            assert answered.json() == {"success": False, "token": None, "reason": "expired"}
+        finally:
+            server.process.terminate()  # not `stop`, which reads the log
+            server.process.wait(timeout=30)
 
 
 def test_a_refill_that_fails_says_why_and_is_not_tried_at_once(

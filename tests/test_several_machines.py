@@ -12,9 +12,9 @@ import requests
 
 from pool import database
 from pool.errors import StorageError
-from pool.files import BUCKETS, new_id
-from pool.objects import ObjectStore
 from pool.pool import Drawn, Pool
+from pool.storage.files import BUCKETS, new_id
+from pool.storage.objects import ObjectStore
 from pool.sweep import Sweep
 from tests.conftest import ROOT, Server, a_png, drawn, environment, free_port, only_line, refusal, run
 
@@ -97,10 +97,10 @@ def test_what_expired_is_removed_and_what_is_new_is_not(shared: Pool) -> None:
     """An object without a row may be one whose row is about to be committed."""
     shared.ttl = timedelta(seconds=-1)
     (expired,) = shared.add([Drawn(None, a_png())])
-    (stray,) = shared.files.write_all([(new_id(), a_png())])
+    (orphan,) = shared.files.write_all([(new_id(), a_png())])
     sweep = Sweep(shared, timedelta(0))
     assert sweep.all().purged == 1
-    assert [name for bucket in BUCKETS for name in shared.files.names(bucket)] == [f"{stray}.png"]
+    assert [name for bucket in BUCKETS for name in shared.files.names(bucket)] == [f"{orphan}.png"]
     with pytest.raises(FileNotFoundError):
         shared.files.read(expired)
 

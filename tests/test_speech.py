@@ -16,14 +16,11 @@ from sqlalchemy import update
 
 from pool import database
 from pool.errors import SpeechError
-from pool.files import new_id
 from pool.models import captcha
+from pool.storage.files import new_id
 from server import speech
 from tests.conftest import ROOT, Site, a_png, running_server
-
-needs_espeak = pytest.mark.skipif(
-    not speech.is_installed(), reason="espeak-ng is not installed (apt-get install espeak-ng)"
-)
+from tests.programs import needs
 
 
 def _samples(sound: bytes) -> npt.NDArray[np.float64]:
@@ -39,7 +36,7 @@ def _likeness(sound: bytes, other: bytes) -> float:
     return float(np.corrcoef(one[:length], two[:length])[0, 1])
 
 
-@needs_espeak
+@needs("espeak-ng")
 @pytest.mark.parametrize("language", ["en", "ru"])
 def test_the_code_is_spoken_over_noise(monkeypatch: pytest.MonkeyPatch, language: speech.Language) -> None:
     heard = speech.say("7k2h9m", language, np.random.default_rng(1))
@@ -51,7 +48,7 @@ def test_the_code_is_spoken_over_noise(monkeypatch: pytest.MonkeyPatch, language
     assert 2 < len(_samples(clear)) / 11025 < 20
 
 
-@needs_espeak
+@needs("espeak-ng")
 def test_each_captcha_has_a_sound_of_its_own(site: Site) -> None:
     challenge = site.server.get("/challenge").json()
     sound = requests.get(challenge["audioURL"], timeout=10)
@@ -66,7 +63,7 @@ def test_each_captcha_has_a_sound_of_its_own(site: Site) -> None:
     assert site.answer(challenge["id"], code)["success"]
 
 
-@needs_espeak
+@needs("espeak-ng")
 def test_what_has_no_sound_says_so(site: Site) -> None:
     assert site.server.get(f"/{new_id()}.wav").status_code == 404
     uploaded = site.server.post("/load", files={"file": a_png()}).json()["id"]
@@ -80,7 +77,7 @@ def test_what_has_no_sound_says_so(site: Site) -> None:
     assert site.server.get(f"/{file_id}.wav?lang=xx").status_code == 422
 
 
-@needs_espeak
+@needs("espeak-ng")
 def test_no_process_shows_the_code(tmp_path: Path) -> None:
     """Every argument of a process can be read by all users of the machine."""
     spy = tmp_path / "espeak-ng"

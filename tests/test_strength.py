@@ -14,13 +14,14 @@ from batch.drawing.text_lines import bend_lines, concat_pics
 from batch.evaluation.attacks import rate
 from batch.evaluation.characters import cut_out
 from batch.evaluation.metrics import wilson_interval
-from batch.evaluation.ocr import Pictures, has_tesseract, read_with_ddddocr, read_with_tesseract
+from batch.evaluation.ocr import Pictures, read_with_ddddocr, read_with_tesseract
 from batch.evaluation.solver import CnnSolver, downsample
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 from tests.conftest import only_line, run
 from tests.documents import documented
+from tests.programs import needs
 
 ALPHABET = "23479acefhk"
 CODES = ["".join(code) for code in np.random.default_rng(1).choice(list(ALPHABET), (20, 6))]
@@ -51,7 +52,7 @@ def test_ddddocr_reads_plain_print() -> None:
     assert rate(CODES, read_with_ddddocr(_printed(CODES))).characters > 0.8
 
 
-@pytest.mark.skipif(not has_tesseract(), reason="Tesseract is not installed: apt install tesseract-ocr")
+@needs("tesseract")
 @pytest.mark.parametrize("mode", ["line", "word"])
 def test_tesseract_reads_plain_print(mode: str) -> None:
     assert rate(CODES, read_with_tesseract(_printed(CODES), mode, ALPHABET)).characters > 0.7

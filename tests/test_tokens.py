@@ -95,6 +95,11 @@ def test_of_parallel_redemptions_one_passes(pool: Pool) -> None:
     assert _count(64, lambda number: tokens.redeem(pool.engine, text, keys[number % 2])) == 32
 
 
+UNSEEN = [chr(point) for point in (0xAD, 0x34F, 0x61C, 0x1160, 0x180E, 0x200B, 0x200D, 0x200F, 0x202E, 0x2060, 0x2069)]
+UNSEEN += [chr(point) for point in (0x2800, 0x3164, 0xFE0F, 0xFEFF, 0xFFA0, 0xE0041, 0xE0101, 0x0, 0x7F)]
+"""Zero-width, of direction, soft, joining, filling, selecting, tagging, controlling."""
+
+
 @pytest.mark.parametrize(
     ("typed", "code"),
     [
@@ -104,6 +109,7 @@ def test_of_parallel_redemptions_one_passes(pool: Pool) -> None:
         ("7kzhgm", "7k2h9m"),
         ("ok1l5s", "0kil55"),
         ("х5кмрн", "x5kmph"),  # noqa: RUF001 - typed on a Cyrillic keyboard
+        *((f"{unseen}7k2{unseen}h9m{unseen}", "7k2h9m") for unseen in UNSEEN),
     ],
 )
 def test_these_are_the_same_answer(typed: str, code: str) -> None:

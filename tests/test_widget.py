@@ -17,12 +17,12 @@ from pool import database
 from pool.models import captcha
 from pool.pool import Drawn
 from server import speech
-from tests.browser import Visit, browser, needs_chromium
+from tests.browser import Visit, browser
 from tests.conftest import ROOT, Site, a_png, running_site, sqlite_settings_in
-from tests.test_speech import needs_espeak
+from tests.programs import needs
 
 __all__ = ["browser"]
-pytestmark = needs_chromium
+pytestmark = needs("chromium")
 
 
 @pytest.fixture
@@ -60,6 +60,18 @@ def test_a_wrong_answer_shows_another_picture(site: Site, visit: Visit) -> None:
     field.fill(site.code(second))
     field.press("Enter")
     expect(visit.page.get_by_text("Confirmed")).to_be_visible()
+    assert visit.complaints == []
+
+
+def test_what_nobody_sees_is_no_answer_and_spoils_none(site: Site, visit: Visit) -> None:
+    file_id = visit.open(site.server.url + "/demo")
+    field = visit.page.get_by_label("Type the characters")
+    field.fill("\ufeff\u200b \u200f")
+    field.press("Enter")  # as if nothing had been typed
+    field.fill("".join(f"\u2066\u200b{character}\u200d\u2069\u200b\ufe0f\u200f" for character in site.code(file_id)))
+    field.press("Enter")
+    expect(visit.page.get_by_text("Confirmed")).to_be_visible()
+    assert sum(url.endswith("/verify") for url in visit.requests) == 1
     assert visit.complaints == []
 
 
@@ -110,7 +122,7 @@ def test_the_refresh_button_shows_another_picture(site: Site, visit: Visit) -> N
     assert visit.renewed_by(visit.page.get_by_role("button", name="Another picture").click) != first
 
 
-@needs_espeak
+@needs("espeak-ng")
 def test_the_sound_is_played(site: Site, visit: Visit) -> None:
     file_id = visit.open(site.server.url + "/demo")
     with visit.page.expect_response(lambda answer: f"{file_id}.wav" in answer.url) as sound:
@@ -120,7 +132,7 @@ def test_the_sound_is_played(site: Site, visit: Visit) -> None:
     assert visit.complaints == []
 
 
-@needs_espeak
+@needs("espeak-ng")
 def test_a_sound_that_comes_late_is_not_played(site: Site, visit: Visit) -> None:
     page = visit.page
     page.add_init_script("""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from batch.datasets.formats import FORMATS
 from batch.datasets.plan import Plan
-from pool.durable import write_durably
+from pool.storage.atomic import write_durably
 
 _CARD = """---
 pretty_name: Gantcha captchas

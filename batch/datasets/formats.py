@@ -11,7 +11,7 @@ from batch.alphabet import CLASSES_BY_CHARACTER, SYMBOLS
 from batch.datasets.plan import DatasetError, Plan, Shard
 from batch.datasets.records import Record
 from batch.drawing.style import HEIGHT, PITCH
-from pool.durable import writing_durably
+from pool.storage.atomic import writing_durably
 
 _ANNOTATIONS = ".annotations.json"  # of a shard, until all are merged
 _ID_STEP = 10  # annotations' ids: more than characters in a code

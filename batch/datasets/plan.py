@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from batch.drawing.style import RenderStyle
-from pool.durable import write_durably
 from pool.errors import GantchaError
+from pool.storage.atomic import write_durably
 
 FOLDER = ".gantcha"
 """Of a dataset: what resuming it needs."""

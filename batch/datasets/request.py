@@ -18,8 +18,8 @@ from batch.drawing.style import MOST_BOXES, choose_style
 from batch.drawing.workers import Engine
 from batch.glyphs.checkpoints import Checkpoints
 from batch.progress import progress_bar
-from pool.durable import write_durably
 from pool.settings import Settings
+from pool.storage.atomic import write_durably
 
 _SHARDS, _SMALLEST, _LARGEST = 100, 2 * TOGETHER, 20 * TOGETHER
 _LENGTH = re.compile(r"(\d+)(?:-(\d+))?")

@@ -14,7 +14,7 @@ from batch.datasets.plan import FOLDER, DatasetError, Plan, Shard
 from batch.datasets.records import draw_records, touched
 from batch.drawing.workers import Engine
 from batch.glyphs.sampler import load_sampler
-from pool.durable import only_one, sync_file_system, told_as_storage_error, write_durably
+from pool.storage.atomic import file_lock, storage_errors, sync_file_system, write_durably
 
 
 def write_dataset(
@@ -27,8 +27,8 @@ def write_dataset(
         StorageError: the disk is full or not writable; finished shards stay.
     """
     format_ = FORMATS[plan.format]
-    with only_one(folder / FOLDER / "lock") as is_only_one:
-        if not is_only_one:
+    with file_lock(folder / FOLDER / "lock") as is_ours:
+        if not is_ours:
             raise DatasetError(f"another process is writing {folder}")
         missing = [shard for shard in plan.shards() if not (folder / format_.path(plan, shard)).exists()]
         left = sum(shard.end - shard.start for shard in missing)
@@ -70,7 +70,7 @@ def _place(path: Path, files: Files) -> None:
         write_durably(path, files[""])
         return
     unfinished = path.with_name(f".{path.name}.part")
-    with told_as_storage_error(path):
+    with storage_errors(path):
         if unfinished.exists():
             shutil.rmtree(unfinished)
         unfinished.mkdir(parents=True)

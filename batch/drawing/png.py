@@ -9,7 +9,7 @@ import numpy.typing as npt
 from isal import isal_zlib
 
 from batch.drawing.style import GREY_LEVELS
-from pool.durable import told_as_storage_error
+from pool.storage.atomic import storage_errors
 
 _BITS = 4
 _PALETTE = 3  # PNG's colour type
@@ -58,5 +58,5 @@ def _compress_repeatably(picture: npt.NDArray[np.uint8]) -> bytes:
 def save_pic(levels: npt.NDArray[np.uint8], path: Path) -> None:
     """Write grey levels `[H, W]` to a PNG file. Raises StorageError when the file can't be written."""
     (png,) = encode_pngs(levels[None])
-    with told_as_storage_error(path):
+    with storage_errors(path):
         path.write_bytes(png)

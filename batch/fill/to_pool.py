@@ -13,7 +13,7 @@ from batch.glyphs.checkpoints import Checkpoints
 from batch.progress import progress_bar
 from pool.errors import AddingStoppedError, StorageError
 from pool.fills import FillRecord, recorded
-from pool.lease import FILLING, Lease, only_one
+from pool.lease import FILLING, Lease, lease
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
 
@@ -33,19 +33,18 @@ def add(count: int, settings: Settings, engine: Engine, quiet: bool) -> str:
 def top_up(target: int, settings: Settings, engine: Engine, quiet: bool) -> str:
     """Add what the pool lacks to have `target` ready, unless another fill does; return and raise as `add` does."""
     pool = Pool.open(settings)
-    # Two fills at once would each add what is missing.
-    with only_one(pool.engine, FILLING) as lease:
-        if lease:
-            return _fill(pool, settings, engine, _up_to(target, pool, lease), quiet)
+    # Two that top up at once would each add what is missing.
+    with lease(pool.engine, FILLING) as held:
+        if held:
+            return _fill(pool, settings, engine, _up_to(target, pool, held), quiet)
         return "another fill is topping this pool up"
 
 
-def _up_to(target: int, pool: Pool, lease: Lease) -> Callable[[int], int]:
-    """Give a function that says how many the pool lacks: others may pop meanwhile."""
+def _up_to(target: int, pool: Pool, held: Lease) -> Callable[[int], int]:
+    """Say how many the pool lacks at the moment: others may pop meanwhile. Each look renews the lease."""
 
-    def lacking(added: int) -> int:
-        if added:
-            lease.renew()
+    def lacking(added: int) -> int:  # noqa: ARG001 - what counts is what is there
+        held.renew()
         return target - pool.level()
 
     return lacking
@@ -68,7 +67,7 @@ def _fill(pool: Pool, settings: Settings, engine: Engine, lacking: Callable[[int
         style = choose_style(settings)
         with engine(-(-first // _CHUNK)) as workers:  # another worker would start too late to draw anything
             underway: deque[tuple[list[str], Future[list[bytes]]]] = deque()
-            missing = first
+            missing = lacking(0)  # to start the engine, or a cluster, may have taken a while
             while missing > 0 or underway:
                 missing -= sum(len(codes) for codes, _ in underway)
                 while missing > 0 and len(underway) <= workers.count:

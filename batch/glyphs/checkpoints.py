@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from batch.alphabet import GLYPH_CLASSES
 from batch.glyphs.network import Network
-from pool.durable import write_durably
 from pool.errors import GantchaError
+from pool.storage.atomic import write_durably
 
 FORMAT = 2
 _MANIFEST = "manifest.json"

@@ -16,8 +16,8 @@ from batch.training.export import fuse_batch_norm
 from batch.training.networks import make_discriminator_model, make_generator_model
 from batch.training.styles import cluster_styles
 from batch.training.tensorflow import keras, tf
-from pool.durable import write_durably
 from pool.errors import GantchaError
+from pool.storage.atomic import write_durably
 
 _STANDING_BATCH = 4096
 

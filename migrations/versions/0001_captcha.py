@@ -1,4 +1,4 @@
-"""The captcha table, and what tells one pool from another."""
+"""The captcha table, and the id that identifies a pool."""
 
 import secrets
 
@@ -30,6 +30,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the tables; the files become strays of no pool."""
+    """Drop the tables; the files stay behind as orphans."""
     op.drop_table("captcha")
     op.drop_table("identity")

@@ -23,5 +23,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Forget all tokens: who solved a captcha just now has to solve another."""
+    """Forget all tokens: visitors who just solved a captcha must solve another."""
     op.drop_table("token")

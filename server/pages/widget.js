@@ -110,7 +110,7 @@ p.good { color: var(--good); font-weight: 600; }
       autocomplete: "off",
       autocapitalize: "none",
       spellcheck: false,
-      maxLength: 32,
+      maxLength: 256, // text that was copied may have much in it that nobody sees
       enterKeyHint: "done",
     });
     input.setAttribute("aria-describedby", "status");
@@ -151,7 +151,7 @@ p.good { color: var(--good); font-weight: 600; }
     };
 
     const verify = async () => {
-      if (!challenge || !input.value.trim()) return input.focus();
+      if (!challenge || !/[^\s\p{C}\p{DI}]/u.test(input.value)) return input.focus(); // nothing that shows: not a try
       try {
         const verdict = await (await ask("verify", JSON.stringify({ id: challenge.id, answer: input.value }))).json();
         if (!verdict.success) {

@@ -1,12 +1,13 @@
 """For trusted callers: `/generate` and `/load`; for everyone: the picture itself, and its sound."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated
 
 import anyio
-from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 from pydantic_core import to_json
@@ -14,20 +15,22 @@ from starlette.datastructures import URL
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pool.errors import UnknownCaptchaError
-from pool.files import ID
 from pool.pool import Drawn, Issued, Shown
 from pool.settings import CHARACTERS
+from pool.storage.files import ID
 from server import metrics, speech
-from server.access import check_trusted_caller, is_trusted_caller, require_trusted_caller
-from server.limits import limit_issuing
-from server.refusals import (
+from server.auth import check_trusted_caller, is_trusted_caller, require_trusted_caller
+from server.bodies import MULTIPART, documented_body, parse_form, read_body
+from server.errors import (
     BAD_CODE,
     EMPTY,
     EXPIRED,
     INVALID,
     LIMITED,
     MALFORMED,
+    NO_CHARSET,
     NO_KEY,
+    NO_KIND,
     NO_PNG,
     NO_SPEECH,
     NOT_LOCAL,
@@ -38,25 +41,26 @@ from server.refusals import (
     UNKNOWN,
     documented,
 )
+from server.limits import limit_issuing
 from server.schemas import Generated, Loaded
-from server.uploads import clean_png
+from server.uploads import MAX_FILE_BYTES, clean_png
 
 router = APIRouter(tags=["captchas"])
 pictures = APIRouter(tags=["captchas"])
 """To be included last: its paths match nearly everything."""
-_AS_IT_IS = {
+_FILE_HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "cross-origin",
 }
-_JSON = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+JSON_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 _GENERATED = metrics.ISSUED.labels("generate")
-_NOT_ISSUED = timedelta(minutes=1)  # a URL of it is of use for so long
+_NOT_ISSUED = timedelta(minutes=1)  # lifetime of a signed URL for a captcha that was not issued
 _speakers = anyio.CapacityLimiter(2)
 
 
 def file_url(request: Request, file_id: str) -> str:
-    """Say where the picture is to be had."""
+    """Return the URL of the picture."""
     base = request.app.state.public_url or _base(request["scheme"], request.headers.get("host"), request["root_path"])
     return f"{base}/{file_id}"
 
@@ -75,13 +79,26 @@ def _base(scheme: str, host: str | None, root_path: str) -> str:
     openapi_extra={"security": [{"HTTPBearer": []}]},
 )
 async def generate(request: Request) -> Response:
-    """Hand out a captcha with its code, for a back end that compares the answer itself."""
+    """Hand out a captcha with its code, for a back end that compares the answer itself; `HEAD` hands out none."""
     check_trusted_caller(request)
-    captcha = await request.app.state.block.take()
+    captcha = await request.app.state.buffer.take()
     if captcha is None:
         metrics.EMPTY.labels("generate").inc()
         raise EMPTY.error()
     return _generated(request, captcha)
+
+
+@router.head("/generate", include_in_schema=False, dependencies=[Depends(require_trusted_caller)])
+async def generate_nothing() -> Response:
+    """Answer clients that only check whether the route exists."""
+    return without_body(JSON_HEADERS)
+
+
+def without_body(headers: Mapping[str, str]) -> Response:
+    """Make an answer to `HEAD` without the length of the body."""
+    response = Response(headers=headers)
+    del response.headers["content-length"]
+    return response
 
 
 def _generated(request: Request, captcha: Issued) -> Response:
@@ -92,13 +109,13 @@ def _generated(request: Request, captcha: Issued) -> Response:
         "id": captcha.id,
         "expires_at": captcha.expires_at,
     }
-    return Response(to_json(answer), headers=_JSON)
+    return Response(to_json(answer), headers=JSON_HEADERS)
 
 
 class ShortCut:
-    """ASGI middleware that answers the busiest request, a `/generate` with a captcha at hand, by itself.
+    """ASGI middleware that answers the most frequent request itself: `/generate` while the buffer holds a captcha.
 
-    All else takes the way through FastAPI, which takes twice as long as the rest.
+    Everything else goes through FastAPI, which takes twice as long as the rest.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -108,7 +125,7 @@ class ShortCut:
         """Answer, or pass the request on."""
         if scope["type"] == "http" and scope["path"] == _ROUTE.path and scope["method"] == "GET":
             request = Request(scope)
-            if is_trusted_caller(request) and (captcha := request.app.state.block.take_held()):
+            if is_trusted_caller(request) and (captcha := request.app.state.buffer.take_held()):
                 scope["route"] = _ROUTE
                 await _generated(request, captcha)(scope, receive, send)
                 return
@@ -118,25 +135,58 @@ class ShortCut:
 _ROUTE = next(route for route in router.routes if isinstance(route, APIRoute) and route.endpoint is generate)
 
 
+_MOST_UPLOAD_BYTES = MAX_FILE_BYTES + 16 * 1024  # the multipart frame and the other fields
+_UPLOAD = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "file": {
+            "type": "string",
+            "format": "binary",
+            "description": "A PNG of at most 1 MiB and 2048 pixels a side",
+        },
+        "code": {"type": "string", "description": "With its code, the picture joins the pool as a ready captcha"},
+    },
+}
+
+
+async def _read_upload(request: Request) -> bytes:
+    return await read_body(request, _MOST_UPLOAD_BYTES, MULTIPART, too_long=TOO_LARGE)
+
+
 @router.post(
     "/load",
     dependencies=[Depends(require_trusted_caller)],
     responses=documented(
-        MALFORMED, NO_KEY, NOT_LOCAL, TOO_SLOW, TOO_LARGE, TOO_MANY_PIXELS, NO_PNG, BAD_CODE, INVALID, OUT_OF_REACH
+        MALFORMED,
+        NO_KEY,
+        NOT_LOCAL,
+        TOO_SLOW,
+        TOO_LARGE,
+        TOO_MANY_PIXELS,
+        NO_PNG,
+        NO_CHARSET,
+        NO_KIND,
+        BAD_CODE,
+        INVALID,
+        OUT_OF_REACH,
     ),
+    openapi_extra=documented_body(_UPLOAD, MULTIPART),
 )
-def load(
-    request: Request,
-    file: Annotated[UploadFile, File(description="A PNG of at most 1 MiB and 2048 pixels a side")],
-    code: Annotated[str | None, Form(description="With its code the picture joins the pool as ready")] = None,
-) -> Loaded:
-    """Register a picture of your own."""
-    length = request.app.state.settings.length
+def load(request: Request, body: Annotated[bytes, Depends(_read_upload)]) -> Loaded:
+    """Register your own picture."""
+    try:
+        fields, files = parse_form(request.headers["content-type"], body)
+    except ValueError as error:
+        raise MALFORMED.error() from error
+    if "file" not in files:
+        raise INVALID.error("file: Field required.")
+    code, length = fields.get("code"), request.app.state.settings.length
     if code is not None:
         code = code.lower()
         if not re.fullmatch(f"[{CHARACTERS}]{{{length}}}", code):
             raise BAD_CODE.error(f"The code must be {length} characters of 0-9 and a-z.")
-    (file_id,) = request.app.state.pool.add([Drawn(code, clean_png(file.file.read()))])
+    (file_id,) = request.app.state.pool.add([Drawn(code, clean_png(files["file"]))])
     return Loaded(fileURL=file_url(request, file_id), id=file_id)
 
 
@@ -149,7 +199,7 @@ def load(
     },
 )
 async def sound(request: Request, file_id: str, lang: speech.Language = "en") -> Response:
-    """Speak the code of a captcha, for those who can't see the picture; the same one try covers both."""
+    """Speak the code of a captcha, for those who can't see the picture; picture and sound share the one attempt."""
     if not request.app.state.speaks:
         raise NO_SPEECH.error()
     await limit_issuing(request)
@@ -158,11 +208,11 @@ async def sound(request: Request, file_id: str, lang: speech.Language = "en") ->
         pool = request.app.state.pool
         code = _look_up(request, file_id).code
         if code is None:
-            raise UNKNOWN.error("There is nothing to be heard of this picture.")
+            raise UNKNOWN.error("There is no sound for this picture.")
         return speech.say(code, lang, speech.rng_for(file_id, pool.secret()))
 
     spoken = await anyio.to_thread.run_sync(speak, limiter=_speakers)
-    return Response(spoken, media_type="audio/wav", headers=_AS_IT_IS)
+    return Response(spoken, media_type="audio/wav", headers=_FILE_HEADERS)
 
 
 @pictures.get(
@@ -178,12 +228,12 @@ def picture(request: Request, file_id: str) -> Response:
     shown, files = _look_up(request, file_id), request.app.state.pool.files
     if request.app.state.settings.files_redirect:
         left = shown.expires_at - datetime.now(UTC) if shown.expires_at else _NOT_ISSUED
-        return RedirectResponse(files.signed_url(file_id, left), headers=_AS_IT_IS)
+        return RedirectResponse(files.signed_url(file_id, left), headers=_FILE_HEADERS)
     try:
         content = files.read(file_id)
     except FileNotFoundError as error:
         raise UNKNOWN.error() from error
-    return Response(content, media_type="image/png", headers=_AS_IT_IS)
+    return Response(content, media_type="image/png", headers=_FILE_HEADERS)
 
 
 def _look_up(request: Request, file_id: str) -> Shown:

@@ -1,41 +1,53 @@
-"""For sites: a challenge whose code stays here, the one try at it, and what its token is worth."""
+"""For sites: a challenge whose code stays on the server, the check of its answer, and the redeeming of its token."""
 
-import json
 import re
 from contextlib import suppress
-from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from typing import Annotated
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
 from pool import tokens
 from pool.errors import DatabaseError, SpentTokenError, UnknownTokenError
-from pool.files import ID
 from pool.models import State
 from pool.pool import Verdict
+from pool.storage.files import ID
 from server import metrics
+from server.api.captchas import JSON_HEADERS, file_url, without_body
+from server.bodies import FORM, JSON, MULTIPART, documented_body, parse_form, read_body, read_json
+from server.errors import (
+    EMPTY,
+    INVALID,
+    LIMITED,
+    MALFORMED,
+    NO_CHARSET,
+    NO_KIND,
+    OUT_OF_REACH,
+    TOO_LONG,
+    TOO_SLOW,
+    documented,
+)
 from server.limits import limit_answering, limit_issuing
-from server.refusals import EMPTY, INVALID, LIMITED, MALFORMED, OUT_OF_REACH, TOO_LARGE, TOO_SLOW, documented
-from server.routes import file_url
 from server.schemas import Answer, Challenge, ErrorCode, Siteverified, SiteverifyRequest, Verified
 
 log = structlog.get_logger("gantcha.challenges")
 router = APIRouter(tags=["challenges"])
 _NO_STORE = {"Cache-Control": "no-store"}
 SITEVERIFY = ("/siteverify", "/recaptcha/api/siteverify", "/turnstile/v0/siteverify")
-"""One and the same: ours, and where two products have theirs."""
+"""The same route at three paths: ours, and those of two other products."""
+_MOST_ANSWER_BYTES = 4 * 1024
+MOST_TOKEN_BYTES = 32 * 1024
 _HOSTNAME = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 
 
 @router.get("/challenge", dependencies=[Depends(limit_issuing)], responses=documented(LIMITED, EMPTY, OUT_OF_REACH))
 async def challenge(request: Request, response: Response) -> Challenge:
-    """Hand out a captcha to a browser; its code never leaves the server."""
-    captcha = await request.app.state.challenge_block.take()
+    """Hand out a captcha to a browser; its code never leaves the server, and `HEAD` hands out none."""
+    captcha = await request.app.state.challenge_buffer.take()
     if captcha is None:
         metrics.EMPTY.labels("challenge").inc()
         raise EMPTY.error()
@@ -46,13 +58,24 @@ async def challenge(request: Request, response: Response) -> Challenge:
     return Challenge(id=captcha.id, fileURL=url, audioURL=audio_url, expires_at=captcha.expires_at)
 
 
+@router.head("/challenge", include_in_schema=False)
+async def challenge_nobody() -> Response:
+    """Answer clients that only check whether the route exists."""
+    return without_body(JSON_HEADERS)
+
+
+async def _read_answer(request: Request) -> Answer:
+    return await read_json(request, _MOST_ANSWER_BYTES, Answer)
+
+
 @router.post(
     "/verify",
     dependencies=[Depends(limit_answering)],
-    responses=documented(MALFORMED, TOO_SLOW, TOO_LARGE, INVALID, LIMITED, OUT_OF_REACH),
+    responses=documented(MALFORMED, TOO_SLOW, TOO_LONG, NO_CHARSET, NO_KIND, INVALID, LIMITED, OUT_OF_REACH),
+    openapi_extra=documented_body(Answer.model_json_schema(), JSON),
 )
-def verify(request: Request, response: Response, answer: Answer) -> Verified:
-    """Take the one try at a challenge; a right answer is worth a token."""
+def verify(request: Request, response: Response, answer: Annotated[Answer, Depends(_read_answer)]) -> Verified:
+    """Check the only answer that a challenge allows; a right one gets a token."""
     known = ID.fullmatch(answer.id)
     pool = request.app.state.pool
     verdict = pool.verify(answer.id, answer.answer, _hostname(request)) if known else Verdict(None)
@@ -65,7 +88,7 @@ def verify(request: Request, response: Response, answer: Answer) -> Verified:
 
 
 def _hostname(request: Request) -> str:
-    """Say which page asks: that of the browser's Origin, for the address of this server says nothing of it."""
+    """Return the host of the page, from the browser's Origin header if there is one."""
     with suppress(ValueError):
         origin = request.headers.get("origin")  # "null" of a sandboxed page
         name = request.url.hostname if origin is None else urlsplit(origin).hostname
@@ -75,26 +98,21 @@ def _hostname(request: Request) -> str:
 
 
 async def _read(request: Request) -> SiteverifyRequest:
-    """Read form or JSON, told apart by content, since not every client says which it sends.
+    """Read a form or JSON, detected by content, since some clients do not declare the type.
 
     Raises:
         ValueError: it is neither, or a field is not text.
-        HTTPException: it is too long or too slow, or its parts are broken.
-        ClientDisconnect: it ends early.
+        HTTPException: the same as `read_body`.
     """
-    body = await request.body()
-    fields: Any
-    if request.headers.get("content-type", "").startswith("multipart/"):
-        fields = dict(await request.form())
-    elif body.lstrip().startswith(b"{"):
-        fields = json.loads(body)
-    else:
-        fields = dict(parse_qsl(body.decode()))
-    return SiteverifyRequest.model_validate(fields)
+    body = await read_body(request, MOST_TOKEN_BYTES)
+    if body.lstrip().startswith(b"{"):
+        return SiteverifyRequest.model_validate_json(body)
+    fields, files = parse_form(request.headers.get("content-type", ""), body)
+    return SiteverifyRequest.model_validate(fields | files)
 
 
 def redeem(request: Request, asked: SiteverifyRequest) -> Siteverified:
-    """Spend the token for a caller whose secret was looked at."""
+    """Redeem the token for a caller whose secret was checked."""
     try:
         key = asked.idempotency_key and str(UUID(asked.idempotency_key))
     except ValueError:
@@ -118,15 +136,7 @@ def _failed(*codes: ErrorCode) -> Siteverified:
     return Siteverified(success=False, error_codes=list(codes))
 
 
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            kind: {"schema": SiteverifyRequest.model_json_schema()}
-            for kind in ("application/x-www-form-urlencoded", "application/json", "multipart/form-data")
-        },
-    }
-}
+_BODY = documented_body(SiteverifyRequest.model_json_schema(), FORM, JSON, MULTIPART)
 
 
 @router.post(SITEVERIFY[0], openapi_extra=_BODY)
@@ -137,10 +147,10 @@ async def siteverify(request: Request, response: Response) -> Siteverified:
     response.headers.update(_NO_STORE)
     try:
         asked = await _read(request)
-    except (ValueError, RecursionError):
+    except ValueError:
         return _failed("bad-request")
-    except (HTTPException, ClientDisconnect):
-        response.headers["Connection"] = "close"  # of the body some may be still to come
+    except HTTPException:
+        response.headers["Connection"] = "close"  # part of the body may still arrive
         return _failed("bad-request")
     missing: list[ErrorCode] = []
     if not asked.secret:

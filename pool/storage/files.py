@@ -5,16 +5,18 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import BinaryIO
 
-from pool.durable import open_lock, sync_file_system, told_as_storage_error, write_durably
 from pool.errors import StorageError
+from pool.storage.atomic import storage_errors, sync_file_system, write_durably
 
 ID = re.compile(r"[0-9a-f]{32}")
 BUCKETS = tuple(f"{number:02x}" for number in range(256))
-_SUFFIX, _MARK = ".png", ".pool"
+_SUFFIX, _OWNER_FILE = ".png", ".pool"
 
 
 def new_id() -> str:
@@ -23,10 +25,10 @@ def new_id() -> str:
 
 
 def key(file_id: str) -> str:
-    """Where a PNG lies in its folder or bucket.
+    """Return the path of a PNG in its folder or bucket.
 
     Raises:
-        ValueError: this is not one of our ids; no path is ever built from anything else.
+        ValueError: this is not one of our ids; paths are built from nothing else.
     """
     if not ID.fullmatch(file_id):
         raise ValueError("not a file id")
@@ -34,8 +36,8 @@ def key(file_id: str) -> str:
 
 
 def another_pools(place: object, setting: str) -> StorageError:
-    """Make the error of a place that holds the files of another database."""
-    return StorageError(f"{place} holds the files of another database: set {setting} to a place of its own")
+    """Return the error for a place that holds the files of another database."""
+    return StorageError(f"{place} holds the files of another database: set {setting} to another place")
 
 
 def _create(path: Path) -> BinaryIO:
@@ -47,48 +49,36 @@ def _create(path: Path) -> BinaryIO:
 
 
 class FileStore:
-    """The folder of PNGs.
-
-    Writers hold its lock shared from the first byte to the commit of the row; the sweep holds it exclusively. So a
-    file without a row, seen under the exclusive lock, is a stray and not one about to get its row. The kernel drops
-    the lock of a killed process.
-    """
+    """The folder of PNGs. A file without a row is an orphan once it is older than any chunk takes to be committed."""
 
     def __init__(self, folder: Path) -> None:
         """Raises StorageError when the folder can't be made or written."""
-        self.folder, self._is_marked = folder, False
-        with self.lock():
-            pass
-
-    @contextmanager
-    def lock(self, *, exclusive: bool = False) -> Iterator[None]:
-        """Hold the folder's lock, waiting for it."""
-        descriptor = open_lock(self.folder / ".lock")
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
-            yield
-        finally:
-            os.close(descriptor)
+        self.folder, self._is_owned = folder, False
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            TemporaryFile(dir=folder).close()
 
     def belong_to(self, pool_id: str) -> None:
-        """Take the folder for this pool, or make sure that it was taken for it.
+        """Claim the folder for this pool, or check that it belongs to this pool.
 
         Raises:
-            StorageError: it is another pool's, whose files a sweep would take for strays.
+            StorageError: it belongs to another pool, whose files a sweep would treat as orphans.
         """
-        mark = self.folder / _MARK
-        with self.lock(exclusive=True), told_as_storage_error(mark):
-            if not mark.exists():
-                mark.write_text(pool_id)
-            owner = mark.read_text()
+        owner_file = self.folder / _OWNER_FILE
+        with storage_errors(owner_file), open(owner_file, "a+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed: two pools may come at once
+            file.seek(0)
+            if not (owner := file.read()):
+                owner = pool_id
+                file.write(owner)
         if owner != pool_id:
             raise another_pools(self.folder, "CAPTCHA_FILES_DIR")
-        self._is_marked = True
+        self._is_owned = True
 
-    def _check_mark(self) -> None:
-        """Notice a folder that was unmounted: what is written there now would be gone once it is mounted again."""
-        if self._is_marked and not (self.folder / _MARK).exists():
-            raise StorageError(f"{self.folder} is not the folder it was: is it mounted?")
+    def _check_owner(self) -> None:
+        """Detect an unmounted folder: files written there now would be hidden once it is mounted again."""
+        if self._is_owned and not (self.folder / _OWNER_FILE).exists():
+            raise StorageError(f"{self.folder} is no longer the same folder: is the disk mounted?")
 
     def path(self, file_id: str) -> Path:
         """Raises ValueError for anything that is not one of our ids."""
@@ -105,20 +95,20 @@ class FileStore:
             raise StorageError(f"can't read {path}: {error.strerror}") from error
 
     def write_all(self, named: Iterable[tuple[str, bytes]]) -> Iterator[str]:
-        """Write PNGs; give the id of each as soon as it is written. Raises as `write` and `probe`."""
-        self._check_mark()
+        """Write PNGs; yield each id as soon as its file is written. Raises StorageError as `write` and `probe` do."""
+        self._check_owner()
         for file_id, content in named:
             self.write(file_id, content)
             yield file_id
 
     def write(self, file_id: str, content: bytes) -> None:
-        """Write a PNG. Until its row is committed, which is after a `sync`, it is a stray that nobody looks at.
+        """Write a PNG. Until its row is committed, which is after a `sync`, it is an orphan that nothing reads.
 
         Raises:
             StorageError: the disk is full or the folder not writable; nothing is left behind.
         """
         path = self.path(file_id)
-        with told_as_storage_error(path):
+        with storage_errors(path):
             try:
                 with _create(path) as file:
                     file.write(content)
@@ -127,11 +117,12 @@ class FileStore:
                 raise
 
     def probe(self) -> None:
-        """Try to write. Raises StorageError when the disk is full or the folder not writable, or not what it was."""
-        self._check_mark()
+        """Try to write. Raises StorageError when the disk is full or the folder not writable, or unmounted."""
+        self._check_owner()
         path = self.folder / f".probe-{new_id()}"
         write_durably(path, b"probe")
-        path.unlink()
+        with storage_errors(path):
+            path.unlink()
 
     def sync(self) -> None:
         """Make what was written survive a power cut. Raises StorageError when some of it could not be written."""
@@ -139,7 +130,7 @@ class FileStore:
 
     def names(self, bucket: str) -> list[str]:
         """File names in one of the `BUCKETS`; a missing folder is an empty one."""
-        with told_as_storage_error(self.folder / bucket), suppress(FileNotFoundError):
+        with storage_errors(self.folder / bucket), suppress(FileNotFoundError):
             return os.listdir(self.folder / bucket)
         return []
 
@@ -147,32 +138,44 @@ class FileStore:
         """Count the files and the bytes they take on disk. Raises StorageError when the folder can't be read."""
         files = disk_bytes = 0
         for bucket in BUCKETS:
-            with told_as_storage_error(self.folder / bucket), suppress(FileNotFoundError):
+            with storage_errors(self.folder / bucket), suppress(FileNotFoundError):
                 for entry in os.scandir(self.folder / bucket):
                     with suppress(FileNotFoundError):  # gone meanwhile
                         files, disk_bytes = files + 1, disk_bytes + entry.stat().st_blocks * 512
         return files, disk_bytes
 
     def remove(self, file_ids: Iterable[str]) -> None:
-        """Unlink the PNGs of rows that are gone; one that is missing is no mistake.
+        """Unlink the PNGs of rows that are gone; a missing file is not an error.
 
         Raises:
             StorageError: the folder is not writable.
         """
         for path in map(self.path, file_ids):
-            with told_as_storage_error(path):
+            with storage_errors(path):
                 path.unlink(missing_ok=True)
 
-    def remove_strays(self, bucket: str, live_ids: set[str]) -> int:
-        """Unlink our files in `bucket` that are not in `live_ids`; leave foreign names alone.
+    def remove_orphans(self, bucket: str, live_ids: set[str], age: timedelta) -> int:
+        """Unlink our files in `bucket` that are older than `age` and not in `live_ids`; other names stay.
 
-        The caller holds the lock exclusively.
+        Raises:
+            StorageError: the folder is not writable.
         """
+        orphans = [stem for stem, suffix in map(os.path.splitext, self.names(bucket)) if suffix == _SUFFIX]
+        orphans = [stem for stem in orphans if ID.fullmatch(stem) and stem not in live_ids]
+        if not orphans:
+            return 0
         removed = 0
-        for name in self.names(bucket):
-            stem, suffix = os.path.splitext(name)
-            if ID.fullmatch(stem) and suffix == _SUFFIX and stem not in live_ids:
-                with told_as_storage_error(self.folder / bucket / name):
-                    (self.folder / bucket / name).unlink(missing_ok=True)
-                removed += 1
+        newest = self._now() - age.total_seconds()
+        for path in map(self.path, orphans):
+            with storage_errors(path), suppress(FileNotFoundError):
+                if path.stat().st_mtime <= newest:
+                    path.unlink()
+                    removed += 1
         return removed
+
+    def _now(self) -> float:
+        """Read the clock of the file system; on a network file system that is another machine's clock."""
+        owner_file = self.folder / _OWNER_FILE
+        with storage_errors(owner_file):
+            os.utime(owner_file)
+            return owner_file.stat().st_mtime

@@ -1,10 +1,9 @@
-"""What is seen of every request: an id, a line in the log, and its time in the metrics."""
+"""Middleware: id, log line and metrics of each request, and `HEAD` for every route that answers `GET`."""
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
-from itertools import count
 from secrets import token_hex
 
 import structlog
@@ -16,23 +15,23 @@ from server.metrics import SECONDS
 log = structlog.get_logger("gantcha.request")
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _ID_HEADER = b"x-request-id"
-_PROCESS, _numbers = token_hex(4), count()
-_METHODS = {"GET", "HEAD", "POST", "OPTIONS"}  # a label's values must be few, whatever is sent
+_MOST_PATH = 256  # characters: an id's is 33
+_METHODS = {"GET", "HEAD", "POST", "OPTIONS"}  # a label must have few values, whatever clients send
 
 
-class Observe:
-    """ASGI middleware, the outermost. Takes over the id of a caller that sends one, or numbers it."""
+class RequestLog:
+    """ASGI middleware, the outermost. Uses the caller's X-Request-ID or makes one."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and note what became of it."""
+        """Pass the request on, then log and count it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = _given_id(scope["headers"]) or f"{_PROCESS}{next(_numbers):08x}"
+        request_id = _given_id(scope["headers"]) or token_hex(8)  # a counter would reveal the traffic
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         own_header = (_ID_HEADER, request_id.encode())
@@ -53,7 +52,7 @@ class Observe:
             log.info(
                 "request",
                 method=scope["method"],
-                path=scope["path"],
+                path=scope["path"][:_MOST_PATH],
                 status=status,
                 ms=round(seconds * 1000, 1),
                 client=scope["client"][0] if scope["client"] else None,
@@ -67,6 +66,30 @@ def _given_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     return None
 
 
-@lru_cache(1000)  # whatever methods are made up
+@lru_cache(1000)  # bounded, whatever methods clients send
 def _histogram(method: str, route: str, status: int) -> Histogram:
     return SECONDS.labels(method if method in _METHODS else "other", route, status)
+
+
+class Head:
+    """ASGI middleware that answers `HEAD` like `GET`, without the body."""
+
+    def __init__(self, app: ASGIApp, own: Collection[str]) -> None:
+        """`own` are the paths that answer `HEAD` themselves, since their `GET` hands out a captcha."""
+        self.app = app
+        self._own = own
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, as a `GET` if it is a `HEAD`."""
+        if scope["type"] != "http" or scope["method"] != "HEAD" or scope["path"] in self._own:
+            await self.app(scope, receive, send)
+            return
+
+        async def send_no_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        asked = {**scope, "method": "GET"}
+        await self.app(asked, receive, send_no_body)
+        scope["route"] = asked.get("route")  # for the metrics

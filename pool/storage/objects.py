@@ -11,14 +11,13 @@ from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 from obstore.store import S3Store
 
 from pool.errors import StorageError
-from pool.files import ID, another_pools, key, new_id
+from pool.storage.files import ID, another_pools, key, new_id
 
 if TYPE_CHECKING:
     from obstore import Attributes, ObjectMeta
     from obstore.store import ClientConfig, RetryConfig
 
 _AT_ONCE = 32  # uploads under way
-_STRAY_AGE = timedelta(hours=1)  # far longer than from an upload to its row's commit
 _OPTIONS: "ClientConfig" = {
     "timeout": "20s",
     "connect_timeout": "5s",
@@ -31,28 +30,23 @@ _ATTRIBUTES: "Attributes" = {"Content-Type": "image/png", "Cache-Control": "no-s
 class ObjectStore:
     """A bucket of PNGs, or a prefix of one. Credentials, region and endpoint come from the usual AWS_ variables.
 
-    Nobody can lock a bucket, so an object without a row is a stray once it is older than any chunk takes.
+    An object without a row is an orphan once it is older than any chunk takes to be committed.
     """
 
     def __init__(self, url: str) -> None:
-        """Takes `s3://bucket/prefix`. Raises StorageError when the AWS_ variables do not fit."""
+        """Takes `s3://bucket/prefix`. Raises StorageError when the AWS_ variables are invalid."""
         self.url = url
-        with self._told(url):
+        with self._storage_errors(url):
             self._store = S3Store.from_url(url, client_options=_OPTIONS, retry_config=_RETRIES)
         self._uploads = ThreadPoolExecutor(_AT_ONCE)
 
-    @contextmanager
-    def lock(self, *, exclusive: bool = False) -> Iterator[None]:  # noqa: ARG002 - as folders of files have it
-        """Do nothing: see the class."""
-        yield
-
     def belong_to(self, pool_id: str) -> None:
-        """Take the prefix for this pool, or make sure that it was taken for it.
+        """Claim the prefix for this pool, or check that it belongs to this pool.
 
         Raises:
-            StorageError: it is another pool's, whose files a sweep would take for strays; or it can't be written.
+            StorageError: it can't be written, or belongs to another pool, whose files a sweep would treat as orphans.
         """
-        with self._told(".pool"):
+        with self._storage_errors(".pool"):
             try:
                 obstore.put(self._store, ".pool", pool_id.encode(), mode="create")
             except AlreadyExistsError:
@@ -60,7 +54,7 @@ class ObjectStore:
                     raise another_pools(self.url, "CAPTCHA_FILES_URL") from None
 
     def write_all(self, named: Iterable[tuple[str, bytes]]) -> Iterator[str]:
-        """Upload PNGs, many at a time; give the id of each that is there.
+        """Upload PNGs, many at a time; yield the id of each finished upload.
 
         Raises:
             StorageError: one could not be written; others may have been.
@@ -69,25 +63,25 @@ class ObjectStore:
 
     def _put(self, named: tuple[str, bytes]) -> str:
         file_id, content = named
-        with self._told(key(file_id)):
+        with self._storage_errors(key(file_id)):
             obstore.put(self._store, key(file_id), content, attributes=_ATTRIBUTES)
         return file_id
 
     def read(self, file_id: str) -> bytes:
         """Fetch a PNG. Raises FileNotFoundError where there is none, StorageError when the store does not answer."""
-        with self._told(key(file_id)):
+        with self._storage_errors(key(file_id)):
             return self._get(key(file_id))
 
     def signed_url(self, file_id: str, lifetime: timedelta) -> str:
-        """Give a URL that serves the PNG for so long, without a look at whether there is one."""
-        with self._told(key(file_id)):
+        """Return a URL that serves the PNG for this long, without checking that it exists."""
+        with self._storage_errors(key(file_id)):
             url: str = obstore.sign(self._store, "GET", key(file_id), lifetime)
         return url
 
     def probe(self) -> None:
         """Try to write. Raises StorageError when the store refuses or does not answer."""
         name = f".probe-{new_id()}"
-        with self._told(name):
+        with self._storage_errors(name):
             obstore.put(self._store, name, b"probe")
             obstore.delete(self._store, name)
 
@@ -104,32 +98,32 @@ class ObjectStore:
         return len(sizes), sum(sizes)
 
     def remove(self, file_ids: Iterable[str]) -> None:
-        """Delete the PNGs of rows that are gone; one that is missing is no mistake. Raises StorageError."""
+        """Delete the PNGs of rows that are gone; a missing object is not an error. Raises StorageError."""
         if keys := [key(file_id) for file_id in file_ids]:
-            with self._told(self.url):
+            with self._storage_errors(self.url):
                 obstore.delete(self._store, keys)
 
-    def remove_strays(self, bucket: str, live_ids: set[str]) -> int:
-        """Delete our objects in `bucket` that are old enough and not in `live_ids`; leave foreign names alone."""
-        before = datetime.now(UTC) - _STRAY_AGE
-        strays = []
+    def remove_orphans(self, bucket: str, live_ids: set[str], age: timedelta) -> int:
+        """Delete our objects in `bucket` that are older than `age` and not in `live_ids`; other names stay."""
+        before = datetime.now(UTC) - age
+        orphans = []
         for entry in self._list(f"{bucket}/"):
             stem, _, suffix = entry["path"].rpartition("/")[2].partition(".")
             if ID.fullmatch(stem) and suffix == "png" and stem not in live_ids and entry["last_modified"] < before:
-                strays.append(stem)
-        self.remove(strays)
-        return len(strays)
+                orphans.append(stem)
+        self.remove(orphans)
+        return len(orphans)
 
     def _get(self, name: str) -> bytes:
         return bytes(obstore.get(self._store, name).bytes())
 
     def _list(self, prefix: str) -> Iterator["ObjectMeta"]:
-        with self._told(prefix):
+        with self._storage_errors(prefix):
             for page in obstore.list(self._store, prefix):
                 yield from page
 
     @contextmanager
-    def _told(self, name: str) -> Iterator[None]:
+    def _storage_errors(self, name: str) -> Iterator[None]:
         try:
             yield
         except NotFoundError as error:

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and locks that go with their process, whatever kills the writer."""
+"""Files that exist completely or not at all, and locks that end with their process, even if it is killed."""
 
 import ctypes
 import errno
@@ -12,12 +12,12 @@ from typing import BinaryIO
 from pool.errors import StorageError
 
 _UNFINISHED = ".part"  # suffix of a file that is being written, in place of its own
-# Linux has it; where it is missing, `os.sync` does the same for all file systems.
+# Only Linux has it; elsewhere `os.sync` syncs all file systems.
 _syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
 
 @contextmanager
-def told_as_storage_error(path: Path) -> Iterator[None]:
+def storage_errors(path: Path) -> Iterator[None]:
     """Raise an OSError as a StorageError that names the path and, for a full disk, the cure."""
     try:
         yield
@@ -28,13 +28,13 @@ def told_as_storage_error(path: Path) -> Iterator[None]:
 
 @contextmanager
 def writing_durably(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to write beside its place; fsync it and move it there at the end, making the folder if need be.
+    """Write to a temporary file in the same folder; at the end fsync it and rename it. Makes the folder if missing.
 
     Raises:
         StorageError: the disk is full or the folder not writable; nothing is left behind.
     """
     unfinished = path.with_suffix(_UNFINISHED)
-    with told_as_storage_error(path):
+    with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(unfinished, "wb") as file:
@@ -59,7 +59,7 @@ def sync_file_system(folder: Path) -> None:
     Raises:
         StorageError: some of it could not be written.
     """
-    with told_as_storage_error(folder):
+    with storage_errors(folder):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             if _syncfs is None:
@@ -70,23 +70,22 @@ def sync_file_system(folder: Path) -> None:
             os.close(descriptor)
 
 
-def open_lock(path: Path) -> int:
-    """Open a lock file, anew each time, since a flock belongs to an open file. Raises StorageError if it can't be."""
-    with told_as_storage_error(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-
-
 @contextmanager
-def only_one(path: Path) -> Iterator[bool]:
-    """Say whether this process is the only one to hold the lock file; if so, it stays so within the block."""
-    descriptor = open_lock(path)
+def file_lock(path: Path) -> Iterator[bool]:
+    """Lock the file within the `with` statement; yields False if another process holds the lock.
+
+    Raises:
+        StorageError: the file can't be made.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_only_one = True
+            is_ours = True
         except BlockingIOError:
-            is_only_one = False
-        yield is_only_one
+            is_ours = False
+        yield is_ours
     finally:
         os.close(descriptor)

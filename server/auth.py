@@ -1,4 +1,4 @@
-"""Who may call the routes that give codes away."""
+"""Who may call the routes that return codes."""
 
 from functools import lru_cache
 from ipaddress import ip_address
@@ -9,19 +9,63 @@ import structlog
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
-from server.refusals import NO_KEY, NOT_LOCAL
+from server.errors import NO_KEY, NOT_LOCAL
 
-_FORWARDING_HEADERS = {b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"true-client-ip"}
-_FORWARDING_PREFIXES = (b"x-forwarded-", b"cf-")
+# Headers that proxies and platforms add.
+_FORWARDING_HEADERS = {
+    b"client-ip",
+    b"max-forwards",
+    b"proxy-client-ip",
+    b"true-client-ip",
+    b"via",
+    b"wl-proxy-client-ip",
+    b"x-bb-ip",
+    b"x-client-ip",
+    b"x-cloud-trace-context",
+    b"x-cluster-client-ip",
+    b"x-coming-from",
+    b"x-real-ip",
+    b"x-remote-addr",
+    b"x-remote-ip",
+    b"x-proxyuser-ip",
+}
+_FORWARDING_PREFIXES = (
+    b"akamai-",
+    b"ali-cdn-",
+    b"cdn-",  # CDN-Loop of RFC 8586, and Bunny
+    b"cf-",  # Cloudflare
+    b"cloudfront-",
+    b"do-connecting-",  # DigitalOcean
+    b"fastly-",
+    b"fly-",
+    b"forwarded",
+    b"incap-",
+    b"x-akamai-",
+    b"x-amz-cf-",
+    b"x-amzn-",
+    b"x-appengine-",
+    b"x-arr-",  # Azure App Service
+    b"x-azure-",
+    b"x-cdn",
+    b"x-envoy-",
+    b"x-fd-",  # Azure Front Door
+    b"x-forwarded",
+    b"x-haproxy-",
+    b"x-nf-",  # Netlify
+    b"x-original-",
+    b"x-sucuri-",
+    b"x-varnish",
+    b"x-vercel-",
+)
 bearer = HTTPBearer(auto_error=False, description="CAPTCHA_API_KEY, or one of the API keys of CAPTCHA_KEYS_FILE")
-"""What the OpenAPI document says of the key; `is_trusted_caller` reads it."""
+"""Describes the key in the OpenAPI document; `is_trusted_caller` checks it."""
 
 
 def is_trusted_caller(request: Request) -> bool:
-    """Tell the bearer of an API key or, while there is none, callers on this machine."""
+    """Return whether the caller has an API key or, if none is set, is on this machine."""
     keys = request.app.state.keys
     if not keys.guards_api:
-        return _comes_from_this_machine(request)
+        return comes_from_this_machine(request)
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     name = keys.api_key_name(given.strip()) if scheme.lower() == "bearer" else None
     if name:
@@ -30,24 +74,24 @@ def is_trusted_caller(request: Request) -> bool:
 
 
 def check_trusted_caller(request: Request) -> None:
-    """Let pass trusted callers only.
+    """Reject callers that are not trusted.
 
     Raises:
-        HTTPException: 401 for a missing or wrong key, 403 for another machine while there is no key.
+        HTTPException: 401 for a missing or wrong key, 403 for another machine if no key is set.
     """
     if not is_trusted_caller(request):
         raise (NO_KEY if request.app.state.keys.guards_api else NOT_LOCAL).error()
 
 
 async def require_trusted_caller(request: Request, _key: Annotated[object, Depends(bearer)]) -> None:
-    """As a dependency: let pass trusted callers only. Raises as `check_trusted_caller` does."""
+    """Reject callers that are not trusted, as a dependency. Raises the same errors as `check_trusted_caller`."""
     check_trusted_caller(request)
 
 
-def _comes_from_this_machine(request: Request) -> bool:
-    """Tell local programs from what reaches the loopback address for others: proxies, and pages in a local browser.
+def comes_from_this_machine(request: Request) -> bool:
+    """Return whether a local program asks, and not a proxy or a web page in a local browser.
 
-    A proxy that adds no header looks like a local program: where the settings speak of one, nobody is local.
+    A proxy that adds no header looks like a local program: if the settings mention a proxy, no caller is local.
     """
     settings = request.app.state.settings
     if settings.trusted_proxies or settings.public_url:

@@ -1,0 +1,82 @@
+"""The errors of all routes: their status, their text, and their entry in the OpenAPI document."""
+
+from typing import Any, NamedTuple
+
+from fastapi import HTTPException
+
+from server.schemas import Refused
+
+RETRY_SECONDS = 5
+
+
+class RouteError(NamedTuple):
+    """A status and its reason; raise what `error` returns."""
+
+    status: int
+    detail: str
+    headers: dict[str, str] | None = None
+
+    def error(self, detail: str | None = None, headers: dict[str, str] | None = None) -> HTTPException:
+        """Make the exception; `detail` replaces the usual reason."""
+        return HTTPException(self.status, detail or self.detail, headers or self.headers)
+
+
+_LATER = {"Retry-After": str(RETRY_SECONDS)}
+
+MALFORMED = RouteError(400, "There was an error parsing the body")
+NO_KEY = RouteError(
+    401, "This route needs the header `Authorization: Bearer <API key>`.", {"WWW-Authenticate": "Bearer"}
+)
+NOT_LOCAL = RouteError(
+    403, "Without a CAPTCHA_API_KEY this route answers only programs on this machine, not through a proxy."
+)
+UNKNOWN = RouteError(404, "There is no captcha with this id.")
+TOO_SLOW = RouteError(408, "The body took too long to arrive.", {"Connection": "close"})
+EXPIRED = RouteError(410, "This captcha has expired; ask for a new one.")
+TOO_LARGE = RouteError(413, "The upload is larger than 1 MiB.", {"Connection": "close"})
+TOO_LONG = RouteError(413, "The body is larger than 4 KiB.", {"Connection": "close"})
+TOO_MANY_PIXELS = RouteError(413, "The picture is more than 2048 pixels wide or high.")
+NO_PNG = RouteError(415, "The file is not a valid PNG.")
+NO_CHARSET = RouteError(415, "The body must be UTF-8; omit the charset in Content-Type, or set it to utf-8.")
+NO_KIND = RouteError(415, "The body must be application/json.")
+BAD_CODE = RouteError(422, "The code must be 6 characters of 0-9 and a-z.")
+INVALID = RouteError(422, "answer: Field required.")
+LIMITED = RouteError(429, "Too many requests from this address; wait a moment.", {"Retry-After": "42"})
+NO_SPEECH = RouteError(501, "This server can't speak: espeak-ng is not installed on it.")
+EMPTY = RouteError(503, "The pool is empty; new captchas are being drawn.", _LATER)
+OUT_OF_REACH = RouteError(503, "The captcha store can't be reached at the moment; try again later.", _LATER)
+
+_DESCRIPTIONS = {
+    400: "Malformed JSON or form",
+    401: "No API key, or a wrong one",
+    403: "No API key is set and the caller is not on this machine",
+    404: "Unknown",
+    408: "Too slow",
+    410: "Expired",
+    413: "Too large",
+    415: "Unsupported type",
+    422: "Invalid",
+    429: "Too many requests",
+    501: "No speech",
+    503: "Nothing to hand out at the moment",
+}
+_HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
+
+
+def documented(*errors: RouteError) -> dict[int | str, dict[str, Any]]:
+    """Describe errors for the OpenAPI document, each with its text as an example."""
+    documents: dict[int | str, dict[str, Any]] = {}
+    for error in errors:
+        document = documents.setdefault(
+            error.status,
+            {
+                "model": Refused,
+                "description": _DESCRIPTIONS[error.status],
+                "content": {"application/json": {"examples": {}}},
+            },
+        )
+        if header := _HEADERS.get(error.status):
+            document["headers"] = {header: {"schema": {"type": "string"}}}
+        examples = document["content"]["application/json"]["examples"]
+        examples[f"reason {len(examples) + 1}"] = {"value": {"detail": error.detail}}
+    return documents

@@ -1,0 +1,35 @@
+"""Programs that some tests need and a bare machine lacks: those tests skip, and the run ends with how to get them."""
+
+import shutil
+
+import pytest
+
+PACKAGES = {
+    "chromium": "chromium",
+    "curl": "curl",
+    "espeak-ng": "espeak-ng",
+    "mount": "mount",
+    "php": "php-cli",
+    "systemd-analyze": "systemd",
+    "tesseract": "tesseract-ocr",
+    "useradd": "passwd",
+}
+"""Debian's package of each."""
+
+
+def missing(program: str) -> str:
+    """Say why a test skips without a program; empty if it is installed."""
+    return "" if shutil.which(program) else f"{program} is not installed (apt-get install {PACKAGES[program]})"
+
+
+def needs(program: str) -> pytest.MarkDecorator:
+    """Skip a test where a program is not installed."""
+    return pytest.mark.skipif(bool(missing(program)), reason=missing(program) or program)
+
+
+def summary(reasons: list[str]) -> str:
+    """Say in one line what was skipped, given the reason of each skip, and how to get it run."""
+    absent = {package for package in PACKAGES.values() for reason in reasons if f"apt-get install {package})" in reason}
+    others = sorted({reason for reason in reasons if "(apt-get install " not in reason})
+    cure = [f"`apt-get install {' '.join(sorted(absent))}` runs those that need a program"] if absent else []
+    return f"Skipped tests: {len(reasons)}; {'; '.join([*cure, *others])}"

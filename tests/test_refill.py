@@ -1,0 +1,43 @@
+"""The refill when its fill hangs."""
+
+import os
+import signal
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from pool.pool import Pool
+from pool.settings import load_settings
+from server.refill import Refill
+from tests.conftest import wait_until
+
+
+@pytest.fixture
+def refill(sqlite_settings: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> Iterator[Refill]:
+    """A refill in this process, whose fills have the same settings."""
+    for name, value in (sqlite_settings | {"TARGET": 40, "LOW_WATER": 20, "REFILL_SECONDS": 0.2}).items():
+        monkeypatch.setenv(f"CAPTCHA_{name}", str(value))
+    settings = load_settings()
+    pool = Pool.open(settings)
+    refill = Refill(settings, pool)
+    yield refill
+    refill.stop()
+    pool.engine.dispose()
+
+
+def _fills() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "batch.fill" in child.cmdline()]
+
+
+def test_a_fill_that_hangs_is_ended_and_the_next_one_fills(refill: Refill, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.refill._LONGEST_FILL_SECONDS", 2)
+    refill.start()
+    wait_until(lambda: bool(_fills()), "the refill to start")
+    (hung,) = _fills()
+    os.kill(hung.pid, signal.SIGSTOP)
+    wait_until(lambda: refill.error is not None, "the end of its time")
+    assert refill.error == "batch.fill took longer than 2 s and was killed; what it finished is kept"
+    assert not hung.is_running()
+    monkeypatch.setattr("server.refill._LONGEST_FILL_SECONDS", 60)
+    wait_until(lambda: refill.error is None, "the next fill", seconds=90)
