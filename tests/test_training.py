@@ -16,8 +16,9 @@ from batch.glyphs.network import Network
 from batch.training.architecture import Architecture
 from batch.training.export import fuse_batch_norm, generator_to_onnx
 from batch.training.filter import filter_to_onnx, make_filter_model
-from batch.training.gan import Gan, RecipeError, TrainingSet, TrainingSettings
+from batch.training.gan import Gan, RecipeError, TrainingSet
 from batch.training.networks import as_input
+from batch.training.recipe import TrainingSettings
 from batch.training.styles import cluster_styles
 from batch.training.tensorflow import tf
 from tests import emnist_files

@@ -17,8 +17,6 @@ _HIDDEN = 256
 _BATCH = 64
 _RATE = 1e-3
 _SHIFT = 3
-STEPS = 1000
-"""Steps of a training, whatever the number of captchas."""
 
 
 def downsample(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -50,7 +48,7 @@ class CnnSolver:
         self._alphabet, self._seed = np.array(sorted(alphabet)), seed
 
     def train(
-        self, pictures: npt.NDArray[np.uint8], codes: Sequence[str], report: Callable[[int], Any], steps: int = STEPS
+        self, pictures: npt.NDArray[np.uint8], codes: Sequence[str], report: Callable[[int], Any], steps: int
     ) -> None:
         """Train on downsampled pictures `[N, H, W]` and their codes; `report` is called after each step."""
         keras.utils.set_random_seed(self._seed)

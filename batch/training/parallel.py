@@ -11,7 +11,8 @@ from batch.alphabet import GlyphClass
 from batch.processes import SPAWN, started
 from batch.training.architecture import Architecture
 from batch.training.export import generator_to_onnx
-from batch.training.gan import Gan, StartingWeights, TrainingSet, TrainingSettings
+from batch.training.gan import Gan, StartingWeights, TrainingSet
+from batch.training.recipe import TrainingSettings
 from batch.training.tensorflow import use_one_thread
 
 _SAVE_EVERY = 100

@@ -14,12 +14,10 @@ from batch.glyphs.sampler import DEFAULT_LATENT_SCALE
 from batch.training.architecture import Architecture
 from batch.training.emnist import Emnist
 from batch.training.filter import FLOPS, train_filter
-from batch.training.gan import Gan, TrainingSet, TrainingSettings
+from batch.training.gan import Gan, TrainingSet
 from batch.training.parallel import Task, Trained, run_training, train_in_parallel
+from batch.training.recipe import STATE, TrainingSettings
 from pool.errors import GantchaError
-
-STATE = ".training"
-"""Folder within the checkpoints for what a resumed training needs."""
 
 
 class Training:
