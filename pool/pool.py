@@ -294,21 +294,19 @@ class Pool:
         with database.transaction(self.engine, **database.READ_ONLY) as connection:
             return connection.execute(select(func.count()).select_from(ready)).scalar_one()
 
-    def check(self) -> int:
-        """Check with a write that captchas can be handed out; return how many are ready.
+    def check(self) -> None:
+        """Check with a write that captchas can be handed out.
 
         Raises:
             DatabaseError: the database does not answer, can't be written, or has the schema of an older version.
         """
         revision: Select[str] = select(column("version_num", String)).select_from(table("alembic_version"))
         with database.transaction(self.engine) as connection:
-            level = connection.execute(select(func.count()).where(_IS_READY)).scalar_one()
             if (found := connection.execute(revision).scalar_one()) < REVISION:
                 raise DatabaseError(
                     f"the database is at revision {found} instead of {REVISION}: run `alembic upgrade head`"
                 )
             connection.execute(update(identity).values(checked_at=datetime.now(UTC)))
-        return level
 
     def demand(self) -> float:
         """Return how many captchas per second all processes popped in the last minute.

@@ -27,6 +27,13 @@ def problem(server: Server) -> str:
     return str(told)
 
 
+def fill_up(disk: Path) -> None:
+    """Leave no room on a disk; without the file `ballast` there is some again."""
+    with open(disk / "ballast", "wb", buffering=0) as ballast, pytest.raises(OSError, match="No space left"):
+        while True:
+            ballast.write(bytes(4096))
+
+
 @pytest.fixture
 def on_small_disk(sqlite_settings: dict[str, object], small_disk: Path) -> dict[str, object]:
     """Settings of a pool whose database alone is on the small disk; it has captchas."""
@@ -43,9 +50,7 @@ def test_a_full_disk_under_the_database(
 ) -> None:
     server = serve(on_small_disk)
     wait_until(lambda: server.get("/readyz").ok, "the first look")
-    with open(small_disk / "ballast", "wb", buffering=0) as ballast, pytest.raises(OSError, match="No space left"):
-        while True:
-            ballast.write(bytes(4096))
+    fill_up(small_disk)
     wait_until(lambda: not server.get("/readyz").ok, "the next look")
     assert "on a full disk" in problem(server)
     assert "free some space" in problem(server)
@@ -61,9 +66,7 @@ def test_a_full_disk_under_the_files(
     assert run("batch.fill", "--count", 1, **sqlite_settings).returncode == 0
     server = serve(sqlite_settings)
     wait_until(lambda: server.get("/readyz").ok, "the first look")
-    with open(small_disk / "ballast", "wb", buffering=0) as ballast, pytest.raises(OSError, match="No space left"):
-        while True:
-            ballast.write(bytes(4096))
+    fill_up(small_disk)
     wait_until(lambda: not server.get("/readyz").ok, "the next look")
     wait_until(lambda: "free some space" in problem(server), "a look that was not too slow")
 

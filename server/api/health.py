@@ -83,7 +83,8 @@ class ReadinessChecks:
     def _check(self) -> Readiness:
         state, problems, warnings, level = self._state, [], [], None
         try:
-            level = state.pool.check()
+            state.pool.check()
+            level = state.pool.level()
             if not level and not len(state.buffer) and not len(state.challenge_buffer):
                 problems.append("the pool is empty")
             warnings = lease.warnings(lease.ages(state.pool.engine))
