@@ -2,23 +2,25 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import TimeRemainingColumn
 from rich.table import Table
 
-from batch.evaluation.glyphs import TWO_SAMPLE_SIZES, Evaluation, evaluate
-from batch.evaluation.judge import CACHE_DIR, ReferenceClassifier
+from batch.evaluation import CACHE_DIR
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
 from batch.progress import progress_bar
 from batch.sheets import contact_sheet, writing
 from batch.training.emnist import read_emnist
-from batch.training.tensorflow import require_tensorflow
+from batch.training.packages import training_packages
 from pool.errors import one_line_errors
 from pool.settings import DEFAULT_CHECKPOINTS_DIR, load_settings
+
+if TYPE_CHECKING:
+    from batch.evaluation.glyphs import Evaluation
 
 _TABLE_WIDTH = 160  # off a terminal
 
@@ -46,7 +48,9 @@ def main(
         python -m batch.evaluate --data emnist --checkpoints trained --record
     """
     with one_line_errors():
-        require_tensorflow()
+        with training_packages():
+            from batch.evaluation.glyphs import evaluate
+            from batch.evaluation.judge import ReferenceClassifier
         alphabet = load_settings().alphabet
         folder = Checkpoints(checkpoints)
         sampler = Sampler(folder)
@@ -81,7 +85,7 @@ def main(
     _report(found)
 
 
-def _report(found: Evaluation) -> None:
+def _report(found: "Evaluation") -> None:
     console = Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH)
     console.print(_table(found))
     console.print(f"The reference classifier reads {found.accuracy:.1%} of EMNIST test (36 characters, without case).")
@@ -95,15 +99,16 @@ def _report(found: Evaluation) -> None:
         console.print(f"{name.replace('_', ' ')}: {found.summary[name]}")
 
 
-def _table(found: Evaluation) -> Table:
+def _table(found: "Evaluation") -> Table:
     table = Table(title="generated (real beside it)", row_styles=("", "dim"))
     pairs = ("legibility", "legibility_lookalikes", "frechet", "precision", "recall", "nearest")
-    for column in ("class", *pairs, *(f"two-sample, {size} a side" for size in TWO_SAMPLE_SIZES)):
+    sizes = [name.removeprefix("two_sample_") for name in found.summary if name.startswith("two_sample_")]
+    for column in ("class", *pairs, *(f"two-sample, {size} a side" for size in sizes)):
         table.add_column(column.replace("_", " "), justify="left" if column == "class" else "right")
     for name, row in (*found.metrics.items(), ("mean", found.summary)):
         digits = {pair: 1 if pair in ("frechet", "nearest") else 3 for pair in pairs}
         cells = [f"{row[pair]:.{digits[pair]}f} ({row[f'{pair}_real']:.{digits[pair]}f})" for pair in pairs]
-        two_sample = [f"{row[f'two_sample_{size}']:.3f}" for size in TWO_SAMPLE_SIZES]
+        two_sample = [f"{row[f'two_sample_{size}']:.3f}" for size in sizes]
         table.add_row(name, *cells, *two_sample, end_section=name == list(found.metrics)[-1])
     return table
 

@@ -1,4 +1,4 @@
-"""Processes that do heavy work beside one another, and end when the one that started them does."""
+"""Worker processes, which end when the process that started them does."""
 
 import multiprocessing
 import os
@@ -12,8 +12,8 @@ from typing import Any
 
 from pool.errors import GantchaError
 
-# What several processes share the cores for needs no threads within; and glibc is not to give big arrays back to the
-# system only to ask for them again, which took a third of the time of rendering.
+# One thread for each process, since processes share the cores. And glibc must keep the memory of big arrays: returning
+# it to the system and asking for it again took a third of the time of rendering.
 ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
@@ -23,24 +23,24 @@ SPAWN = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fo
 
 
 class ProcessDiedError(GantchaError):
-    """A process died, most likely killed for want of memory."""
+    """A worker died; most likely it was killed because memory ran out."""
 
 
 @contextmanager
 def started(count: int, prepare: Callable[..., Any] | None = None, *arguments: Any) -> Iterator[ProcessPoolExecutor]:
-    """Start up to `count` processes, each prepared by a call; what they still do when the block ends is given up.
+    """Start up to `count` processes, each of which calls `prepare` first; unfinished work is dropped at the end.
 
     Raises:
         ProcessDiedError: one of them was killed.
     """
     for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)  # this process has read its own already: it is for the new ones
+        os.environ.setdefault(name, value)  # for the workers: this process has read its own already
     processes = ProcessPoolExecutor(count, SPAWN, _begin, (prepare, arguments))
     try:
         yield processes
     except BrokenProcessPool as error:
         raise ProcessDiedError(
-            f"one of {count} processes died, perhaps for want of memory: try again with fewer --jobs"
+            f"one of {count} processes died, perhaps because memory ran out: try again with fewer --jobs"
         ) from error
     finally:
         for process in multiprocessing.active_children():

@@ -6,21 +6,20 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from PIL import Image
 from rich.progress import TimeRemainingColumn
 
 from batch.alphabet import draw_codes
 from batch.drawing.captchas import draw_pictures
 from batch.drawing.png import to_grey
 from batch.drawing.style import choose_style
-from batch.evaluation.characters import read_characters
-from batch.evaluation.judge import CACHE_DIR, ReferenceClassifier
-from batch.evaluation.metrics import confusions
+from batch.evaluation import CACHE_DIR
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
 from batch.progress import progress_bar
-from batch.sheets import numbered_sheet, writing
+from batch.sheets import captcha_sheet, writing
 from batch.training.emnist import read_emnist
-from batch.training.tensorflow import require_tensorflow
+from batch.training.packages import training_packages
 from pool.errors import one_line_errors
 from pool.settings import Difficulty, load_settings
 
@@ -51,7 +50,10 @@ def main(
         raise typer.BadParameter("give --data, --sheet or both")
     with one_line_errors():
         if data:
-            require_tensorflow()
+            with training_packages():
+                from batch.evaluation.characters import read_characters
+                from batch.evaluation.judge import ReferenceClassifier
+                from batch.evaluation.metrics import confusions
         settings = load_settings(difficulty=difficulty)
         style, rng = choose_style(settings), np.random.default_rng()
         sampler = Sampler(Checkpoints(settings.checkpoints_dir))
@@ -70,7 +72,8 @@ def main(
         if sheet:
             codes = draw_codes(_ON_SHEET, settings.alphabet, settings.length)
             with writing(sheet) as file:
-                numbered_sheet(to_grey(draw_pictures(codes, sampler, style, rng))).save(file, "PNG")
+                pictures = map(Image.fromarray, to_grey(draw_pictures(codes, sampler, style, rng)))
+                captcha_sheet(list(pictures), [str(number + 1) for number in range(len(codes))]).save(file, "PNG")
             answers = sheet.with_suffix(".json")
             with writing(answers) as file:
                 file.write(json.dumps({"answers": codes}, indent=1).encode() + b"\n")

@@ -1,6 +1,6 @@
 """Pages of pictures to look at."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from pool.storage.atomic import storage_errors
 
 _COLUMNS = 4
-_GAP = 24  # pixels between captchas: room for their numbers
+_GAP = 24  # pixels between captchas: room for captions
 
 
 @contextmanager
@@ -31,13 +31,12 @@ def contact_sheet(glyphs: npt.NDArray[np.uint8], enlarge: int = 2) -> Image.Imag
     return sheet.quantize(16)  # less than half the bytes, and no difference that can be seen
 
 
-def numbered_sheet(pictures: npt.NDArray[np.uint8]) -> Image.Image:
-    """Number grey pictures `[N, H, W]` and set them in rows of four."""
-    count, height, width = pictures.shape
-    page = Image.new("L", (_COLUMNS * (width + _GAP), -(-count // _COLUMNS) * (height + _GAP)), 255)
-    draw = ImageDraw.Draw(page)
-    for number, picture in enumerate(pictures):
-        left, top = number % _COLUMNS * (width + _GAP), number // _COLUMNS * (height + _GAP)
-        draw.text((left, top + _GAP // 4), str(number + 1), fill=0)
-        page.paste(Image.fromarray(picture), (left, top + _GAP))
+def captcha_sheet(pictures: Sequence[Image.Image], captions: Sequence[str]) -> Image.Image:
+    """Set pictures in rows of four, each under its caption."""
+    width, height = (max(sizes) + _GAP for sizes in zip(*(picture.size for picture in pictures), strict=True))
+    page = Image.new(pictures[0].mode, (_COLUMNS * width, -(-len(pictures) // _COLUMNS) * height), "white")
+    for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        left, top = number % _COLUMNS * width, number // _COLUMNS * height
+        ImageDraw.Draw(page).text((left, top + _GAP // 4), caption, fill="black")
+        page.paste(picture, (left, top + _GAP))
     return page

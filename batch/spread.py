@@ -6,13 +6,12 @@ from typing import Annotated
 import typer
 from rich.progress import TimeRemainingColumn
 
-from batch.evaluation.judge import CACHE_DIR, ReferenceClassifier
-from batch.evaluation.latent_scale import LATENT_SCALES, choose_latent_scales
+from batch.evaluation import CACHE_DIR
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
 from batch.progress import progress_bar
 from batch.training.emnist import read_emnist
-from batch.training.tensorflow import require_tensorflow
+from batch.training.packages import training_packages
 from pool.errors import one_line_errors
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 
@@ -37,7 +36,9 @@ def main(
         python -m batch.spread --data emnist --checkpoints trained --record
     """
     with one_line_errors():
-        require_tensorflow()
+        with training_packages():
+            from batch.evaluation.judge import ReferenceClassifier
+            from batch.evaluation.latent_scale import LATENT_SCALES, choose_latent_scales
         folder = Checkpoints(checkpoints)
         sampler, train = Sampler(folder), read_emnist(data, "train")
         with progress_bar(TimeRemainingColumn()) as progress:

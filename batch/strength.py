@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -16,16 +16,17 @@ from rich.table import Table
 
 from batch.alphabet import draw_codes
 from batch.drawing.style import choose_style
-from batch.evaluation.attacks import Success, attack, draw_ours, draw_theirs, plot
 from batch.evaluation.ocr import has_tesseract, require_extras
-from batch.evaluation.solver import STEPS
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
 from batch.progress import progress_bar
 from batch.sheets import writing
-from batch.training.tensorflow import require_tensorflow
+from batch.training.packages import training_packages
 from pool.errors import StorageError, one_line_errors
 from pool.settings import Difficulty, load_settings
+
+if TYPE_CHECKING:
+    from batch.evaluation.attacks import Success
 
 _TABLE_WIDTH = 120  # off a terminal
 
@@ -34,7 +35,7 @@ def main(
     difficulty: Annotated[Difficulty | None, typer.Option(help="Instead of CAPTCHA_DIFFICULTY.")] = None,
     samples: Annotated[int, typer.Option(min=10, help="Labelled captchas to train the CNN with, at most.")] = 10_000,
     attacked: Annotated[int, typer.Option(min=10, help="Captchas that each attack has to read.")] = 1000,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of each CNN training.")] = STEPS,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of each CNN training.")] = 1000,
     out: Annotated[Path | None, typer.Option(help="Write strength-<difficulty>.json and .png to this folder.")] = None,
 ) -> None:
     """Measure how many captchas machines read: ours, and beside them those of the PyPI package `captcha`.
@@ -50,7 +51,8 @@ def main(
     """
     started = time.monotonic()
     with one_line_errors():
-        require_tensorflow()
+        with training_packages():
+            from batch.evaluation.attacks import attack, draw_ours, draw_theirs, plot
         require_extras()
         settings = load_settings(difficulty=difficulty, pixel_ratio=1)  # theirs have no other
         sampler, style = Sampler(Checkpoints(settings.checkpoints_dir)), choose_style(settings)
@@ -75,7 +77,7 @@ def main(
             "attacked": attacked,
             "cnn_steps": steps,
             "success": {
-                name: {attacker: _rounded(success) for attacker, success in row.items()}
+                name: {attack_name: _rounded(success) for attack_name, success in row.items()}
                 for name, row in results.items()
             },
         }
@@ -91,11 +93,11 @@ def main(
     console.print(f"measured in {time.monotonic() - started:.0f} s")
 
 
-def _rounded(success: Success) -> dict[str, float]:
+def _rounded(success: "Success") -> dict[str, float]:
     return {name: round(float(value), 4) for name, value in success._asdict().items()}
 
 
-def _table(results: dict[str, dict[str, Success]], attacked: int) -> Table:
+def _table(results: "dict[str, dict[str, Success]]", attacked: int) -> Table:
     table = Table("attack", title=f"codes read whole, of {attacked} (95 % interval); characters")
     for name in results:
         table.add_column(name, justify="right")

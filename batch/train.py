@@ -14,9 +14,8 @@ from batch.alphabet import CLASSES_BY_NAME, GLYPH_CLASSES, GlyphClass
 from batch.glyphs.checkpoints import Checkpoints
 from batch.progress import progress_bar
 from batch.training.emnist import read_emnist
-from batch.training.gan import TrainingSettings
-from batch.training.run import STATE, Training
-from batch.training.tensorflow import require_tensorflow
+from batch.training.packages import training_packages
+from batch.training.recipe import STATE, TrainingSettings
 from pool.errors import StorageError, one_line_errors
 from pool.storage.atomic import file_lock
 
@@ -50,7 +49,8 @@ def main(
     settings = replace(TrainingSettings(), steps=steps, pretraining_steps=pretraining_steps, seed=seed)
     started = time.monotonic()
     with one_line_errors(), ExitStack() as stack:
-        require_tensorflow()
+        with training_packages():
+            from batch.training.run import Training
         if not stack.enter_context(file_lock(out / STATE / "lock")):
             raise StorageError(f"another training is at work in {out}: give --out another folder")
         training = Training(read_emnist(data, "train"), Checkpoints(out), settings)

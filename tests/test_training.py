@@ -14,10 +14,11 @@ import pytest
 
 from batch.glyphs.network import Network
 from batch.training.architecture import Architecture
-from batch.training.export import GeneratorWeights, fuse_batch_norm, generator_to_onnx
+from batch.training.export import fuse_batch_norm, generator_to_onnx
 from batch.training.filter import filter_to_onnx, make_filter_model
-from batch.training.gan import Gan, RecipeError, TrainingSet, TrainingSettings
+from batch.training.gan import Gan, RecipeError, TrainingSet
 from batch.training.networks import as_input
+from batch.training.recipe import TrainingSettings
 from batch.training.styles import cluster_styles
 from batch.training.tensorflow import tf
 from tests import emnist_files
@@ -52,7 +53,7 @@ def test_a_training_resumed_ends_where_an_unbroken_one_does(tmp_path: Path) -> N
     assert resumed.step == 3
     for _ in range(3):
         resumed.train_step()
-    for one, other in zip(unbroken.fused_generator(), resumed.fused_generator(), strict=True):
+    for one, other in zip(unbroken.fused_generator().values(), resumed.fused_generator().values(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
@@ -78,7 +79,7 @@ def test_the_fused_generator_draws_what_the_trained_one_does() -> None:
 
 
 def _draw(
-    fused: GeneratorWeights, latent: npt.NDArray[np.float32], styles: npt.NDArray[np.int64]
+    fused: dict[str, tf.Tensor], latent: npt.NDArray[np.float32], styles: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.uint8]:
     return Network(generator_to_onnx(fused)).run(latent=latent, style=styles.astype(np.int64))
 
@@ -117,7 +118,7 @@ def test_styles_are_told_apart() -> None:
     images = np.zeros((40, 28, 28), np.uint8)
     images[:25, 4:20, 4:8] = 255
     images[25:, 20:24, 8:24] = 255
-    assignment = cluster_styles(images, 2, np.random.default_rng(1))
+    assignment = cluster_styles(images, 2, seed=1)
     assert len(set(assignment[:25])) == len(set(assignment[25:])) == 1
     assert assignment[0] != assignment[-1]
 

@@ -1,6 +1,7 @@
 """Look at a dataset: `python -m batch.dataset.preview`."""
 
 import io
+from itertools import cycle
 from pathlib import Path
 from typing import Annotated
 
@@ -9,14 +10,13 @@ from PIL import Image, ImageDraw
 
 from batch.datasets.plan import DatasetError, Plan
 from batch.datasets.records import Record, draw_records
-from batch.drawing.style import HEIGHT, PITCH
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import load_sampler
-from batch.sheets import writing
+from batch.sheets import captcha_sheet, writing
 from pool.errors import one_line_errors
 from pool.settings import load_settings
 
-_COLUMNS, _ROWS, _GAP = 4, 5, 12
+_SHOWN = 20
 _COLOURS = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd")
 
 
@@ -37,26 +37,19 @@ def main(
         if plan.generators != Checkpoints(checkpoints).digest():
             raise DatasetError(f"{dataset} was drawn by other generators than those of {checkpoints}")
         first = next(plan.shards())
-        shown = first._replace(end=min(first.end, _COLUMNS * _ROWS))
+        shown = first._replace(end=min(first.end, _SHOWN))
         records = draw_records(plan, shown, None, load_sampler(checkpoints))
         with writing(out) as file:
-            _lay_out(records, plan.style.pixel_ratio).save(file, "PNG")
+            captcha_sheet(list(map(_boxed, records)), [record.code for record in records]).save(file, "PNG")
     print(f"{out}: {len(records)} captchas of {dataset} with the boxes of their characters")
 
 
-def _lay_out(records: list[Record], ratio: int) -> Image.Image:
-    width = (max(PITCH * len(record.code) for record in records) * ratio) + _GAP
-    height = HEIGHT * ratio + 2 * _GAP
-    page = Image.new("RGB", (_COLUMNS * width, _ROWS * height), "white")
-    draw = ImageDraw.Draw(page)
-    for number, record in enumerate(records):
-        x, y = number % _COLUMNS * width, number // _COLUMNS * height
-        page.paste(Image.open(io.BytesIO(record.captcha.png)).convert("RGB"), (x, y + _GAP))
-        for place, (left, top, right, bottom) in enumerate(record.captcha.boxes):
-            colour = _COLOURS[place % len(_COLOURS)]
-            draw.rectangle((x + left, y + _GAP + top, x + right - 1, y + _GAP + bottom - 1), outline=colour)
-            draw.text((x + left, y), record.code[place], fill=colour)
-    return page
+def _boxed(record: Record) -> Image.Image:
+    picture = Image.open(io.BytesIO(record.captcha.png)).convert("RGB")
+    for box, colour in zip(record.captcha.boxes, cycle(_COLOURS)):
+        left, top, right, bottom = box
+        ImageDraw.Draw(picture).rectangle((left, top, right - 1, bottom - 1), outline=colour)
+    return picture
 
 
 if __name__ == "__main__":

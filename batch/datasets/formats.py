@@ -13,7 +13,7 @@ from batch.datasets.records import Record
 from batch.drawing.style import HEIGHT, PITCH
 from pool.storage.atomic import writing_durably
 
-_ANNOTATIONS = ".annotations.json"  # of a shard, until those of all are merged
+_ANNOTATIONS = ".annotations.json"  # of a shard, until all are merged
 _ID_STEP = 10  # annotations' ids: more than characters in a code
 _CHARACTERS = sorted(CLASSES_BY_CHARACTER)  # digits first
 
@@ -25,7 +25,7 @@ class Format(NamedTuple):
     """One way to write a dataset."""
 
     place: str
-    """of a shard, with `split`, `number` and `count`, that of the split's shards"""
+    """path of a shard, from `split`, `number` and the `count` of the split's shards"""
     pack: Callable[[Plan, Sequence[Record]], Files]
     finish: Callable[[Plan, Path], None]
     """writes what all shards share"""
@@ -33,7 +33,7 @@ class Format(NamedTuple):
     """how to load it, in Python"""
 
     def path(self, plan: Plan, shard: Shard) -> Path:
-        """Give a shard's place within the dataset."""
+        """Give the path of a shard within the dataset."""
         count = -(-plan.splits[shard.split] // plan.shard_size)
         return Path(self.place.format(split=shard.split, number=shard.number, count=count))
 
@@ -63,7 +63,7 @@ def _pack_tar(plan: Plan, records: Sequence[Record]) -> Files:
         for record in records:
             label = json.dumps(_label(plan, record)).encode()
             for suffix, content in ((".png", record.captcha.png), (".json", label)):
-                member = tarfile.TarInfo(str(Path(_name(record)).with_suffix(suffix)))  # of no date and no owner
+                member = tarfile.TarInfo(str(Path(_name(record)).with_suffix(suffix)))  # without date and owner
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
     return {"": packed.getvalue()}
@@ -131,7 +131,7 @@ def _pack_annotated(plan: Plan, records: Sequence[Record]) -> Files:
 
 
 def _merge_annotations(plan: Plan, folder: Path) -> None:
-    """Write the one file for each split, a shard at a time, and then remove the shards' own."""
+    """Write one file for each split, a shard at a time, then remove those of the shards."""
     categories = [{"id": number, "name": name} for number, name in enumerate(_CHARACTERS, 1)]
     for split in plan.splits:
         shards = [folder / FORMATS["coco"].path(plan, shard) for shard in plan.shards() if shard.split == split]

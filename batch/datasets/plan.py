@@ -15,7 +15,7 @@ FOLDER = ".gantcha"
 
 
 class DatasetError(GantchaError):
-    """A dataset can't be written as it was asked for."""
+    """A dataset can't be written as requested."""
 
 
 class Shard(NamedTuple):
@@ -50,11 +50,11 @@ class Plan:
 
     @property
     def count(self) -> int:
-        """Captchas in all."""
+        """Total number of captchas."""
         return sum(self.splits.values())
 
     def shards(self) -> Iterator[Shard]:
-        """Divide the splits."""
+        """Divide the splits into shards."""
         first = 0
         for split, count in self.splits.items():
             for number, start in enumerate(range(first, first + count, self.shard_size)):

@@ -1,4 +1,4 @@
-"""The captchas of a shard: the same ones, byte by byte, wherever and however often they are drawn."""
+"""The captchas of a shard: the same bytes wherever and however often they are drawn."""
 
 import random
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from batch.drawing.captchas import Labelled
 
 TOGETHER = 500
-"""Captchas drawn together from a seed of their own: shards of a multiple of it draw nothing in vain."""
+"""Captchas drawn together from one seed; the size of a shard should be a multiple of it."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class Record:
 
 
 def touched(shard: Shard) -> range:
-    """Give the indices that are drawn for a shard: its own, and others that are drawn together with them."""
+    """Give the indices that are drawn for a shard: its own, and those drawn together with them."""
     return range(shard.start // TOGETHER * TOGETHER, -(-shard.end // TOGETHER) * TOGETHER)
 
 
 def draw_records(plan: Plan, shard: Shard, codes: Sequence[str] | None, sampler: Sampler) -> list[Record]:
-    """Draw a shard. `codes` are those of all that it `touched`, or None for random ones.
+    """Draw a shard. `codes` are those of all `touched` indices, or None for random ones.
 
     A captcha depends on the seed and its index, not on the size of the shards.
     """

@@ -51,9 +51,9 @@ def write(folder: Path, request: Request, resume: bool, settings: Settings, engi
     checkpoints.load()  # report a fault once, here, and not in every worker
     begun, kept_codes = Plan.load(folder), folder / FOLDER / "codes.txt"
     if begun and not resume:
-        raise DatasetError(f"{folder} holds a dataset: go on with it by --resume, or name another folder")
+        raise DatasetError(f"{folder} holds a dataset: continue it with --resume, or name another folder")
     if not begun and folder.is_dir() and any(folder.iterdir()):
-        raise DatasetError(f"{folder} is not empty, and holds no dataset to go on with: name another folder")
+        raise DatasetError(f"{folder} is not empty and holds no dataset to resume: name another folder")
     if begun and request.count is None and request.codes is None:
         plan = replace(begun, generators=checkpoints.digest())
         codes = _read_codes(kept_codes) if begun.codes_sha256 else None

@@ -45,7 +45,7 @@ def draw_captchas(codes: Sequence[str], sampler: Sampler, style: RenderStyle, rn
 def draw_labelled(
     codes: Sequence[str], sampler: Sampler, style: RenderStyle, rng: np.random.Generator
 ) -> list[Labelled]:
-    """Draw a captcha for each of the codes, of up to 8 characters each, and say where the characters are.
+    """Draw a captcha for each of the codes, of up to 8 characters each, with the boxes and classes of its characters.
 
     Raises:
         ValueError: a code has a character outside 0-9 and a-z.

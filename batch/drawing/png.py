@@ -33,13 +33,13 @@ _END = _chunk(b"IEND", b"")
 def encode_pngs(levels: npt.NDArray[np.uint8], *, repeatable: bool = False) -> list[bytes]:
     """Encode pictures in grey levels `[N, H, W]`, each as a PNG.
 
-    The same picture gives the same bytes where that is asked for, in twice the time: what the fast compressor makes of
-    it depends on what lay in its memory.
+    `repeatable` gives the same bytes for the same picture, in twice the time: the output of the fast compressor
+    depends on what was in its memory before.
     """
     count, height, width = levels.shape
     header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, _BITS, _PALETTE, 0, 0, 0))
     beginning = b"\x89PNG\r\n\x1a\n" + header + _GREYS
-    rows = np.zeros((count, height, 1 + (width + 1) // 2), np.uint8)  # each begins with its filter, 0 for none
+    rows = np.zeros((count, height, 1 + (width + 1) // 2), np.uint8)  # each begins with its filter type, 0 for none
     rows[:, :, 1:] = levels[:, :, ::2] << _BITS
     rows[:, :, 1 : 1 + width // 2] |= levels[:, :, 1::2]
     compress = _compress_repeatably if repeatable else _compress

@@ -11,9 +11,9 @@ from batch.drawing.interpolate import Floats, interpolate
 from batch.drawing.style import GREY_LEVELS, RenderStyle
 from batch.drawing.text_lines import Strokes, TextLines, bend_lines, concat_pics, distortions, extents, redraw
 
-_USES = 4  # of a turned glyph among the scribbles of a batch
+_USES = 4  # of each rotated glyph among the scribbles of a batch
 _NORMAL = np.array([NormalDist().inv_cdf((number + 0.5) / 256) for number in range(256)], np.float32)
-"""256 numbers of a normal distribution, alike in weight: eight grey levels show no finer ones"""
+"""256 equally likely numbers of a normal distribution: eight grey levels show no finer ones"""
 
 
 def render(
@@ -35,7 +35,7 @@ def render_boxed(
     rng: np.random.Generator,
     style: RenderStyle,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Draw what `render` draws of glyphs `[N, L, 28, 28]`, L up to 8, and give the boxes of their ink `[N, L, 4]`.
+    """Draw as `render` does, with L up to 8, and give the boxes of the glyphs' ink `[N, L, 4]` as well.
 
     A box is left, top, right and bottom, the last two exclusive.
     """
@@ -61,7 +61,7 @@ def _finish(
 
 
 def cross(strokes: Strokes, straight: npt.NDArray[np.uint8], rng: np.random.Generator, style: RenderStyle) -> Strokes:
-    """Draw upright strokes of the same hand `[M, 28, 28]`, laid down, drawn out and bent, along the lines, in place."""
+    """Draw upright strokes `[M, 28, 28]` along the lines, rotated, stretched and bent, in place."""
     count, height, width = strokes.shape
     ratio = style.pixel_ratio
     columns, rows = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
@@ -77,7 +77,7 @@ def cross(strokes: Strokes, straight: npt.NDArray[np.uint8], rng: np.random.Gene
         along = away / (drawn(4, 7) * ratio) + SIDE / 2
         width_of_pixel = drawn(0.6, 0.8) * ratio
         chosen = straight[rng.integers(len(straight), size=count)]
-        reach = width_of_pixel[:, 0] * SIDE / 2 + 1  # other rows stay as they are
+        reach = width_of_pixel[:, 0] * SIDE / 2 + 1  # other rows do not change
         first = np.floor(path.min(1) - reach).clip(0, height - 1).astype(int).tolist()
         end = np.ceil(path.max(1) + reach).clip(1, height).astype(int).tolist()
         beside = SIDE / 2 - path / width_of_pixel
@@ -92,9 +92,9 @@ def cross(strokes: Strokes, straight: npt.NDArray[np.uint8], rng: np.random.Gene
 def scribble(
     glyphs: npt.NDArray[np.uint8], shape: tuple[int, ...], rng: np.random.Generator, style: RenderStyle
 ) -> Strokes:
-    """Scatter some of the glyphs `[..., 28, 28]`, turned any way, over pictures of this shape `[N, H, W]`.
+    """Scatter some of the glyphs `[..., 28, 28]`, rotated, over pictures of this shape `[N, H, W]`.
 
-    A turned glyph may come up in several pictures, elsewhere: fewer are turned than pictures hold.
+    A rotated glyph is used in several pictures, at different places: rotating is slow.
     """
     count, height, width = shape
     each = style.scribbles
@@ -104,7 +104,7 @@ def scribble(
     windows = redraw(chosen, distortions(turned, np.pi / 2, rng, style))
     side = windows.shape[1]
     middle = rng.uniform([0.2 * height, 0], [0.8 * height, width], (count, each, 2))
-    corners = np.rint(middle + side / 2).astype(int)  # in a room that is wider by a window on each side
+    corners = np.rint(middle + side / 2).astype(int)  # in pictures padded by a window on each side
     room = np.zeros((count, height + 2 * side, width + 2 * side), np.uint8)
     which = rng.integers(turned, size=(count, each)) if turned else np.empty((count, 0), int)
     for picture, places, picture_windows in zip(room, corners.tolist(), which.tolist(), strict=True):
@@ -115,7 +115,7 @@ def scribble(
 
 
 def vary_weight(strokes: Strokes, rng: np.random.Generator, style: RenderStyle) -> Floats:
-    """Thin and thicken the strokes along their way: `[N, H, W]`, 0 paper to 1 ink."""
+    """Vary the weight of the strokes along the line: `[N, H, W]`, 0 paper to 1 ink."""
     count, height, width = strokes.shape
     sharpness = 3 * style.pixel_ratio
     edge = rng.uniform(*style.lightness, (count, 3, 7)) * sharpness - 0.5
@@ -144,7 +144,7 @@ def add_noise(brightness: Floats, rng: np.random.Generator, style: RenderStyle) 
     grain = style.grain * style.pixel_ratio
     grains = (count, -(-height // grain), -(-width // grain))
     steps = GREY_LEVELS - 1
-    noise = _NORMAL * np.float32(style.noise * steps) + np.float32(0.5)  # the half makes a rounding of cutting off
+    noise = _NORMAL * np.float32(style.noise * steps) + np.float32(0.5)  # adding a half turns truncation into rounding
     levels = brightness * np.float32(steps)
     levels += _as_grains(noise[rng.integers(len(noise), size=grains, dtype=np.uint8)], grain)[:, :height, :width]
     return levels.clip(0, steps, out=levels).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""TextLines of ink: glyphs set side by side, then bent and fitted into the picture."""
+"""Lines of text: glyphs set side by side, then bent and fitted into the picture."""
 
 import math
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _MARGIN = 2  # beyond what the bend may add
 _INKED = 96  # of 255: what counts as ink where glyphs are set close
 _AFFINE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
-cv2.setNumThreads(1)  # captchas are drawn side by side in processes of our own
+cv2.setNumThreads(1)  # captchas are drawn in several processes
 
 Strokes = npt.NDArray[np.uint8]
 """`[N, H, W]`, 0 paper to 255 full stroke"""
@@ -29,15 +29,15 @@ class TextLines(NamedTuple):
     places: npt.NDArray[np.float64]
     """`[N, L, 3]`, where each glyph's ink begins and ends, and the height of its middle"""
     owners: npt.NDArray[np.uint8]
-    """`[N, H, W]`, bit k set where glyph k has ink; `[0, 0, 0]` where nobody asked for it"""
+    """`[N, H, W]`, bit k set where glyph k has ink; `[0, 0, 0]` if not asked for"""
 
 
 def concat_pics(
     glyphs: npt.NDArray[np.uint8], rng: np.random.Generator, style: RenderStyle, *, owned: bool = False
 ) -> TextLines:
-    """Enlarge, turn and shear glyphs `[N, L, 28, 28]`, each a little otherwise, and set them so close that they touch.
+    """Enlarge, rotate and shear glyphs `[N, L, 28, 28]`, each at random, and set them so close that they touch.
 
-    The lines are as long as they come; `bend_lines` makes them fit.
+    The lines may be longer than the picture; `bend_lines` makes them fit.
     """
     count, length = glyphs.shape[:2]
     windows = redraw(
@@ -47,7 +47,7 @@ def concat_pics(
     side = windows.shape[1]
     left, right = extents((windows.max(1) > _INKED).reshape(count, length, side))
     widths = right - left
-    # A bar may not vanish in its neighbour: a third of it is the most that overlaps.
+    # A narrow glyph must not vanish in its neighbour: at most a third of it overlaps.
     most = np.minimum(widths, np.roll(widths, 1, 1)) / 3
     gaps = np.maximum(rng.uniform(*style.gap, (count, length)) * style.pixel_ratio, -most)
     starts = np.cumsum(widths + gaps, 1) - widths - gaps[:, :1]
@@ -77,7 +77,7 @@ def _set(
 
 
 def _of_lines(count: int, rng: np.random.Generator, style: RenderStyle) -> npt.NDArray[np.float64]:
-    """Draw what happens to all glyphs of a line alike: matrices `[count, 2, 2]`."""
+    """Draw the distortion that all glyphs of a line share: matrices `[count, 2, 2]`."""
     size = rng.uniform(*style.size, count)
     slant = rng.uniform(-style.slant, style.slant, count)
     matrices: npt.NDArray[np.float64] = np.array([[size, slant * size], [np.zeros(count), size]]).transpose(2, 0, 1)
@@ -87,10 +87,10 @@ def _of_lines(count: int, rng: np.random.Generator, style: RenderStyle) -> npt.N
 def redraw(glyphs: npt.NDArray[np.uint8], distortions: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
     """Draw glyphs `[N, 28, 28]` distorted in the middle of windows `[N, side, side]` that have room for them."""
     (a, b), (c, d) = distortions.transpose(1, 2, 0)
-    norms = (np.hypot(a + d, b - c) + np.hypot(a - d, b + c)) / 2  # spectral: of what is longest
+    norms = (np.hypot(a + d, b - c) + np.hypot(a - d, b + c)) / 2  # spectral norms: the largest stretch
     side = math.ceil(SIDE * norms.max(initial=1))
     middle, glyph_middle = (side - 1) / 2, (SIDE - 1) / 2
-    # Of a window only the box is drawn that a glyph, and the pixel around it that it fades out in, can reach.
+    # Only the box of a window that the glyph and its soft edge of one pixel can reach is drawn.
     reach = np.abs(distortions).sum(2) * (glyph_middle + 1)
     starts = np.floor(middle - reach).clip(0).astype(int)
     ends = np.ceil(middle + reach + 1).clip(max=side).astype(int)
@@ -105,7 +105,7 @@ def redraw(glyphs: npt.NDArray[np.uint8], distortions: npt.NDArray[np.float64]) 
 
 
 def extents(inked: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Where the True of `[..., W]` begin and end; both in the middle where there are none."""
+    """Find where the True of `[..., W]` begin and end; both in the middle if there are none."""
     width = inked.shape[-1]
     none = ~inked.any(-1)
     start, end = inked.argmax(-1), width - inked[..., ::-1].argmax(-1)
@@ -113,7 +113,7 @@ def extents(inked: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.ND
 
 
 def distortions(count: int, turn: float, rng: np.random.Generator, style: RenderStyle) -> npt.NDArray[np.float64]:
-    """Draw what happens to each glyph: matrices `[count, 2, 2]` from its own frame to the picture's."""
+    """Draw the distortion of each glyph: matrices `[count, 2, 2]` from its own frame to the picture's."""
     angle = rng.uniform(-turn, turn, count)
     across, down = rng.uniform(*style.enlargement, (2, count)) * style.pixel_ratio
     shear = rng.uniform(-style.shear, style.shear, count) * down
@@ -124,10 +124,7 @@ def distortions(count: int, turn: float, rng: np.random.Generator, style: Render
 
 
 def bend_lines(lines: TextLines, rng: np.random.Generator, style: RenderStyle) -> TextLines:
-    """Let the lines swing, pull them this way and that like a sheet of rubber, and fit them into the picture's width.
-
-    The displacements are those of Simard et al. 2003, smooth because they are drawn on a coarse grid.
-    """
+    """Bend the lines by waves and elastic displacements (Simard et al. 2003), and fit them into the picture."""
     count, length = lines.places.shape[:2]
     ratio = style.pixel_ratio
     height, width = HEIGHT * ratio, PITCH * length * ratio
@@ -152,7 +149,7 @@ def bend_lines(lines: TextLines, rng: np.random.Generator, style: RenderStyle) -
     places = np.stack(
         [*(across.target(lines.places[:, :, side]) for side in (0, 1)), along.target(lines.places[:, :, 2])], 2
     )
-    # A point is drawn where the picture's pixel is that was pulled to it.
+    # A point of the line appears at the pixel of the picture that was displaced to it.
     picture = np.arange(count)[:, None]
     at_x = np.rint(places[:, :, :2].mean(2)).astype(int).clip(0, width - 1)
     at_y = np.rint(places[:, :, 2]).astype(int).clip(0, height - 1)
@@ -162,18 +159,18 @@ def bend_lines(lines: TextLines, rng: np.random.Generator, style: RenderStyle) -
 
 
 class _Fit(NamedTuple):
-    """How one axis of lines is pressed and moved into that of pictures; all `[N]`."""
+    """How one axis of the lines is compressed and moved into that of the pictures; all `[N]`."""
 
     stretch: npt.NDArray[np.float64]
     source_middle: npt.NDArray[np.float64]
     middle: npt.NDArray[np.float64]
 
     def source(self, target: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """Where in the lines the places `[P]` of the pictures come from: `[N, P]`."""
+        """Map places `[P]` of the pictures to the lines: `[N, P]`."""
         return (target - self.middle[:, None]) * self.stretch[:, None] + self.source_middle[:, None]
 
     def target(self, source: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Where in the pictures the places `[N, P]` of the lines go to: `[N, P]`."""
+        """Map places `[N, P]` of the lines to the pictures: `[N, P]`."""
         return (source - self.source_middle[:, None]) / self.stretch[:, None] + self.middle[:, None]
 
 
@@ -185,7 +182,7 @@ def _fit(
     rng: np.random.Generator,
     most: float = math.inf,
 ) -> _Fit:
-    """Press lines that are longer than their room, and move them within it, by `most` at the most."""
+    """Compress lines that are longer than their room, and move them within it by up to `most`."""
     stretch = np.maximum(1, (end - start) / room)
     free = np.minimum((room - (end - start) / stretch) / 2, most)
     source_middle: npt.NDArray[np.float64] = (start + end) / 2

@@ -29,15 +29,15 @@ class Workers:
 
     count: int
     submit: Callable[..., Future[Any]]
-    """has one of them call a function with its arguments"""
+    """calls a function with its arguments in one of them"""
 
 
 Engine = Callable[[int], AbstractContextManager[Workers]]
-"""Starts workers, no more than there will be calls."""
+"""Starts workers, no more than the expected number of calls."""
 
 
 def on_this_machine(jobs: int, checkpoints_dir: Path) -> Engine:
-    """Draw in up to so many processes."""
+    """Draw in up to `jobs` processes."""
 
     @contextmanager
     def engine(calls: int) -> Iterator[Workers]:
@@ -49,11 +49,11 @@ def on_this_machine(jobs: int, checkpoints_dir: Path) -> Engine:
 
 
 def on_ray(address: str | None, checkpoints_dir: Path) -> Engine:
-    """Draw on all cores of a Ray cluster, or of one that is started on this machine for want of an address.
+    """Draw on all cores of a Ray cluster, or of one that is started on this machine if there is no address.
 
-    Calls only draw, and what they return is written here, once: a call whose node is lost runs again elsewhere, and
-    costs its time and nothing else. The nodes get the code and the generators from here; they need the packages of
-    `requirements-ray.txt`, and neither database nor files.
+    Calls only draw; their results are written by this process. If a node is lost, its calls run again on another. The
+    nodes get the code and the generators from here; they need the packages of `requirements-ray.txt`, and no access
+    to database or files.
 
     Raises:
         EngineError: Ray is not installed here, or the cluster does not answer or fails.
@@ -87,7 +87,7 @@ def on_ray(address: str | None, checkpoints_dir: Path) -> Engine:
 
 
 def _check(address: str) -> None:
-    """Find out in seconds, and not in the minutes that Ray takes, whether anybody is there."""
+    """Find out in seconds whether the cluster answers: Ray itself takes minutes."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), 5).close()

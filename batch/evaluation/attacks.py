@@ -77,9 +77,9 @@ def attack(
         for mode in ("line", "word"):
             ocr[f"tesseract-{mode}"] = partial(read_with_tesseract, victims, mode, alphabet)
     results = {}
-    for attacker, read in ocr.items():
-        task = progress.add_task(f"{name}: {attacker}", total=None)
-        results[attacker] = rate(truth, read())
+    for program, read in ocr.items():
+        task = progress.add_task(f"{name}: {program}", total=None)
+        results[program] = rate(truth, read())
         progress.update(task, total=1, completed=1)
     downsampled = downsample(pictures)
     for count in samples:

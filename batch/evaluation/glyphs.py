@@ -15,7 +15,7 @@ from batch.training.architecture import Architecture
 from batch.training.emnist import Emnist
 from batch.training.filter import FLOPS
 
-TWO_SAMPLE_SIZES = (400, 1000)
+_TWO_SAMPLE_SIZES = (400, 1000)
 _REPEATS = 5  # for small test sets: means over so many draws of as many images
 _COLUMNS = 16  # of glyphs of either kind in the picture
 _OFTEN = 0.04  # pairs of characters confused more often are reported
@@ -123,7 +123,7 @@ class _Comparison:
             "nearest": nearest(fake),
             "nearest_real": nearest(test),
         }
-        for size in TWO_SAMPLE_SIZES:
+        for size in _TWO_SAMPLE_SIZES:
             draw_size = min(size, len(train), len(fake))
             real, generated = (self._rng.choice(images[of], draw_size, replace=False) for of in ("train", "fake"))
             metrics[f"two_sample_{size}"] = self._two_sample_test.accuracy(real, generated, self._rng)

@@ -15,7 +15,6 @@ from batch.training.networks import as_input
 from batch.training.tensorflow import keras, tf
 from pool.errors import StorageError
 
-CACHE_DIR = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "gantcha"
 _FEATURES = 128
 _EPOCHS = 6
 _LOOKALIKES = ("0o", "1il", "5s", "2z", "9gq", "uv")
@@ -30,7 +29,7 @@ LOOKALIKES_OF_CLASS = np.array([ord(_group_lookalikes(chr(character))) for chara
 
 
 class Judgement(NamedTuple):
-    """What the reference classifier makes of N images."""
+    """The answer of the reference classifier for N images."""
 
     classes: npt.NDArray[np.int64]
     """`[N]`, the likeliest ByMerge index"""

@@ -2,10 +2,11 @@
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import binomtest
+from sklearn.metrics.pairwise import euclidean_distances
 
 Features = npt.NDArray[np.float32]
 """`[N, F]`"""
-_Z = 1.96  # of a 95 % interval
 
 
 def frechet_distance(one: Features, other: Features) -> float:
@@ -25,23 +26,17 @@ def precision_and_recall(real: Features, fake: Features, k: int = 3) -> tuple[fl
     Precision is the share of fakes within the k-th-neighbour balls of the reals, recall the share of reals within
     those of the fakes.
     """
-    between = _distances(real, fake)
-    real_radius, fake_radius = (np.sort(_distances(features, features), 1)[:, k] for features in (real, fake))
+    between = euclidean_distances(real, fake)
+    real_radius, fake_radius = (np.sort(euclidean_distances(features, features), 1)[:, k] for features in (real, fake))
     precision = (between <= real_radius[:, None]).any(0).mean()
     return float(precision), float((between <= fake_radius).any(1).mean())
 
 
 def nearest_distances(images: npt.NDArray[np.uint8], among: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Give the distance in pixel space from each of `[N, 28, 28]` to the nearest of `[M, 28, 28]`: `[N]`."""
+    """Give the pixel distance from each of `[N, 28, 28]` to the nearest of `[M, 28, 28]`: `[N]`."""
     flat, flat_among = ((array.reshape(len(array), -1) / 255).astype(np.float32) for array in (images, among))
-    nearest: npt.NDArray[np.float32] = _distances(flat, flat_among).min(1)
+    nearest: npt.NDArray[np.float32] = euclidean_distances(flat, flat_among).min(1)
     return nearest
-
-
-def _distances(one: Features, other: Features) -> npt.NDArray[np.float32]:
-    squared = (one**2).sum(1)[:, None] + (other**2).sum(1) - 2 * one @ other.T
-    distances: npt.NDArray[np.float32] = np.sqrt(squared.clip(0))
-    return distances
 
 
 def confusions(truth: npt.NDArray[np.int64], read: npt.NDArray[np.int64]) -> dict[tuple[int, int], float]:
@@ -53,8 +48,5 @@ def confusions(truth: npt.NDArray[np.int64], read: npt.NDArray[np.int64]) -> dic
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     """Give the 95 % score interval of a share (Wilson 1927)."""
-    share = successes / trials
-    middle = share + _Z**2 / (2 * trials)
-    half = _Z * np.sqrt(share * (1 - share) / trials + _Z**2 / (4 * trials**2))
-    scale = 1 + _Z**2 / trials
-    return max(0.0, float((middle - half) / scale)), min(1.0, float((middle + half) / scale))
+    interval = binomtest(successes, trials).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)

@@ -52,10 +52,10 @@ def read_with_tesseract(pictures: Pictures, mode: str, alphabet: str) -> list[st
             Image.fromarray(picture).save(Path(folder) / f"{number}.png")
         while True:
             (Path(folder) / "list.txt").write_text("\n".join(f"{number}.png" for number in left))
-            finished = subprocess.run(  # noqa: PLW1510 - whose exit code is looked at below; one process for all: starting takes longer than reading
+            finished = subprocess.run(  # noqa: PLW1510 - the exit code is checked below; one process for all, since starting takes longer than reading
                 ["tesseract", "list.txt", "stdout", *options],  # noqa: S607 - whichever is on the path
                 cwd=folder,
-                env=os.environ | {"OMP_THREAD_LIMIT": "1"},  # more threads than one slow it down
+                env=os.environ | {"OMP_THREAD_LIMIT": "1"},  # more threads make it slower
                 capture_output=True,
                 text=True,
             )
@@ -64,8 +64,8 @@ def read_with_tesseract(pictures: Pictures, mode: str, alphabet: str) -> list[st
             begun = re.findall(r"^Page \d+ : (\d+)\.png", finished.stderr, re.MULTILINE)
             if not begun:
                 raise OcrError(f"Tesseract failed: {finished.stderr.strip()[-200:]}")
-            left.remove(int(begun[-1]))  # it crashes on some pictures: those it can't read
-    pages = finished.stdout.split("\f")  # what it puts between pages
+            left.remove(int(begun[-1]))  # it crashes on some pictures: count these as not read
+    pages = finished.stdout.split("\f")  # its separator of pages
     answers = dict(zip(left, pages, strict=False))
     return ["".join(answers.get(number, "").split()) for number in range(len(pictures))]
 

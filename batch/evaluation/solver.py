@@ -7,7 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from batch.training.tensorflow import keras, tf
+from batch.training.classifier import compile_classifier
+from batch.training.networks import as_input
+from batch.training.tensorflow import keras
 
 _SHRINK = 2  # half the size shows all that a solver needs
 _CHANNELS = (24, 40, 64, 96)
@@ -15,8 +17,6 @@ _HIDDEN = 256
 _BATCH = 64
 _RATE = 1e-3
 _SHIFT = 3
-STEPS = 1000
-"""Steps of a training, whatever the number of captchas."""
 
 
 def downsample(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -48,38 +48,24 @@ class CnnSolver:
         self._alphabet, self._seed = np.array(sorted(alphabet)), seed
 
     def train(
-        self, pictures: npt.NDArray[np.uint8], codes: Sequence[str], report: Callable[[int], Any], steps: int = STEPS
+        self, pictures: npt.NDArray[np.uint8], codes: Sequence[str], report: Callable[[int], Any], steps: int
     ) -> None:
         """Train on downsampled pictures `[N, H, W]` and their codes; `report` is called after each step."""
         keras.utils.set_random_seed(self._seed)
         labels = np.searchsorted(self._alphabet, np.array([list(code) for code in codes]))
         self._model = make_solver_model(pictures.shape[1:], labels.shape[1], len(self._alphabet))
-        optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(_RATE, steps))
-        optimizer.build(self._model.trainable_variables)
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-        @tf.function  # type: ignore[untyped-decorator]
-        def train_step(batch: tf.Tensor, truth: tf.Tensor) -> None:
-            with tf.GradientTape() as tape:
-                error = loss(truth, self._model(_as_input(batch), training=True))
-            variables = self._model.trainable_variables
-            optimizer.apply(tape.gradient(error, variables), variables)
-
+        compile_classifier(self._model, _RATE, steps)
         rng = np.random.default_rng(self._seed)
         around = np.pad(pictures, ((0, 0), (_SHIFT, _SHIFT), (_SHIFT, _SHIFT)), "symmetric")
         shifted = sliding_window_view(around, pictures.shape[1:], (1, 2))
         for _ in range(steps):
             chosen = rng.integers(len(pictures), size=_BATCH)
             down, across = rng.integers(2 * _SHIFT + 1, size=(2, _BATCH))
-            train_step(tf.constant(shifted[chosen, down, across]), tf.constant(labels[chosen]))
+            self._model.train_on_batch(as_input(shifted[chosen, down, across]), labels[chosen])
             report(1)
 
     def solve(self, pictures: npt.NDArray[np.uint8]) -> list[str]:
         """Read downsampled pictures `[N, H, W]`."""
         parts = np.split(pictures, range(200, len(pictures), 200))
-        logits = np.concatenate([self._model(_as_input(tf.constant(part)), training=False) for part in parts])
+        logits = np.concatenate([self._model.predict_on_batch(as_input(part)) for part in parts])
         return ["".join(characters) for characters in self._alphabet[logits.argmax(2)]]
-
-
-def _as_input(pictures: tf.Tensor) -> tf.Tensor:
-    return tf.cast(pictures[..., None], tf.float32) / 127.5 - 1

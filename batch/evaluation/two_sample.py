@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from batch.alphabet import SIDE
 from batch.training.networks import as_input
-from batch.training.tensorflow import keras, tf
+from batch.training.tensorflow import keras
 
 _HELD_OUT = 0.25
 _EPOCHS = 25
@@ -28,14 +28,12 @@ class TwoSampleTest:
                 layers.Dense(1),
             ]
         )
-        self._optimizer = keras.optimizers.Adam(1e-3)
-        self._optimizer.build(self._model.trainable_variables)
+        self._model.compile(
+            keras.optimizers.Adam(1e-3), keras.losses.BinaryCrossentropy(from_logits=True), jit_compile=False
+        )
+        self._model.optimizer.build(self._model.trainable_variables)
+        self._variables = [*self._model.variables, *self._model.optimizer.variables]
         self._fresh = [variable.numpy() for variable in self._variables]
-        self._train_step = tf.function(self._train_step_eagerly)
-
-    @property
-    def _variables(self) -> list[tf.Variable]:
-        return [*self._model.variables, *self._optimizer.variables]
 
     def accuracy(self, one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8], rng: np.random.Generator) -> float:
         """Train on three quarters of two sets `[N, 28, 28]` of equal size; return the accuracy on the rest.
@@ -50,13 +48,6 @@ class TwoSampleTest:
         held_out, seen = np.split(order, [int(len(order) * _HELD_OUT)])
         for _ in range(_EPOCHS):
             for chosen in rng.permutation(seen)[: len(seen) // _BATCH * _BATCH].reshape(-1, _BATCH):
-                self._train_step(tf.constant(images[chosen]), tf.constant(truth[chosen]))
-        guesses = np.asarray(self._model(images[held_out], training=False))[:, 0] > 0
+                self._model.train_on_batch(images[chosen], truth[chosen, None])
+        guesses = self._model.predict_on_batch(images[held_out])[:, 0] > 0
         return float((guesses == truth[held_out]).mean())
-
-    def _train_step_eagerly(self, images: tf.Tensor, truth: tf.Tensor) -> None:
-        with tf.GradientTape() as tape:
-            logits = self._model(images, training=True)[:, 0]
-            loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(truth, logits))
-        variables = self._model.trainable_variables
-        self._optimizer.apply(tape.gradient(loss, variables), variables)

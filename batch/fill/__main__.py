@@ -69,8 +69,8 @@ def main(
         folder = settings.checkpoints_dir
         chosen = on_ray(ray_address, folder) if engine == "ray" else on_this_machine(jobs, folder)
         if dataset:
-            wanted = request.Request(format_, count, codes, split, length, shard_size, seed)
-            report = request.write(dataset, wanted, resume, settings, chosen, quiet)
+            asked = request.Request(format_, count, codes, split, length, shard_size, seed)
+            report = request.write(dataset, asked, resume, settings, chosen, quiet)
         elif count is not None:
             report = to_pool.add(count, settings, chosen, quiet)
         else:

@@ -81,5 +81,5 @@ def load_sampler(checkpoints_dir: Path) -> Sampler:
 
 
 def keep_sampler(checkpoints_dir: Path, sampler: Sampler) -> None:
-    """Make `load_sampler` return this one: on another machine the folder may not exist."""
-    _samplers[checkpoints_dir] = sampler
+    """Make `load_sampler` return this one, or the one it has: on another machine the folder may not exist."""
+    _samplers.setdefault(checkpoints_dir, sampler)

@@ -25,24 +25,23 @@ def train_classifier(
     model = make_model()
     classifier = keras.Model(model.input, model.outputs[0])
     steps = len(emnist.images) // _BATCH
-    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(_RATE, epochs * steps))
-    optimizer.build(classifier.trainable_variables)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-    @tf.function  # type: ignore[untyped-decorator]
-    def train_step(images: tf.Tensor, labels: tf.Tensor) -> None:
-        with tf.GradientTape() as tape:
-            error = loss(labels, classifier(_augment(images), training=True))
-        optimizer.apply(tape.gradient(error, classifier.trainable_variables), classifier.trainable_variables)
-
+    compile_classifier(classifier, _RATE, epochs * steps)
     rng = np.random.default_rng(1)
     for _ in range(epochs):
         for chosen in rng.permutation(len(emnist.images))[: steps * _BATCH].reshape(steps, _BATCH):
-            train_step(tf.constant(as_input(emnist.images[chosen])), tf.constant(emnist.labels[chosen]))
+            classifier.train_on_batch(_augment(as_input(emnist.images[chosen])), emnist.labels[chosen])
             report(1 / (epochs * steps))
     return model
 
 
+def compile_classifier(model: keras.Model, rate: float, steps: int) -> None:
+    """Prepare a model of logits for so many steps by Adam, at a learning rate that falls by cosine."""
+    schedule = keras.optimizers.schedules.CosineDecay(rate, steps)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(schedule), loss, jit_compile=False)
+
+
+@tf.function  # type: ignore[untyped-decorator]
 def _augment(images: tf.Tensor) -> tf.Tensor:
     """Rotate, scale, shear and shift each of `[N, 28, 28, 1]` a little."""
     count = tf.shape(images)[0]

@@ -1,6 +1,6 @@
 """From trained networks to `.onnx` files: batch normalisation fused into the kernels, weights in half precision."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,25 +36,8 @@ generator (float[N, latent_size] latent, int64[N] style) => (uint8[N, {SIDE}, {S
 """
 
 
-class GeneratorWeights(NamedTuple):
-    """A generator of one class with batch normalisation fused into the kernels, in TensorFlow's order of axes."""
-
-    dense: npt.NDArray[np.float32]
-    """`[latent_size, 7 * 7 * wide]`"""
-    styles: npt.NDArray[np.float32]
-    """`[style_count, 7 * 7 * wide]`"""
-    conv_kernel: npt.NDArray[np.float32]
-    """`[5, 5, narrow, wide]`"""
-    conv_bias: npt.NDArray[np.float32]
-    """`[narrow]`"""
-    image_kernel: npt.NDArray[np.float32]
-    """`[5, 5, 1, narrow]`"""
-    image_bias: npt.NDArray[np.float32]
-    """`[1]`"""
-
-
-def fuse_batch_norm(generator: keras.Model, latent: tf.Tensor, styles: tf.Tensor) -> GeneratorWeights:
-    """Fuse the batch normalisation of a generator of one class, with the moments of a large batch of latents.
+def fuse_batch_norm(generator: keras.Model, latent: tf.Tensor, styles: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Give the weights of a generator of one class, its batch normalisation fused with the moments of a large batch.
 
     These are the standing statistics of Brock et al. 2019 (BigGAN): `latent` `[N, latent_size]` and `styles` `[N]`
     should number some thousands and be drawn as in training.
@@ -70,31 +53,25 @@ def fuse_batch_norm(generator: keras.Model, latent: tf.Tensor, styles: tf.Tensor
     maps = tf.nn.conv2d_transpose(tf.reshape(hidden, (-1, BASE, BASE, wide)), conv_kernel, map_shape, 2)
     mean, variance = tf.nn.moments(maps, (0, 1, 2))
     scale = weights["conv_norm/scale"][0] * tf.math.rsqrt(variance + EPSILON)
-    fused = GeneratorWeights(
-        dense,
-        style_table,
-        conv_kernel * scale[:, None],
-        weights["conv_norm/offset"][0] - mean * scale,
-        weights["image/kernel"],
-        weights["image/bias"],
-    )
-    return GeneratorWeights(*(np.asarray(array) for array in fused))
+    return {
+        "dense": dense,
+        "styles": style_table,
+        "conv_kernel": conv_kernel * scale[:, None],
+        "conv_bias": weights["conv_norm/offset"][0] - mean * scale,
+        "image_kernel": weights["image/kernel"],
+        "image_bias": weights["image/bias"],
+    }
 
 
-def generator_to_onnx(weights: GeneratorWeights) -> bytes:
+def generator_to_onnx(weights: dict[str, tf.Tensor]) -> bytes:
     """Give the `.onnx` file of a generator, its weights as float16."""
-
-    def channels_first(table: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        return table.reshape(len(table), BASE, BASE, -1).transpose(0, 3, 1, 2).reshape(len(table), -1)
-
-    arrays = weights._replace(
-        dense=channels_first(weights.dense),
-        styles=channels_first(weights.styles),
-        conv_kernel=weights.conv_kernel.transpose(3, 2, 0, 1),
-        image_kernel=weights.image_kernel.transpose(3, 2, 0, 1),
-    )
-    graph = _GENERATOR.replace("latent_size", str(len(weights.dense)))
-    return to_onnx(graph, {name: array.astype(np.float16) for name, array in arrays._asdict().items()})
+    arrays = {name: np.asarray(weight, np.float16) for name, weight in weights.items()}
+    for name in ("dense", "styles"):  # ONNX has channels first
+        table = arrays[name].reshape(-1, BASE, BASE, arrays[name].shape[1] // BASE**2)
+        arrays[name] = table.transpose(0, 3, 1, 2).reshape(len(table), -1)
+    for name in ("conv_kernel", "image_kernel"):
+        arrays[name] = arrays[name].transpose(3, 2, 0, 1)
+    return to_onnx(_GENERATOR.replace("latent_size", str(len(arrays["dense"]))), arrays)
 
 
 def to_onnx(graph: str, weights: dict[str, npt.NDArray[Any]]) -> bytes:

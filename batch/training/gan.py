@@ -1,4 +1,4 @@
-"""GAN training: losses, one step, and the state that lets a killed training go on."""
+"""GAN training: losses, one step, and the state from which a killed training resumes."""
 
 import io
 import zipfile
@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from batch.training.architecture import Architecture
 from batch.training.augment import augment
-from batch.training.export import GeneratorWeights, fuse_batch_norm
+from batch.training.export import fuse_batch_norm
 from batch.training.networks import make_discriminator_model, make_generator_model
+from batch.training.recipe import TrainingSettings
 from batch.training.styles import cluster_styles
 from batch.training.tensorflow import keras, tf
 from pool.errors import GantchaError
@@ -24,32 +25,6 @@ _STANDING_BATCH = 4096
 
 class RecipeError(GantchaError):
     """A saved state is damaged or belongs to another training."""
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """The recipe; saved in the manifest."""
-
-    pretraining_steps: int = 12_000
-    """Steps of one conditional GAN over all classes, whose weights start each class."""
-    pretraining_rate: float = 6e-4
-    pretraining_groups: int = 4
-    """Classes in a batch of the pretraining, each with an equal share."""
-    steps: int = 2_400
-    """Steps of each class alone."""
-    rate: float = 1.2e-3
-    """Adam's learning rate for both networks; falls by cosine to `last_rate_ratio` of it."""
-    last_rate_ratio: float = 0.1
-    batch_size: int = 64
-    r1_gamma: float = 0.2
-    r1_every: int = 4
-    """Apply R1 every `r1_every` steps, scaled by `r1_every` (Karras et al. 2020)."""
-    ema_decay: float = 0.998
-    copied: tuple[str, ...] = ("14-upper-e", "17-upper-h", "26-upper-q", "40-lower-f")
-    """Classes of few images, which a generator would memorise without augmented copies."""
-    copies: int = 8
-    """Augmented copies of each image of such a class."""
-    seed: int = 1
 
 
 @dataclass(frozen=True)
@@ -65,7 +40,7 @@ class TrainingSet:
     @classmethod
     def of(cls, images: npt.NDArray[np.uint8], style_count: int, seed: int) -> "TrainingSet":
         """Cluster the images into styles."""
-        return cls(images, cluster_styles(images, style_count, np.random.default_rng(seed)), style_count)
+        return cls(images, cluster_styles(images, style_count, seed), style_count)
 
     def with_copies(self, copies: int, seed: int) -> "TrainingSet":
         """Add augmented copies of every image; each keeps its style."""
@@ -115,7 +90,7 @@ class Gan:
         self.ema_generator = make_generator_model(architecture, len(sets), groups, settings.seed)
         self.discriminator = make_discriminator_model(len(sets) * architecture.style_count, settings.seed)
         schedule = keras.optimizers.schedules.CosineDecay(rate, steps, alpha=settings.last_rate_ratio)
-        # No momentum: it makes the two networks chase each other's past.
+        # No momentum: it destabilises the two networks.
         self._generator_optimizer = keras.optimizers.Adam(schedule, beta_1=0.0, beta_2=0.99)
         self._discriminator_optimizer = keras.optimizers.Adam(schedule, beta_1=0.0, beta_2=0.99)
         self._generator_optimizer.build(self.generator.trainable_variables)
@@ -186,13 +161,13 @@ class Gan:
         )
 
     def start_from(self, weights: StartingWeights) -> None:
-        """Go on from weights of a GAN over many classes."""
+        """Start from weights of a GAN over many classes."""
         self.generator.set_weights(weights.generator)
         self.ema_generator.set_weights(weights.generator)
         self.discriminator.set_weights(weights.discriminator)
 
-    def fused_generator(self) -> GeneratorWeights:
-        """Give the EMA generator of a GAN over one class, its batch normalisation fused."""
+    def fused_generator(self) -> dict[str, tf.Tensor]:
+        """Give the weights of the EMA generator of a GAN over one class, its batch normalisation fused."""
         rng = np.random.default_rng(self._settings.seed)
         (training_set,) = self._sets
         latent = rng.standard_normal((_STANDING_BATCH, self.architecture.latent_size), np.float32)
@@ -209,7 +184,7 @@ class Gan:
         return [variable for part in (*networks, *optimizers) for variable in part.variables]
 
     def save(self, path: Path, recipe: str) -> None:
-        """Save everything a training needs to go on.
+        """Save everything that resuming a training needs.
 
         `recipe` identifies the settings and data, so that the state of another training is refused.
 
@@ -230,9 +205,11 @@ class Gan:
             with np.load(path) as state:
                 saved = dict(state)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise RecipeError(f"{path} is damaged ({error}): go on without --resume") from error
+            raise RecipeError(f"{path} is damaged ({error}): train again without --resume") from error
         if str(saved["recipe"]) != recipe:
-            raise RecipeError(f"{path} was saved by a training with other settings or data: go on without --resume")
+            raise RecipeError(
+                f"{path} was saved by a training with other settings or data: train again without --resume"
+            )
         for number, variable in enumerate(self._state()):
             variable.assign(saved[f"arr_{number}"])
         self.step = int(saved["step"])

@@ -92,5 +92,5 @@ def make_discriminator_model(condition_count: int, seed: int = 1) -> keras.Model
 
 
 def as_input(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Scale images `[N, 28, 28]` to what networks read: `[N, 28, 28, 1]` in -1..1."""
+    """Scale images `[N, H, W]` to what networks read: `[N, H, W, 1]` in -1..1."""
     return images[..., None].astype(np.float32) / 127.5 - 1

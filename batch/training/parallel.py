@@ -1,6 +1,5 @@
 """Glyph classes trained in parallel, each in a process of its own."""
 
-import queue
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -12,7 +11,8 @@ from batch.alphabet import GlyphClass
 from batch.processes import SPAWN, started
 from batch.training.architecture import Architecture
 from batch.training.export import generator_to_onnx
-from batch.training.gan import Gan, StartingWeights, TrainingSet, TrainingSettings
+from batch.training.gan import Gan, StartingWeights, TrainingSet
+from batch.training.recipe import TrainingSettings
 from batch.training.tensorflow import use_one_thread
 
 _SAVE_EVERY = 100
@@ -43,7 +43,7 @@ class Trained(NamedTuple):
 
 
 def run_training(gan: Gan, state: Path, recipe: str, report: Callable[[int], Any]) -> None:
-    """Train to the last step from where `state` left off, saving as it goes; report how many steps were done.
+    """Train to the last step, from `state` if it exists, and save it regularly; report the number of steps done.
 
     Raises:
         RecipeError: the state is damaged or of another training.
@@ -63,23 +63,23 @@ def run_training(gan: Gan, state: Path, recipe: str, report: Callable[[int], Any
 
 
 def train_in_parallel(tasks: list[Task], jobs: int, report: Callable[[int], Any]) -> Iterator[Trained]:
-    """Train `jobs` classes at a time; yield each as it is finished and report steps meanwhile.
+    """Train `jobs` classes at a time; yield each as it is finished, and report the steps done so far meanwhile.
 
     Raises:
         ProcessDiedError: a process died; what the others saved can be resumed.
     """
-    steps_done = SPAWN.Queue()
+    steps_done = SPAWN.Value("q")
     with started(min(jobs, len(tasks)), _prepare, steps_done) as processes:
         waiting: set[Future[Trained]] = {processes.submit(_train, task) for task in tasks}
         while waiting:
             finished, waiting = wait(waiting, _POLL_SECONDS, FIRST_COMPLETED)
-            report(_drain(steps_done))
+            report(steps_done.value)
             for future in finished:
                 yield future.result()
 
 
 class _Worker:
-    """What a worker process holds from task to task."""
+    """What a worker keeps between tasks."""
 
     steps_done: Any
 
@@ -89,6 +89,11 @@ def _prepare(steps_done: Any) -> None:
     _Worker.steps_done = steps_done
 
 
+def _count(steps: int) -> None:
+    with _Worker.steps_done:
+        _Worker.steps_done.value += steps
+
+
 def _train(task: Task) -> Trained:
     started, settings = time.monotonic(), task.settings
     training_set = task.training_set
@@ -96,14 +101,5 @@ def _train(task: Task) -> Trained:
         training_set = training_set.with_copies(settings.copies, settings.seed)
     gan = Gan([training_set], task.architecture, settings, steps=settings.steps, rate=settings.rate)
     gan.start_from(task.start)
-    run_training(gan, task.state, task.recipe, _Worker.steps_done.put)
+    run_training(gan, task.state, task.recipe, _count)
     return Trained(task, generator_to_onnx(gan.fused_generator()), time.monotonic() - started)
-
-
-def _drain(steps_done: Any) -> int:
-    total = 0
-    while True:
-        try:
-            total += steps_done.get_nowait()
-        except queue.Empty:
-            return total

@@ -14,12 +14,10 @@ from batch.glyphs.sampler import DEFAULT_LATENT_SCALE
 from batch.training.architecture import Architecture
 from batch.training.emnist import Emnist
 from batch.training.filter import FLOPS, train_filter
-from batch.training.gan import Gan, TrainingSet, TrainingSettings
+from batch.training.gan import Gan, TrainingSet
 from batch.training.parallel import Task, Trained, run_training, train_in_parallel
+from batch.training.recipe import STATE, TrainingSettings
 from pool.errors import GantchaError
-
-STATE = ".training"
-"""Folder within the checkpoints for what a resumed training needs."""
 
 
 class Training:
@@ -120,7 +118,7 @@ class Training:
             for c in chosen
         ]
         bar = progress.add_task("each class", total=len(chosen) * settings.steps)
-        for trained in train_in_parallel(tasks, jobs, lambda done: progress.advance(bar, done)):
+        for trained in train_in_parallel(tasks, jobs, lambda done: progress.update(bar, completed=done)):
             self._keep(trained)
             progress.console.print(f"{trained.task.glyph_class.name} trained in {trained.seconds:.0f} s")
 

@@ -1,37 +1,8 @@
 """TensorFlow and Keras, imported without the greetings that TensorFlow writes to stderr past its own log level."""
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
-
-from pool.errors import GantchaError
-
-
-class TrainingPackagesError(GantchaError):
-    """TensorFlow is not installed."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "TensorFlow is missing, and training and measuring need it: pip install -r requirements-train.txt"
-        )
-
-
-class _Missing:
-    """Stands in for TensorFlow where it is not installed, so that the commands can still show their `--help`."""
-
-    def __getattr__(self, name: str) -> "_Missing":
-        return self
-
-    def __or__(self, other: object) -> "_Missing":
-        return self
-
-    def __mro_entries__(self, bases: object) -> tuple[type, ...]:
-        return ()
-
-    def __call__(self, *_: object, **__: object) -> NoReturn:
-        raise TrainingPackagesError
 
 
 @contextmanager
@@ -47,39 +18,13 @@ def _stderr_shut() -> Iterator[None]:
         os.close(nowhere)
 
 
-@contextmanager
-def _unseen(package: str) -> Iterator[None]:
-    """Keep an import from taking a second for plots, where developers have what draws them."""
-    if package in sys.modules:
-        yield
-        return
-    sys.modules[package] = None  # type: ignore[assignment] # that is how Python marks what can't be imported
-    yield
-    del sys.modules[package]
-
-
 # It also reports on its graph optimiser as if that were the user's error; its exceptions tell enough.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-with _stderr_shut(), _unseen("matplotlib"):
-    try:
-        import keras
-        import tensorflow as tf
-    except ModuleNotFoundError as error:
-        if error.name not in ("keras", "tensorflow"):
-            raise
-        keras = tf = _Missing()
+with _stderr_shut():
+    import keras
+    import tensorflow as tf
 
-__all__ = ["keras", "require_tensorflow", "tf", "use_one_thread"]
-
-
-def require_tensorflow() -> None:
-    """Fail before any work where TensorFlow is not installed.
-
-    Raises:
-        TrainingPackagesError: it is not.
-    """
-    if isinstance(tf, _Missing):
-        raise TrainingPackagesError
+__all__ = ["keras", "tf", "use_one_thread"]
 
 
 def use_one_thread() -> None:
