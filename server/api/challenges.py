@@ -16,27 +16,15 @@ from pool.errors import DatabaseError, SpentTokenError, UnknownTokenError
 from pool.models import State
 from pool.pool import Verdict
 from pool.storage.files import ID
-from server import metrics
-from server.api.captchas import JSON_HEADERS, file_url, without_body
-from server.bodies import FORM, JSON, MULTIPART, documented_body, parse_form, read_body, read_json
-from server.errors import (
-    EMPTY,
-    INVALID,
-    LIMITED,
-    MALFORMED,
-    NO_CHARSET,
-    NO_KIND,
-    OUT_OF_REACH,
-    TOO_LONG,
-    TOO_SLOW,
-    documented,
-)
+from server import errors, metrics
+from server.api.bodies import FORM, JSON, MULTIPART, documented_body, parse_form, read_body, read_json
+from server.api.captchas import NO_STORE, file_url, hand_out_nothing
+from server.errors import documented
 from server.limits import limit_answering, limit_issuing
 from server.schemas import Answer, Challenge, ErrorCode, Siteverified, SiteverifyRequest, Verified
 
 log = structlog.get_logger("gantcha.challenges")
 router = APIRouter(tags=["challenges"])
-_NO_STORE = {"Cache-Control": "no-store"}
 SITEVERIFY = ("/siteverify", "/recaptcha/api/siteverify", "/turnstile/v0/siteverify")
 """The same route at three paths: ours, and those of two other products."""
 _MOST_ANSWER_BYTES = 4 * 1024
@@ -44,24 +32,25 @@ MOST_TOKEN_BYTES = 32 * 1024
 _HOSTNAME = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 
 
-@router.get("/challenge", dependencies=[Depends(limit_issuing)], responses=documented(LIMITED, EMPTY, OUT_OF_REACH))
+@router.get(
+    "/challenge",
+    dependencies=[Depends(limit_issuing)],
+    responses=documented(errors.LIMITED, errors.EMPTY, errors.OUT_OF_REACH),
+)
 async def challenge(request: Request, response: Response) -> Challenge:
     """Hand out a captcha to a browser; its code never leaves the server, and `HEAD` hands out none."""
     captcha = await request.app.state.challenge_buffer.take()
     if captcha is None:
         metrics.EMPTY.labels("challenge").inc()
-        raise EMPTY.error()
+        raise errors.EMPTY.error()
     metrics.ISSUED.labels("challenge").inc()
-    response.headers.update(_NO_STORE)
+    response.headers.update(NO_STORE)
     url = file_url(request, captcha.id)
     audio_url = f"{url}.wav" if request.app.state.speaks else None
     return Challenge(id=captcha.id, fileURL=url, audioURL=audio_url, expires_at=captcha.expires_at)
 
 
-@router.head("/challenge", include_in_schema=False)
-async def challenge_nobody() -> Response:
-    """Answer clients that only check whether the route exists."""
-    return without_body(JSON_HEADERS)
+router.add_api_route("/challenge", hand_out_nothing, methods=["HEAD"], include_in_schema=False)
 
 
 async def _read_answer(request: Request) -> Answer:
@@ -71,7 +60,7 @@ async def _read_answer(request: Request) -> Answer:
 @router.post(
     "/verify",
     dependencies=[Depends(limit_answering)],
-    responses=documented(MALFORMED, TOO_SLOW, TOO_LONG, NO_CHARSET, NO_KIND, INVALID, LIMITED, OUT_OF_REACH),
+    responses=documented(*errors.UNREADABLE, errors.TOO_LONG, errors.INVALID, errors.LIMITED, errors.OUT_OF_REACH),
     openapi_extra=documented_body(Answer.model_json_schema(), JSON),
 )
 def verify(request: Request, response: Response, answer: Annotated[Answer, Depends(_read_answer)]) -> Verified:
@@ -81,7 +70,7 @@ def verify(request: Request, response: Response, answer: Annotated[Answer, Depen
     verdict = pool.verify(answer.id, answer.answer, _hostname(request)) if known else Verdict(None)
     metrics.ANSWERS.labels(verdict.state or "unknown").inc()
     log.info("answer", captcha=answer.id if known else None, result=verdict.state or "unknown")
-    response.headers.update(_NO_STORE)
+    response.headers.update(NO_STORE)
     if verdict.state is State.SOLVED:
         return Verified(success=True, token=verdict.token)
     return Verified(success=False, reason="wrong" if verdict.state is State.FAILED else "expired")
@@ -144,7 +133,7 @@ _BODY = documented_body(SiteverifyRequest.model_json_schema(), FORM, JSON, MULTI
 @router.post(SITEVERIFY[2], include_in_schema=False)
 async def siteverify(request: Request, response: Response) -> Siteverified:
     """Tell a form's back end, once, whether its visitor solved a challenge; always 200."""
-    response.headers.update(_NO_STORE)
+    response.headers.update(NO_STORE)
     try:
         asked = await _read(request)
     except ValueError:

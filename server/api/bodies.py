@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from python_multipart.multipart import Field, File, create_form_parser
 from starlette.requests import ClientDisconnect
 
-from server.errors import MALFORMED, NO_CHARSET, NO_KIND, TOO_LONG, TOO_SLOW, RouteError
+from server import errors
 
 JSON, FORM, MULTIPART = "application/json", "application/x-www-form-urlencoded", "multipart/form-data"
 _MOST_SECONDS = 10
@@ -26,7 +26,7 @@ def documented_body(schema: dict[str, Any], *kinds: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {kind: {"schema": schema} for kind in kinds}}}
 
 
-async def read_body(request: Request, most: int, *kinds: str, too_long: RouteError | None = None) -> bytes:
+async def read_body(request: Request, most: int, *kinds: str, too_long: str | None = None) -> bytes:
     """Read a body of at most `most` bytes whose type is one of `kinds`, or any type if none is given.
 
     Raises:
@@ -34,12 +34,10 @@ async def read_body(request: Request, most: int, *kinds: str, too_long: RouteErr
             soon as the body is too long or too slow; 400 if it ends early.
     """
     declared = request.headers.get("content-type", "")
-    if len(declared) > _MOST_KIND_BYTES or not {name.lower() for name in _CHARSET.findall(declared)} <= {
-        "utf-8",
-        "utf8",
-    }:
-        raise NO_CHARSET.error()  # some of Python's codecs take minutes for a mebibyte
-    too_long_error = (too_long or TOO_LONG).error(None if too_long else f"The body is larger than {most // 1024} KiB.")
+    charsets = {name.lower() for name in _CHARSET.findall(declared)}
+    if len(declared) > _MOST_KIND_BYTES or not charsets <= {"utf-8", "utf8"}:
+        raise errors.NO_CHARSET.error()  # some of Python's codecs take minutes for a mebibyte
+    too_long_error = errors.TOO_LONG.error(too_long or f"The body is larger than {most // 1024} KiB.")
     if int(request.headers.get("content-length", "0")) > most:  # the parser has checked that it is a number
         raise too_long_error
     body = bytearray()
@@ -50,11 +48,11 @@ async def read_body(request: Request, most: int, *kinds: str, too_long: RouteErr
                 if len(body) > most:
                     raise too_long_error
     except TimeoutError as error:
-        raise TOO_SLOW.error() from error
+        raise errors.TOO_SLOW.error() from error
     except ClientDisconnect as error:
-        raise MALFORMED.error() from error
+        raise errors.MALFORMED.error() from error
     if kinds and declared.partition(";")[0].strip().lower() not in kinds:
-        raise NO_KIND.error(f"The body must be {' or '.join(kinds)}.")
+        raise errors.NO_KIND.error(f"The body must be {' or '.join(kinds)}.")
     return bytes(body)
 
 
