@@ -36,10 +36,7 @@ _POSTGRESQL = {
     "keepalives_count": 2,
 }
 _CURES = {
-    r"no such (table|column)|^42P01|^42703": (
-        "does not have the schema of this version",
-        "run `alembic upgrade head`",
-    ),
+    r"no such (table|column)|^42P01|^42703": ("does not have the schema of this version", "run `alembic upgrade head`"),
     r"readonly|^25006": ("is read-only", "make it writable again"),
     r"unable to open": ("can't be opened", "check that its folder exists and is writable"),
     r"is full|^53100": ("is on a full disk", "free some space"),
