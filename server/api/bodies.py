@@ -78,20 +78,26 @@ def parse_form(kind: str, body: bytes) -> tuple[dict[str, str], dict[str, bytes]
         body: its bytes; 32 KiB take a few milliseconds, so parse larger ones in a thread.
 
     Raises:
-        ValueError: it is malformed, or has too many parts.
+        HTTPException: 400 if it is malformed, or has too many parts.
     """
+    try:
+        if kind.lower().startswith(MULTIPART):
+            return _parse_multipart(kind, body)
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_PARTS)), {}
+    except ValueError as error:
+        raise errors.MALFORMED.error() from error
+
+
+def _parse_multipart(kind: str, body: bytes) -> tuple[dict[str, str], dict[str, bytes]]:
+    names: list[str] = []
     fields: dict[str, str] = {}
     files: dict[str, bytes] = {}
-    if not kind.lower().startswith(MULTIPART):
-        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_PARTS)), files
-    parts = 0
 
     def name(part: Field | File) -> str:
-        nonlocal parts
-        parts += 1
-        if parts > _MOST_PARTS:
+        names.append((part.field_name or b"").decode())
+        if len(names) > _MOST_PARTS:
             raise ValueError("too many parts")
-        return (part.field_name or b"").decode()
+        return names[-1]
 
     def on_field(field: Field) -> None:
         fields[name(field)] = (field.value or b"").decode()
@@ -100,10 +106,8 @@ def parse_form(kind: str, body: bytes) -> tuple[dict[str, str], dict[str, bytes]
         file.file_object.seek(0)
         files[name(file)] = file.file_object.read()
 
-    # The whole body is in memory already, and is bounded.
-    parser = create_form_parser(
-        {"Content-Type": kind.encode("latin-1")}, on_field, on_file, {"MAX_MEMORY_FILE_SIZE": len(body)}
-    )
+    in_memory = {"MAX_MEMORY_FILE_SIZE": len(body)}  # the whole body is in memory already, and is bounded
+    parser = create_form_parser({"Content-Type": kind.encode("latin-1")}, on_field, on_file, in_memory)
     parser.write(body)
     parser.finalize()
     return fields, files

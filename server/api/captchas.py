@@ -130,10 +130,7 @@ async def _read_upload(request: Request) -> bytes:
 )
 def load(request: Request, body: Annotated[bytes, Depends(_read_upload)]) -> Loaded:
     """Register your own picture."""
-    try:
-        fields, files = parse_form(request.headers["content-type"], body)
-    except ValueError as error:
-        raise errors.MALFORMED.error() from error
+    fields, files = parse_form(request.headers["content-type"], body)
     if "file" not in files:
         raise errors.INVALID.error("file: Field required.")
     code, length = fields.get("code"), request.app.state.settings.length

@@ -90,8 +90,8 @@ async def _read(request: Request) -> SiteverifyRequest:
     """Read a form or JSON, detected by content, since some clients do not declare the type.
 
     Raises:
-        ValueError: it is neither, or a field is not text.
-        HTTPException: the same as `read_body`.
+        ValueError: a field is not text, or too long.
+        HTTPException: it is neither; and the same as `read_body`.
     """
     body = await read_body(request, MOST_TOKEN_BYTES)
     if body.lstrip().startswith(b"{"):
@@ -105,21 +105,22 @@ def redeem(request: Request, asked: SiteverifyRequest) -> Siteverified:
     try:
         key = asked.idempotency_key and str(UUID(asked.idempotency_key))
     except ValueError:
-        return _failed("bad-request")
+        return failed("bad-request")
     try:
         solved = tokens.redeem(request.app.state.pool.engine, asked.response, key)
     except UnknownTokenError:
-        return _failed("invalid-input-response")
+        return failed("invalid-input-response")
     except SpentTokenError:
-        return _failed("timeout-or-duplicate")
+        return failed("timeout-or-duplicate")
     except DatabaseError as error:
         log.error("no token can be redeemed", reason=str(error))
-        return _failed("internal-error")
+        return failed("internal-error")
     metrics.REDEEMED.labels("success").inc()
     return Siteverified(success=True, challenge_ts=f"{solved.at:%Y-%m-%dT%H:%M:%SZ}", hostname=solved.hostname)
 
 
-def _failed(*codes: ErrorCode) -> Siteverified:
+def failed(*codes: ErrorCode) -> Siteverified:
+    """Answer why no token was redeemed, and count it."""
     for code in codes:
         metrics.REDEEMED.labels(code).inc()
     return Siteverified(success=False, error_codes=list(codes))
@@ -136,20 +137,14 @@ async def siteverify(request: Request, response: Response) -> Siteverified:
     response.headers.update(NO_STORE)
     try:
         asked = await _read(request)
-    except ValueError:
-        return _failed("bad-request")
-    except HTTPException:
+    except (ValueError, HTTPException):
         response.headers["Connection"] = "close"  # part of the body may still arrive
-        return _failed("bad-request")
-    missing: list[ErrorCode] = []
-    if not asked.secret:
-        missing.append("missing-input-secret")
-    if not asked.response:
-        missing.append("missing-input-response")
-    if missing:
-        return _failed(*missing)
+        return failed("bad-request")
+    needed: dict[ErrorCode, str] = {"missing-input-secret": asked.secret, "missing-input-response": asked.response}
+    if not all(needed.values()):
+        return failed(*(code for code, given in needed.items() if not given))
     site = request.app.state.keys.site_secret_name(asked.secret)
     if site is None:
-        return _failed("invalid-input-secret")
+        return failed("invalid-input-secret")
     structlog.contextvars.bind_contextvars(key=site)
     return await run_in_threadpool(redeem, request, asked)

@@ -11,10 +11,9 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from server import errors
 from server.api.bodies import FORM, MULTIPART, parse_form, read_body
 from server.api.captchas import NO_STORE, OWN_TYPE, file_url
-from server.api.challenges import MOST_TOKEN_BYTES, redeem
+from server.api.challenges import MOST_TOKEN_BYTES, failed, redeem
 from server.auth import comes_from_this_machine
 from server.limits import limit_answering
 from server.schemas import Siteverified, SiteverifyRequest
@@ -84,17 +83,13 @@ async def send_demo(request: Request) -> Response:
     if not request.app.state.settings.demo and not comes_from_this_machine(request):
         return _page(request, _result("", _NOT_REDEEMED), 403)
     body = await read_body(request, MOST_TOKEN_BYTES, FORM, MULTIPART)
+    fields, _ = parse_form(request.headers["content-type"], body)
     try:
-        fields, _ = parse_form(request.headers["content-type"], body)
-    except ValueError as error:
-        raise errors.MALFORMED.error() from error
-    if not fields.get("gantcha-response"):
-        return _page(request, _shown(Siteverified(success=False, error_codes=["missing-input-response"])))
-    try:
-        asked = SiteverifyRequest(response=fields["gantcha-response"])
+        asked = SiteverifyRequest(response=fields.get("gantcha-response", ""))
     except ValidationError:  # too long
-        return _page(request, _shown(Siteverified(success=False, error_codes=["bad-request"])))
-    return _page(request, _shown(await run_in_threadpool(redeem, request, asked)))
+        return _page(request, _shown(failed("bad-request")))
+    answer = await run_in_threadpool(redeem, request, asked) if asked.response else failed("missing-input-response")
+    return _page(request, _shown(answer))
 
 
 def _shown(answer: Siteverified) -> str:
