@@ -86,7 +86,10 @@ def _take(connection: sa.Connection, statement: sa.Update, taken: dict[str, Any]
 
 
 class Pool:
-    """Ready captchas in a database and a folder of files; safe to share between threads."""
+    """Ready captchas in a database and a folder of files; safe to share between threads.
+
+    Its methods raise DatabaseError when the database does not answer.
+    """
 
     def __init__(self, engine: sa.Engine, files: FileStore | ObjectStore, ttl: timedelta) -> None:
         self.engine = engine
@@ -111,7 +114,6 @@ class Pool:
 
         Raises:
             StorageError: it belongs to another pool.
-            DatabaseError: the database does not answer.
         """
         if not self._files_checked:
             self.files.belong_to(self.secret())
@@ -170,7 +172,6 @@ class Pool:
 
         Raises:
             UnconfirmedPopError: some may have been popped; `give_back` is safe either way.
-            DatabaseError: the database does not answer.
         """
         now, pop_id = datetime.now(UTC), new_id()
         candidate = (
@@ -208,9 +209,6 @@ class Pool:
 
         After an error it is unknown whether this took effect. It is safe to call it again: a captcha that another pop
         has taken since then does not change.
-
-        Raises:
-            DatabaseError: the database does not answer.
         """
         untaken = {"issued_at": None, "expires_at": None, "redeemable": False, "pop_id": None}
         given_back = (
@@ -225,9 +223,6 @@ class Pool:
         """Check the only answer that a redeemable captcha allows; the captcha is used up before the comparison.
 
         `hostname` is the host of the page that showed it; the caller that redeems the token gets it.
-
-        Raises:
-            DatabaseError: the database does not answer.
         """
         lapsed = captcha.c.expires_at <= datetime.now(UTC)
         burn = (
@@ -250,7 +245,6 @@ class Pool:
 
         Raises:
             UnknownCaptchaError: there is no such captcha.
-            DatabaseError: the database does not answer.
         """
         columns = [captcha.c[name] for name in Shown._fields]
         with database.transaction(self.engine, **database.READ_ONLY) as connection:
@@ -260,17 +254,13 @@ class Pool:
         return Shown(*row)
 
     def secret(self) -> str:
-        """Return the id of this pool, which never leaves its hosts. Raises DatabaseError if the database fails."""
+        """Return the id of this pool, which never leaves its hosts."""
         with database.transaction(self.engine, **database.READ_ONLY) as connection:
             pool_id: str = connection.execute(sa.select(identity.c.pool_id)).scalar_one()
         return pool_id
 
     def level(self, at_most: int | None = None) -> int:
-        """Count the ready captchas, up to `at_most`.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
+        """Count the ready captchas, up to `at_most`."""
         ready = sa.select(captcha.c.created_at).where(_IS_READY).limit(at_most).subquery()
         with database.transaction(self.engine, **database.READ_ONLY) as connection:
             return connection.execute(sa.select(sa.func.count()).select_from(ready)).scalar_one()
@@ -292,11 +282,7 @@ class Pool:
             connection.execute(sa.update(identity).values(checked_at=datetime.now(UTC)))
 
     def demand(self) -> float:
-        """Return how many captchas per second all processes popped in the last minute.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
+        """Return how many captchas per second all processes popped in the last minute."""
         since = datetime.now(UTC) - timedelta(seconds=_DEMAND_SECONDS)
         states = [state for state in State if state is not State.READY]
         # The index is on `expires_at`, which is at least the time to live after the pop.

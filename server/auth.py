@@ -38,7 +38,7 @@ def is_trusted_caller(request: Request) -> bool:
     return name is not None
 
 
-def check_trusted_caller(request: Request) -> None:
+async def require_trusted_caller(request: Request, _key: Annotated[object, Depends(bearer)]) -> None:
     """Reject callers that are not trusted.
 
     Raises:
@@ -46,11 +46,6 @@ def check_trusted_caller(request: Request) -> None:
     """
     if not is_trusted_caller(request):
         raise (errors.NO_KEY if request.app.state.keys.guards_api else errors.NOT_LOCAL).error()
-
-
-async def require_trusted_caller(request: Request, _key: Annotated[object, Depends(bearer)]) -> None:
-    """Reject callers that are not trusted, as a dependency. Raises the same errors as `check_trusted_caller`."""
-    check_trusted_caller(request)
 
 
 def comes_from_this_machine(request: Request) -> bool:

@@ -18,11 +18,8 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
 _AT_ONCE = 32  # uploads under way
-_OPTIONS: "ClientConfig" = {
-    "timeout": "20s",
-    "connect_timeout": "5s",
-    "allow_http": True,
-}  # for an endpoint without TLS
+# HTTP is for an endpoint without TLS.
+_OPTIONS: "ClientConfig" = {"timeout": "20s", "connect_timeout": "5s", "allow_http": True}
 _RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
 _ATTRIBUTES: "Attributes" = {"Content-Type": "image/png", "Cache-Control": "no-store"}
 

@@ -20,7 +20,7 @@ from pool.storage.files import ID
 from server import errors, metrics, speech
 from server.api.bodies import MULTIPART, documented_body, parse_form, read_body
 from server.api.uploads import MAX_FILE_BYTES, clean_png
-from server.auth import check_trusted_caller, is_trusted_caller, require_trusted_caller
+from server.auth import is_trusted_caller, require_trusted_caller
 from server.errors import documented
 from server.limits import limit_issuing
 from server.schemas import Generated, Loaded
@@ -54,13 +54,12 @@ def _base(scheme: str, host: str | None, root_path: str) -> str:
 
 @router.get(
     "/generate",
+    dependencies=[Depends(require_trusted_caller)],
     response_class=Response,
     responses={200: {"model": Generated}, **documented(*errors.UNTRUSTED, errors.EMPTY, errors.OUT_OF_REACH)},
-    openapi_extra={"security": [{"HTTPBearer": []}]},
 )
 async def generate(request: Request) -> Response:
     """Hand out a captcha with its code, for a back end that compares the answer itself; `HEAD` hands out none."""
-    check_trusted_caller(request)
     captcha = await request.app.state.buffer.take()
     if captcha is None:
         metrics.EMPTY.labels("generate").inc()
