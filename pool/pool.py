@@ -271,9 +271,7 @@ class Pool:
         Raises:
             DatabaseError: the database does not answer, can't be written, or has the schema of an older version.
         """
-        revision: sa.Select[str] = sa.select(sa.column("version_num", sa.String)).select_from(
-            sa.table("alembic_version")
-        )
+        revision = sa.text("SELECT version_num FROM alembic_version")
         with database.transaction(self.engine) as connection:
             if (found := connection.execute(revision).scalar_one()) < REVISION:
                 raise DatabaseError(

@@ -67,9 +67,7 @@ def read_status(pool: Pool, settings: Settings) -> Status:
     return Status(states, demand, watermarks(settings, demand), fills, leases, files, disk_bytes)
 
 
-def main(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")] = False,
-) -> None:
+def main(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")] = False) -> None:
     """Show how full the pool is, how old its captchas are, and how the last fills went.
 
     \b

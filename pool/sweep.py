@@ -35,13 +35,6 @@ class Swept(NamedTuple):
     """files without a row"""
 
 
-class _Purged(NamedTuple):
-    expired_rows: int
-    expired: int
-    purged: int
-    tokens: int
-
-
 class Sweep:
     """Removes captchas that were answered or have expired, and files that never got a row."""
 
@@ -75,10 +68,10 @@ class Sweep:
                 return None
             expired = purged = orphans = 0
             for _ in rounds:
-                done = self._purge()
-                expired, purged = expired + done.expired, purged + done.purged
+                newly_expired, newly_purged, was_any_due = self._purge()
+                expired, purged = expired + newly_expired, purged + newly_purged
                 held.renew()
-                if not any(done):
+                if not was_any_due:
                     break
             for number, bucket in enumerate(buckets, 1):
                 orphans += self._remove_orphans(bucket)
@@ -86,8 +79,11 @@ class Sweep:
                     held.renew()
             return Swept(expired, purged, orphans)
 
-    def _purge(self) -> _Purged:
-        """Set lapsed captchas to expired, and delete those that expired long enough ago: first rows, then files."""
+    def _purge(self) -> tuple[int, int, bool]:
+        """Set lapsed captchas to expired, and delete those that expired long enough ago: first rows, then files.
+
+        Returns challenges that expired, rows that were purged, and whether anything was due.
+        """
         self._pool.check_files()
         now = datetime.now(UTC)
         lapsed = _some(captcha.c.state == State.ISSUED, captcha.c.expires_at <= now)
@@ -103,7 +99,7 @@ class Sweep:
             ids = list(connection.scalars(delete(captcha).where(forgotten).returning(captcha.c.id)))
             connection.execute(delete(fill).where(fill.c.id <= newest_fill - _FILLS))
         self._pool.files.remove(ids)
-        return _Purged(len(redeemable), sum(redeemable), len(ids), tokens)
+        return sum(redeemable), len(ids), bool(redeemable or ids or tokens)
 
     def _remove_orphans(self, bucket: str) -> int:
         files = self._pool.files

@@ -25,11 +25,7 @@ class Limits:
         self._items = {"issue": parse_many(settings.issue_limit), "answer": parse_many(settings.answer_limit)}
 
     def spend(self, action: str, client: str) -> None:
-        """Count one `issue` or `answer`.
-
-        Raises:
-            HTTPException: 429 with the seconds to wait, when the limit is exceeded.
-        """
+        """Count one `issue` or `answer`. Raises a 429 with the seconds to wait when the limit is exceeded."""
         for item in self._items[action]:
             if not self._limiter.hit(item, action, client):
                 metrics.LIMITED.labels(action).inc()

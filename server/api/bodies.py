@@ -2,12 +2,10 @@
 
 import asyncio
 import re
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError
 from python_multipart.multipart import Field, File, create_form_parser
 from starlette.requests import ClientDisconnect
 
@@ -18,7 +16,6 @@ _MOST_SECONDS = 10
 _MOST_PARTS = 20
 _MOST_KIND_BYTES = 1024  # of a Content-Type with its parameters
 _CHARSET = re.compile(r"charset[^=;]*=[\s\"']*([^\s\"';]*)", re.IGNORECASE)
-_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def documented_body(schema: dict[str, Any], *kinds: str) -> dict[str, Any]:
@@ -54,20 +51,6 @@ async def read_body(request: Request, most: int, *kinds: str, too_long: str | No
     if kinds and declared.partition(";")[0].strip().lower() not in kinds:
         raise errors.NO_KIND.error(f"The body must be {' or '.join(kinds)}.")
     return bytes(body)
-
-
-async def read_json(request: Request, most: int, model: type[_Model]) -> _Model:
-    """Read a body of JSON.
-
-    Raises:
-        HTTPException: the same as `read_body`.
-        RequestValidationError: it does not match the model.
-    """
-    body = await read_body(request, most, JSON)
-    try:
-        return model.model_validate_json(body)
-    except ValidationError as error:
-        raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
 
 
 def parse_form(kind: str, body: bytes) -> tuple[dict[str, str], dict[str, bytes]]:

@@ -8,6 +8,8 @@ from uuid import UUID
 
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
@@ -17,7 +19,7 @@ from pool.models import State
 from pool.pool import Verdict
 from pool.storage.files import ID
 from server import errors, metrics
-from server.api.bodies import FORM, JSON, MULTIPART, documented_body, parse_form, read_body, read_json
+from server.api.bodies import FORM, JSON, MULTIPART, documented_body, parse_form, read_body
 from server.api.captchas import NO_STORE, file_url, hand_out_nothing
 from server.errors import documented
 from server.limits import limit_answering, limit_issuing
@@ -54,7 +56,11 @@ router.add_api_route("/challenge", hand_out_nothing, methods=["HEAD"], include_i
 
 
 async def _read_answer(request: Request) -> Answer:
-    return await read_json(request, _MOST_ANSWER_BYTES, Answer)
+    body = await read_body(request, _MOST_ANSWER_BYTES, JSON)
+    try:
+        return Answer.model_validate_json(body)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
 
 
 @router.post(

@@ -48,11 +48,7 @@ def _clean(content: bytes) -> bytes:
 
 
 def _only_pixels(content: bytes) -> bytes:
-    """Remove chunks that no pixel needs: texts, profiles and frames can unpack to far more than the picture.
-
-    Raises:
-        ValueError: the content is not a PNG.
-    """
+    """Remove chunks that no pixel needs: texts, profiles and frames can unpack to far more than the picture."""
     if not content.startswith(_SIGNATURE):
         raise ValueError("not a PNG")
     kept, start = [_SIGNATURE], len(_SIGNATURE)
