@@ -44,6 +44,16 @@ CLASSES_BY_CHARACTER = {
 CHARACTER_OF_CLASS = np.array([ord(c.character) for c in GLYPH_CLASSES])
 """`[47]`: classes that are one character, read without case."""
 
+_LOOKALIKES = ("0o", "1il", "5s", "2z", "9gq", "uv")
+
+
+def _group_lookalikes(character: str) -> str:
+    return next((group[0] for group in _LOOKALIKES if character in group), character)
+
+
+LOOKALIKES_OF_CLASS = np.array([ord(_group_lookalikes(chr(character))) for character in CHARACTER_OF_CLASS])
+"""`[47]`: as `CHARACTER_OF_CLASS`, with characters that look alike in handwriting as one."""
+
 
 _UNGUESSABLE = secrets.SystemRandom()
 

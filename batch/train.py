@@ -3,7 +3,6 @@
 import os
 import time
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +29,9 @@ def main(
     pretraining_steps: Annotated[
         int, typer.Option(min=1, help="Steps on all classes together, from which each class starts.")
     ] = TrainingSettings.pretraining_steps,
+    refine_steps: Annotated[
+        int, typer.Option(min=1, help="Steps of each class's fine-tuning after that.")
+    ] = TrainingSettings.refined_steps,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of everything random.")] = TrainingSettings.seed,
     resume: Annotated[bool, typer.Option("--resume", help="Resume a training that was stopped.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Classes trained in parallel, one core each.")] = _CORES,
@@ -37,7 +39,7 @@ def main(
     """Train one small generator for each glyph class.
 
     First the legibility filter (a minute), then a conditional GAN over all classes, from whose weights each class
-    starts. The state is saved as training goes on.
+    starts; each is fine-tuned in the end. The state is saved as training goes on.
 
     \b
     Examples:
@@ -46,7 +48,7 @@ def main(
         python -m batch.train --data emnist --out trial --classes 10-upper-a,36-lower-a --steps 500
     """
     chosen = _choose(classes)
-    settings = replace(TrainingSettings(), steps=steps, pretraining_steps=pretraining_steps, seed=seed)
+    settings = TrainingSettings(steps=steps, pretraining_steps=pretraining_steps, refined_steps=refine_steps, seed=seed)
     started = time.monotonic()
     with one_line_errors(), ExitStack() as stack:
         with training_packages():

@@ -9,14 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from batch.evaluation.accuracy_score import accuracy_by_class
 from batch.evaluation.latent_scale import widest
 from batch.evaluation.metrics import (
     confusions,
+    density_and_coverage,
     frechet_distance,
+    kernel_distance,
     nearest_distances,
     precision_and_recall,
 )
 from batch.evaluation.two_sample import TwoSampleTest
+from batch.training.emnist import Emnist
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 from tests import emnist_files
 from tests.conftest import run
@@ -40,6 +44,38 @@ def test_precision_and_recall_of_known_sets() -> None:
     assert precision > 0.95
     assert recall == pytest.approx(0.25, abs=0.06)
     assert precision_and_recall(real=wide, fake=wide + 10) == (0, 0)
+
+
+def test_density_and_coverage_of_known_sets() -> None:
+    wide = RNG.uniform(0, 2, (800, 2)).astype(np.float32)
+    narrow = RNG.uniform(0, 1, (800, 2)).astype(np.float32)
+    same = RNG.uniform(0, 2, (800, 2)).astype(np.float32)
+    assert density_and_coverage(real=wide, fake=same) == pytest.approx((1, 1), abs=0.07)
+    density, coverage = density_and_coverage(real=wide, fake=narrow)
+    assert density == pytest.approx(1, abs=0.2)  # fakes lie where reals do
+    assert coverage == pytest.approx(0.25, abs=0.06)  # but not everywhere
+    # An outlier among the reals makes no fakes precise.
+    outlier = np.concatenate([wide, [[30, 30]]]).astype(np.float32)
+    assert density_and_coverage(real=outlier, fake=wide + 10)[0] < 0.3
+    assert precision_and_recall(real=outlier, fake=wide + 10)[0] == 1
+
+
+def test_kernel_distance_of_known_sets() -> None:
+    one, same = (RNG.standard_normal((1000, 4)).astype(np.float32) for _ in range(2))
+    assert kernel_distance(one, same) == pytest.approx(0, abs=0.05)
+    # For two points a and b it is k(a, a) + k(b, b) - 2 k(a, b), k(x, y) = (x.y / 4 + 1)^3.
+    zeros, twos = np.zeros((5, 4), np.float32), np.full((5, 4), 2, np.float32)
+    assert kernel_distance(zeros, twos) == pytest.approx(1 + 5**3 - 2 * 1)
+
+
+def test_the_accuracy_score_tells_what_teaches_from_what_does_not() -> None:
+    images, labels = np.zeros((47 * 20, 28, 28), np.uint8), np.repeat(np.arange(47, dtype=np.uint8), 20)
+    for image, label in zip(images, labels, strict=True):
+        image[4 + 3 * (label // 7) :][:3, 4 + 3 * (label % 7) :][:, :3] = 255  # a dot whose place is the class
+    many = np.tile(np.arange(len(images)), 4)
+    real, shuffled = (Emnist(images[many], of[many], "") for of in (labels, RNG.permutation(labels)))
+    assert accuracy_by_class(real, real, lambda _: None).mean() > 0.5
+    assert accuracy_by_class(shuffled, real, lambda _: None).mean() < 0.2
 
 
 def test_nearest_distances_find_copies() -> None:
@@ -81,13 +117,19 @@ def test_evaluate_measures_every_class(tmp_path: Path) -> None:
     assert run("batch.spread", *command).returncode == 0
     assert (checkpoints / "manifest.json").read_bytes() == before
 
-    finished = told("docs/training.md", "python -m batch.evaluate", "--per-class", 100)
+    finished = told("docs/training.md", "python -m batch.evaluate", "--per-class", 100, "--repeats", 2)
     assert finished.returncode == 0, finished.stderr
-    assert "36-lower-a" in finished.stdout and "frechet to real" in finished.stdout
+    assert "36-lower-a" in finished.stdout and "ratio to real" in finished.stdout
     manifest = json.loads((checkpoints / "manifest.json").read_text())
     assert all("legibility_lookalikes" in entry["metrics"] for entry in manifest["classes"].values())
-    assert 0 < manifest["evaluation"]["in_captchas"]["legibility"] < 1
-    assert manifest["evaluation"]["two_sample_400"] > 0.9  # glyphs are not the bars of this data
+    for kind in ("in_captchas", "unfiltered"):
+        found, errors = (manifest["evaluation"][key] for key in (kind, f"{kind}_errors"))
+        assert 0 < found["legibility"] < 1
+        assert found["two_sample"] > 0.9  # glyphs are not the bars of this data
+        assert found["accuracy_score_to_real"] < 0.5  # and teach nothing about them
+        assert found["worst_frechet_to_real"] > found["frechet_to_real"] > 1
+        assert found["kernel"] > found["kernel_real"]
+        assert 0 < errors["frechet"] < found["frechet"] / 2
     assert (checkpoints / "evaluation.png").stat().st_size > 10_000
     assert len(list((tmp_path / "cache").glob("reference-classifier-*.weights.h5"))) == 1
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import CHARACTER_OF_CLASS, GLYPH_CLASSES, SIDE
+from batch.alphabet import GLYPH_CLASSES, SIDE
 from batch.training.classifier import train_classifier
 from batch.training.emnist import Emnist
 from batch.training.networks import as_input
@@ -17,15 +17,6 @@ from pool.errors import StorageError
 
 _FEATURES = 128
 _EPOCHS = 6
-_LOOKALIKES = ("0o", "1il", "5s", "2z", "9gq", "uv")
-
-
-def _group_lookalikes(character: str) -> str:
-    return next((group[0] for group in _LOOKALIKES if character in group), character)
-
-
-LOOKALIKES_OF_CLASS = np.array([ord(_group_lookalikes(chr(character))) for character in CHARACTER_OF_CLASS])
-"""`[47]`: as `CHARACTER_OF_CLASS`, with characters that look alike in handwriting as one."""
 
 
 class Judgement(NamedTuple):
