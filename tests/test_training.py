@@ -19,11 +19,8 @@ from batch.training.export import fuse_batch_norm, generator_to_onnx
 from batch.training.filter import filter_to_onnx, make_filter_model
 from batch.training.gan import Gan, RecipeError, TrainingSet
 from batch.training.networks import as_input
-<<<<<<< ours
 from batch.training.recipe import TrainingSettings
-=======
 from batch.training.refine import FrechetLoss
->>>>>>> theirs
 from batch.training.styles import cluster_styles
 from batch.training.tensorflow import tf
 from tests import emnist_files

@@ -1,57 +1,26 @@
 """Generated glyphs against real ones, class by class: as captchas contain them, and as the generators draw them."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from rich.progress import Progress
 
-from batch.alphabet import CHARACTER_OF_CLASS, GLYPH_CLASSES, LOOKALIKES_OF_CLASS, SIDE
+from batch.alphabet import GLYPH_CLASSES, SIDE, GlyphClass
 from batch.evaluation.accuracy_score import accuracy_by_class
-from batch.evaluation.judge import Judgement, ReferenceClassifier
-from batch.evaluation.metrics import (
-    density_and_coverage,
-    frechet_distance,
-    kernel_distance,
-    nearest_distances,
-    precision_and_recall,
-)
+from batch.evaluation.comparison import Comparison, Images, Metrics
+from batch.evaluation.judge import ReferenceClassifier
+from batch.evaluation.summary import Measured, over_seeds, to_real
 from batch.evaluation.two_sample import TwoSampleTest
 from batch.glyphs.sampler import Sampler
+from batch.processes import started
 from batch.training.emnist import Emnist
+from batch.training.tensorflow import use_one_thread
 
-<<<<<<< ours
-_TWO_SAMPLE_SIZES = (400, 1000)
-_REPEATS = 5  # for small test sets: means over so many draws of as many images
-=======
-_REPEATS = 3  # for small test sets: means over so many draws of as many images
-_TWO_SAMPLE_SIZE = 400
->>>>>>> theirs
+_KINDS = {"in_captchas": Sampler.draw_legible, "unfiltered": Sampler.draw}
 _COLUMNS = 16  # of glyphs of either kind in the picture
-_HIGHER_IS_BETTER = (
-    "legibility",
-    "legibility_lookalikes",
-    "precision",
-    "recall",
-    "density",
-    "coverage",
-    "accuracy_score",
-)
-_RATIOS = (*_HIGHER_IS_BETTER, "frechet", "nearest")
-
-Images = npt.NDArray[np.uint8]
-Metrics = dict[str, float]
-
-
-class Measured(NamedTuple):
-    """Measures of one kind of glyphs, drawn with several seeds."""
-
-    classes: dict[str, Metrics]
-    """by name of class, means over the seeds"""
-    summary: Metrics
-    """means over the classes, and ratios to real glyphs: the mean of the classes' ratios, and the worst of them"""
-    errors: Metrics
-    """of the summary: standard deviation between seeds"""
 
 
 class Evaluation(NamedTuple):
@@ -65,6 +34,14 @@ class Evaluation(NamedTuple):
     """a row for each class, the worst first: glyphs as in captchas, a gap, real glyphs"""
 
 
+class _Rows(NamedTuple):
+    """The measures of one class."""
+
+    real: Metrics
+    generated: dict[str, list[Metrics]]
+    """by kind, for each seed"""
+
+
 def evaluate(
     sampler: Sampler,
     judge: ReferenceClassifier,
@@ -72,145 +49,102 @@ def evaluate(
     test: Emnist,
     per_class: int,
     seeds: list[int],
-    report: Callable[[float], Any],
+    jobs: int,
+    progress: Progress,
 ) -> Evaluation:
     """Compare `per_class` generated glyphs of each class with real ones, drawn anew with each seed.
 
-    `report` is called with each finished share of the work, 1 in all.
+    The work is shared by `jobs` processes.
+
+    Raises:
+        ProcessDiedError: a process died.
     """
-    kinds = {"in_captchas": sampler.draw_legible, "unfiltered": sampler.draw}
-    share = 1 / (1 + len(seeds) * len(kinds))
-    labels = np.repeat(np.arange(len(GLYPH_CLASSES), dtype=np.uint8), per_class)
-    comparison = _Comparison(judge, train, test, per_class, lambda done: report(done * share))
+    trains, tests = ([split.images[split.labels == c.index] for c in GLYPH_CLASSES] for split in (train, test))
+    rng = np.random.default_rng(0)
+    chosen = [rng.permutation(images)[:per_class] for images in trains]
+    counts = [len(images) for images in chosen]
+    with started(jobs, _prepare, sampler, judge.weights, per_class, seeds) as processes:
+        # These take the longest: the classes fill up what is left of the cores.
+        real_score = processes.submit(accuracy_by_class, _as_taught(chosen), test)
+        scores = {(kind, seed): processes.submit(_score, kind, seed, counts, test) for kind in _KINDS for seed in seeds}
+        classes = [processes.submit(_measure, c, trains[c.index], tests[c.index]) for c in GLYPH_CLASSES]
+        _show(progress, "classifier accuracy scores", [real_score, *scores.values()])
+        _show(progress, "classes", classes)
+        rows = [future.result() for future in classes]
+        scored = {of: future.result() for of, future in scores.items()}
+        scored_real = real_score.result()
     measured = {}
-    for kind, draw in kinds.items():
-        rows = [comparison.measure(draw(labels, np.random.default_rng(seed)), seed) for seed in seeds]
-        measured[kind] = _over_seeds(rows)
-    glyphs = sampler.draw_legible(labels, np.random.default_rng(seeds[0])).reshape(-1, per_class, SIDE, SIDE)
-    picture = _picture(measured["in_captchas"].classes, glyphs, comparison.tests)
-    return Evaluation(**measured, picture=picture)
+    for kind in _KINDS:
+        of_seeds = []
+        for number, seed in enumerate(seeds):
+            of_classes = {}
+            for c, row in zip(GLYPH_CLASSES, rows, strict=True):
+                generated = row.generated[kind][number] | {"accuracy_score": scored[kind, seed][c.index]}
+                real = row.real | {"accuracy_score": scored_real[c.index]}
+                of_classes[c.name] = generated | {f"{name}_real": value for name, value in real.items()}
+            of_seeds.append(of_classes)
+        measured[kind] = over_seeds(of_seeds)
+    return Evaluation(**measured, picture=_picture(measured["in_captchas"].classes, sampler, tests, seeds[0]))
 
 
-class _Comparison:
-    """Real glyphs, and what generated ones are compared with them in."""
-
-    def __init__(
-        self,
-        judge: ReferenceClassifier,
-        train: Emnist,
-        test: Emnist,
-        per_class: int,
-        report: Callable[[float], Any],
-    ) -> None:
-        self._judge, self._test, self._per_class, self._report = judge, test, per_class, report
-        self._two_sample_test = TwoSampleTest()
-        self._trains, self.tests = ([of.images[of.labels == c.index] for c in GLYPH_CLASSES] for of in (train, test))
-        self._judged_tests = [judge.judge(images) for images in self.tests]
-        self._real = self._measure_real(np.random.default_rng(0))
-
-    def measure(self, fakes: Images, seed: int) -> dict[str, Metrics]:
-        """Compare generated glyphs `[47 * per_class, 28, 28]`, sorted by class, with real ones."""
-        rng = np.random.default_rng(seed)
-        by_class = np.split(fakes, len(GLYPH_CLASSES))
-        scores = self._accuracy_scores([images[: len(self._trains[c])] for c, images in enumerate(by_class)])
-        rows = {}
-        for c, images in zip(GLYPH_CLASSES, by_class, strict=True):
-            size = min(_TWO_SAMPLE_SIZE, len(images), len(self._trains[c.index]))
-            real, fake = (rng.choice(of, size, replace=False) for of in (self._trains[c.index], images))
-            rows[c.name] = {
-                **self._measure_class(c.index, images, self._judge.judge(images), rng),
-                "two_sample": self._two_sample_test.accuracy(real, fake, rng),
-                "accuracy_score": scores[c.index],
-                **{f"{name}_real": value for name, value in self._real[c.index].items()},
-            }
-            self._report(0.5 / len(GLYPH_CLASSES))
-        return rows
-
-    def _measure_real(self, rng: np.random.Generator) -> list[Metrics]:
-        """Compare images of the training set with the test set, as generated ones are compared with it."""
-        chosen = [rng.permutation(images)[: self._per_class] for images in self._trains]
-        scores = self._accuracy_scores(chosen)
-        rows = []
-        for c, images in zip(GLYPH_CLASSES, chosen, strict=True):
-            row = self._measure_class(c.index, images, self._judge.judge(images), rng)
-            # Legible is what the judge reads of images it has not seen; and each training image is its own nearest.
-            of_test = self._measure_class(c.index, self.tests[c.index], self._judged_tests[c.index], rng)
-            row |= {name: of_test[name] for name in ("legibility", "legibility_lookalikes", "nearest")}
-            rows.append(row | {"two_sample": 0.5, "accuracy_score": scores[c.index]})
-            self._report(0.5 / len(GLYPH_CLASSES))
-        return rows
-
-    def _accuracy_scores(self, by_class: list[Images]) -> npt.NDArray[np.float64]:
-        labels = np.repeat(np.arange(len(by_class), dtype=np.uint8), [len(images) for images in by_class])
-        taught = Emnist(np.concatenate(by_class), labels, digest="")
-        return accuracy_by_class(taught, self._test, lambda done: self._report(0.5 * done))
-
-    def _measure_class(self, index: int, images: Images, judged: Judgement, rng: np.random.Generator) -> Metrics:
-        real, train = self._judged_tests[index].features, self._trains[index]
-        count = min(len(real), len(images))
-        draws = [rng.choice(judged.features, count, replace=False) for _ in range(_REPEATS)]
-        # From equally many: the 1st percentile of few distances is nearly their minimum.
-        distances = nearest_distances(images, train)
-        firsts = [np.percentile(rng.choice(distances, count, replace=False), 1) for _ in range(_REPEATS)]
-        precision, recall = np.mean([precision_and_recall(real[:count], draw) for draw in draws], axis=0)
-        density, coverage = np.mean([density_and_coverage(real[:count], draw) for draw in draws], axis=0)
-        return {
-            "legibility": float((CHARACTER_OF_CLASS[judged.classes] == CHARACTER_OF_CLASS[index]).mean()),
-            "legibility_lookalikes": float((LOOKALIKES_OF_CLASS[judged.classes] == LOOKALIKES_OF_CLASS[index]).mean()),
-            "frechet": float(np.mean([frechet_distance(real[:count], draw) for draw in draws])),
-            "kernel": float(np.mean([kernel_distance(real[:count], draw) for draw in draws])),
-            "precision": float(precision),
-            "recall": float(recall),
-            "density": float(density),
-            "coverage": float(coverage),
-            "nearest": float(np.mean(firsts)),
-        }
-<<<<<<< ours
-        for size in _TWO_SAMPLE_SIZES:
-            draw_size = min(size, len(train), len(fake))
-            real, generated = (self._rng.choice(images[of], draw_size, replace=False) for of in ("train", "fake"))
-            metrics[f"two_sample_{size}"] = self._two_sample_test.accuracy(real, generated, self._rng)
-        return {name: round(float(value), 4) for name, value in metrics.items()}
-=======
->>>>>>> theirs
+def _show(progress: Progress, name: str, futures: Sequence[Future[Any]]) -> None:
+    bar = progress.add_task(name, total=len(futures))
+    for future in futures:
+        future.add_done_callback(lambda _: progress.advance(bar))
 
 
-def _to_real(row: Metrics, name: str) -> float:
-    """Divide a measure of generated glyphs by that of real ones; 0 where the real ones have none."""
-    return row[name] / row[f"{name}_real"] if row[f"{name}_real"] else 0.0
+class _Worker:
+    """What a worker keeps between tasks."""
+
+    sampler: Sampler
+    judge: ReferenceClassifier
+    two_sample_test: TwoSampleTest
+    per_class: int
+    seeds: list[int]
+
+    @classmethod
+    def draw(cls, kind: str, class_index: int, seed: int) -> Images:
+        """Draw `[per_class, 28, 28]`: the same for the same arguments."""
+        labels = np.full(cls.per_class, class_index, np.uint8)
+        return _KINDS[kind](cls.sampler, labels, np.random.default_rng([seed, class_index]))
 
 
-def _summarise(rows: dict[str, Metrics]) -> Metrics:
-    """Reduce the measures of all classes to the figures a set of generators is judged by."""
-    classes = list(rows.values())
-    summary = {name: float(np.mean([row[name] for row in classes])) for name in classes[0]}
-    for name in _RATIOS:
-        ratios = [_to_real(row, name) for row in classes]
-        summary[f"{name}_to_real"] = float(np.mean(ratios))
-        summary[f"worst_{name}_to_real"] = max(ratios) if name == "frechet" else min(ratios)
-    # A ratio of accuracies over all classes, as it is published.
-    summary["accuracy_score_to_real"] = _to_real(summary, "accuracy_score")
-    summary["worst_two_sample"] = max(row["two_sample"] for row in classes)
-    return summary
+def _prepare(sampler: Sampler, judge_weights: list[npt.NDArray[np.float32]], per_class: int, seeds: list[int]) -> None:
+    use_one_thread()
+    _Worker.sampler, _Worker.judge = sampler, ReferenceClassifier.of(judge_weights)
+    _Worker.two_sample_test = TwoSampleTest()
+    _Worker.per_class, _Worker.seeds = per_class, seeds
 
 
-def _over_seeds(seeds: list[dict[str, Metrics]]) -> Measured:
-    classes = {
-        c.name: {name: float(np.mean([rows[c.name][name] for rows in seeds])) for name in seeds[0][c.name]}
-        for c in GLYPH_CLASSES
+def _measure(glyph_class: GlyphClass, train: Images, test: Images) -> _Rows:
+    worker, index = _Worker, glyph_class.index
+    comparison = Comparison(index, train, test, worker.per_class, worker.judge, worker.two_sample_test)
+    generated = {
+        kind: [
+            comparison.measure(worker.draw(kind, index, seed), np.random.default_rng([seed, index]))
+            for seed in worker.seeds
+        ]
+        for kind in _KINDS
     }
-    of_seeds = [_summarise(rows) for rows in seeds]
-    summary = _summarise(classes)
-    errors = {name: float(np.std([of_seed[name] for of_seed in of_seeds], ddof=1)) for name in summary}
-    return Measured(classes, summary, errors)
+    return _Rows(comparison.measure_real(np.random.default_rng(index)), generated)
 
 
-def _picture(metrics: dict[str, Metrics], fakes: Images, reals: list[Images]) -> Images:
+def _score(kind: str, seed: int, counts: list[int], test: Emnist) -> npt.NDArray[np.float64]:
+    """Give the accuracy score of each class, taught with `counts` `[47]` generated glyphs."""
+    glyphs = [_Worker.draw(kind, index, seed)[:count] for index, count in enumerate(counts)]
+    return accuracy_by_class(_as_taught(glyphs), test)
+
+
+def _as_taught(by_class: list[Images]) -> Emnist:
+    labels = np.repeat(np.arange(len(by_class), dtype=np.uint8), [len(images) for images in by_class])
+    return Emnist(np.concatenate(by_class), labels, digest="")
+
+
+def _picture(metrics: dict[str, Metrics], sampler: Sampler, tests: list[Images], seed: int) -> Images:
     """Set generated glyphs, a gap and real glyphs in a row for each class: `[47, columns, 28, 28]`."""
-    worst_first = sorted(GLYPH_CLASSES, key=lambda c: -_to_real(metrics[c.name], "frechet"))
-    gap = np.zeros((1, SIDE, SIDE), np.uint8)
-    shape = (_COLUMNS, SIDE, SIDE)
-    rows = [
-        np.concatenate([np.resize(fakes[c.index], shape), gap, np.resize(reals[c.index], shape)]) for c in worst_first
-    ]
-    return np.stack(rows)
+    worst_first = sorted(GLYPH_CLASSES, key=lambda c: -to_real(metrics[c.name], "frechet"))
+    labels = np.repeat(np.array([c.index for c in worst_first], np.uint8)[:, None], _COLUMNS, 1)
+    fakes = sampler.draw_legible(labels, np.random.default_rng(seed))
+    reals = np.stack([np.resize(tests[c.index], (_COLUMNS, SIDE, SIDE)) for c in worst_first])
+    gap = np.zeros((len(worst_first), 1, SIDE, SIDE), np.uint8)
+    return np.concatenate([fakes, gap, reals], 1)

@@ -50,6 +50,18 @@ class ReferenceClassifier:
         self._forward = tf.function(lambda images: model(images, training=False), reduce_retracing=True)
 
     @classmethod
+    def of(cls, weights: list[npt.NDArray[np.float32]]) -> "ReferenceClassifier":
+        """Make the classifier again from its `weights`, in another process."""
+        model = make_reference_model()
+        model.set_weights(weights)
+        return cls(model)
+
+    @property
+    def weights(self) -> list[npt.NDArray[np.float32]]:
+        """What `of` needs."""
+        return list(self._model.get_weights())
+
+    @classmethod
     def cached(cls, emnist: Emnist, folder: Path, report: Callable[[float], Any]) -> "ReferenceClassifier":
         """Load the classifier of this training data from `folder`, or train it (some minutes) and save it there.
 

@@ -46,8 +46,9 @@ class TwoSampleTest:
         truth = np.repeat(np.array([0, 1], np.float32), len(one))
         order = rng.permutation(len(images))
         held_out, seen = np.split(order, [int(len(order) * _HELD_OUT)])
+        batch_size = min(_BATCH, len(seen))
         for _ in range(_EPOCHS):
-            for chosen in rng.permutation(seen)[: len(seen) // _BATCH * _BATCH].reshape(-1, _BATCH):
+            for chosen in rng.permutation(seen)[: len(seen) // batch_size * batch_size].reshape(-1, batch_size):
                 self._model.train_on_batch(images[chosen], truth[chosen, None])
         guesses = self._model.predict_on_batch(images[held_out])[:, 0] > 0
         return float((guesses == truth[held_out]).mean())

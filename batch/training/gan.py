@@ -28,42 +28,6 @@ class RecipeError(GantchaError):
 
 
 @dataclass(frozen=True)
-<<<<<<< ours
-=======
-class TrainingSettings:
-    """The recipe; saved in the manifest."""
-
-    pretraining_steps: int = 12_000
-    """Steps of one conditional GAN over all classes, whose weights start each class."""
-    pretraining_rate: float = 6e-4
-    pretraining_groups: int = 4
-    """Classes in a batch of the pretraining, each with an equal share."""
-    steps: int = 2_400
-    """Steps of each class alone."""
-    rate: float = 1.2e-3
-    """Adam's learning rate for both networks; falls by cosine to `last_rate_ratio` of it."""
-    last_rate_ratio: float = 0.1
-    batch_size: int = 64
-    r1_gamma: float = 0.2
-    r1_every: int = 4
-    """Apply R1 every `r1_every` steps, scaled by `r1_every` (Karras et al. 2020)."""
-    ema_decay: float = 0.998
-    refined_steps: int = 150
-    """Steps of the fine-tuning after that, which brings the features of glyphs near to those of real ones."""
-    refined_rate: float = 5e-4
-    """Adam's learning rate in it for the generator; falls as `rate` does."""
-    refined_batch_size: int = 96
-    refined_scale: float = 1.2
-    """Standard deviation of the latents in it, where the training had 1: wider latents give more varied glyphs."""
-    copied: tuple[str, ...] = ("14-upper-e", "17-upper-h", "26-upper-q", "40-lower-f")
-    """Classes of few images, which a generator would memorise without augmented copies."""
-    copies: int = 8
-    """Augmented copies of each image of such a class."""
-    seed: int = 1
-
-
-@dataclass(frozen=True)
->>>>>>> theirs
 class TrainingSet:
     """Images of one glyph class and the style each is written in."""
 

@@ -12,14 +12,10 @@ from batch.glyphs.network import Network
 from batch.processes import SPAWN, started
 from batch.training.architecture import Architecture
 from batch.training.export import generator_to_onnx
-<<<<<<< ours
+from batch.training.features import Features
 from batch.training.gan import Gan, StartingWeights, TrainingSet
 from batch.training.recipe import TrainingSettings
-=======
-from batch.training.features import Features
-from batch.training.gan import Gan, StartingWeights, TrainingSet, TrainingSettings
 from batch.training.refine import Refinement
->>>>>>> theirs
 from batch.training.tensorflow import use_one_thread
 
 _SAVE_EVERY = 100
@@ -111,11 +107,7 @@ def _train(task: Task) -> Trained:
         training_set = training_set.with_copies(settings.copies, settings.seed)
     gan = Gan([training_set], task.architecture, settings, steps=settings.steps, rate=settings.rate)
     gan.start_from(task.start)
-<<<<<<< ours
     run_training(gan, task.state, task.recipe, _count)
-    return Trained(task, generator_to_onnx(gan.fused_generator()), time.monotonic() - started)
-=======
-    run_training(gan, task.state, task.recipe, _Worker.steps_done.put)
     refinement = Refinement(
         gan.fused_generator(),
         task.glyph_class,
@@ -125,13 +117,3 @@ def _train(task: Task) -> Trained:
         settings,
     )
     return Trained(task, generator_to_onnx(refinement.run()), time.monotonic() - started)
-
-
-def _drain(steps_done: Any) -> int:
-    total = 0
-    while True:
-        try:
-            total += steps_done.get_nowait()
-        except queue.Empty:
-            return total
->>>>>>> theirs

@@ -7,10 +7,10 @@ from batch.alphabet import SIDE, GlyphClass
 from batch.glyphs.network import Network
 from batch.glyphs.sampler import legibility
 from batch.training.architecture import BASE, SLOPE
-from batch.training.export import GeneratorWeights
 from batch.training.features import WEIGHTS, Features
-from batch.training.gan import TrainingSet, TrainingSettings, discriminator_loss, generator_loss, penalised_logits
+from batch.training.gan import TrainingSet, discriminator_loss, generator_loss, penalised_logits
 from batch.training.networks import as_input, make_discriminator_model
+from batch.training.recipe import TrainingSettings
 from batch.training.tensorflow import keras, tf
 
 _IMAGES = 2500  # of a class, from which the moments of real features are taken
@@ -68,19 +68,21 @@ class FrechetLoss:
 class _Generator:
     """A generator without batch normalisation, as it is drawn with."""
 
-    def __init__(self, weights: GeneratorWeights) -> None:
-        self.variables = [tf.Variable(array, dtype=tf.float32) for array in weights]
+    def __init__(self, weights: dict[str, tf.Tensor]) -> None:
+        self.weights = {name: tf.Variable(weight, dtype=tf.float32) for name, weight in weights.items()}
+        self.variables = list(self.weights.values())
 
     def __call__(self, latent: tf.Tensor, style: tf.Tensor) -> tf.Tensor:
         """`[N, latent_size]` and `[N]` -> images `[N, 28, 28, 1]` in -1..1."""
-        dense, styles, kernel, bias, image_kernel, image_bias = self.variables
-        narrow, wide = kernel.shape[2:]
-        count = tf.shape(latent)[0]
-        hidden = tf.nn.leaky_relu(latent @ dense + tf.gather(styles, style), SLOPE)
+        weights, count = self.weights, tf.shape(latent)[0]
+        narrow, wide = weights["conv_kernel"].shape[2:]
+        hidden = tf.nn.leaky_relu(latent @ weights["dense"] + tf.gather(weights["styles"], style), SLOPE)
         hidden = tf.reshape(hidden, (-1, BASE, BASE, wide))
-        hidden = tf.nn.conv2d_transpose(hidden, kernel, (count, 2 * BASE, 2 * BASE, narrow), 2)
-        hidden = tf.nn.leaky_relu(hidden + bias, SLOPE)
-        return tf.tanh(tf.nn.conv2d_transpose(hidden, image_kernel, (count, SIDE, SIDE, 1), 2) + image_bias)
+        map_shape = (count, 2 * BASE, 2 * BASE, narrow)
+        maps = tf.nn.conv2d_transpose(hidden, weights["conv_kernel"], map_shape, 2) + weights["conv_bias"]
+        hidden = tf.nn.leaky_relu(maps, SLOPE)
+        image = tf.nn.conv2d_transpose(hidden, weights["image_kernel"], (count, SIDE, SIDE, 1), 2)
+        return tf.tanh(image + weights["image_bias"])
 
 
 class Refinement:
@@ -92,7 +94,7 @@ class Refinement:
 
     def __init__(
         self,
-        weights: GeneratorWeights,
+        weights: dict[str, tf.Tensor],
         glyph_class: GlyphClass,
         training_set: TrainingSet,
         features: Features,
@@ -102,7 +104,7 @@ class Refinement:
         self._index, self._filter = glyph_class.index, legibility_filter
         self._set, self._features, self._settings = training_set, features, settings
         self._rng = np.random.default_rng(settings.seed)
-        self._generator = _Generator(weights._replace(dense=weights.dense * settings.refined_scale))
+        self._generator = _Generator(weights | {"dense": weights["dense"] * settings.refined_scale})
         self._discriminator = make_discriminator_model(training_set.style_count, settings.seed, _CHANNELS, _HIDDEN)
         # No momentum, as in the training before.
         self._optimizers = [keras.optimizers.Adam(settings.refined_rate, beta_1=0.0, beta_2=0.99) for _ in range(2)]
@@ -113,13 +115,13 @@ class Refinement:
         self._generator_step = tf.function(self._generator_step_eagerly)
         self._discriminator_step = tf.function(self._discriminator_step_eagerly)
 
-    def run(self) -> GeneratorWeights:
-        """Give the average of the weights over the last steps."""
+    def run(self) -> dict[str, npt.NDArray[np.float32]]:
+        """Give the weights, averaged over the last steps."""
         settings, steps = self._settings, self._settings.refined_steps
         self._optimizers[1].learning_rate = 2 * settings.refined_rate
         for step in range(_WARM_UP):
             self._train_discriminator(step)
-        averages = [variable.numpy().copy() for variable in self._generator.variables]
+        averages = {name: variable.numpy() for name, variable in self._generator.weights.items()}
         for step in range(steps):
             falling = 0.5 + 0.5 * np.cos(np.pi * step / steps)
             rate = settings.refined_rate * (settings.last_rate_ratio + (1 - settings.last_rate_ratio) * falling)
@@ -128,14 +130,16 @@ class Refinement:
             latent, styles = self._inputs(settings.refined_batch_size)
             self._generator_step(tf.constant(latent), tf.constant(styles))
             decay = min(_EMA_DECAY, (step + 1) / (step + 10))
-            for average, variable in zip(averages, self._generator.variables, strict=True):
-                np.copyto(average, decay * average + (1 - decay) * variable.numpy())
-        return GeneratorWeights(*averages)
+            averages = {
+                name: decay * averages[name] + (1 - decay) * variable.numpy()
+                for name, variable in self._generator.weights.items()
+            }
+        return averages
 
     def _inputs(self, count: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
         frequencies = self._set.style_frequencies
         styles = self._rng.choice(len(frequencies), count, p=frequencies)
-        latent = self._rng.standard_normal((count, self._generator.variables[0].shape[0]), np.float32)
+        latent = self._rng.standard_normal((count, self._generator.weights["dense"].shape[0]), np.float32)
         return latent, styles.astype(np.int32)
 
     def _train_discriminator(self, step: int) -> None:
