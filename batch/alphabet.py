@@ -41,6 +41,21 @@ CLASSES_BY_CHARACTER = {
     character: tuple(c.index for c in GLYPH_CLASSES if c.character == character) for character in SYMBOLS.lower()
 }
 
+
+def named_classes(names: str) -> list[GlyphClass]:
+    """Give the classes of `all` or of names with commas, such as `10-upper-a,36-lower-a`.
+
+    Raises:
+        ValueError: there is no class of such a name.
+    """
+    if names == "all":
+        return list(GLYPH_CLASSES)
+    chosen = list(dict.fromkeys(names.split(",")))
+    if unknown := [name for name in chosen if name not in CLASSES_BY_NAME]:
+        raise ValueError(f"no glyph class {unknown[0]!r}; they are {', '.join(CLASSES_BY_NAME)}")
+    return [CLASSES_BY_NAME[name] for name in chosen]
+
+
 CHARACTER_OF_CLASS = np.array([ord(c.character) for c in GLYPH_CLASSES])
 """`[47]`: classes that are one character, read without case."""
 

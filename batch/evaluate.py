@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from batch.alphabet import CHARACTER_OF_CLASS
+from batch.alphabet import CHARACTER_OF_CLASS, named_classes
 from batch.evaluation import CACHE_DIR
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import OVERSAMPLING, Sampler
@@ -53,6 +53,7 @@ def main(
         bool,
         typer.Option("--record", help="Write the metrics to the manifest of the generators, and a picture beside it."),
     ] = False,
+    classes: Annotated[str, typer.Option(help="`all`, or names with commas: 10-upper-a,36-lower-a.")] = "all",
     per_class: Annotated[
         int, typer.Option(min=20, help="Glyphs drawn of each class and seed; 100 give a quick look.")
     ] = 1000,
@@ -73,6 +74,10 @@ def main(
         python -m batch.evaluate --data emnist --per-class 100
         python -m batch.evaluate --data emnist --checkpoints trained --record
     """
+    try:
+        chosen = named_classes(classes)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     with one_line_errors():
         with training_packages():
             from batch.evaluation.glyphs import evaluate
@@ -87,7 +92,7 @@ def main(
             judge = ReferenceClassifier.cached(train, cache, lambda share: progress.advance(bar, share))
             truth, read = CHARACTER_OF_CLASS[test.labels], CHARACTER_OF_CLASS[judge.judge(test.images).classes]
             seeds = list(range(seed, seed + repeats))
-            found = evaluate(sampler, judge, train, test, per_class, seeds, jobs, progress)
+            found = evaluate(sampler, judge, train, test, chosen, per_class, seeds, jobs, progress)
         by_frequency = sorted(confusions(truth, read).items(), key=lambda pair: -pair[1])
         confused = {chr(one) + chr(other): round(share, 3) for (one, other), share in by_frequency if share > _OFTEN}
         accuracy = float((truth == read).mean())
@@ -97,6 +102,7 @@ def main(
         manifest["evaluation"] = {
             "reference_accuracy": round(accuracy, 4),
             "confused_real": confused,
+            "classes": classes,
             "per_class": per_class,
             "seeds": seeds,
             "discarded": round(1 - 1 / OVERSAMPLING, 4),

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.progress import TimeElapsedColumn, TimeRemainingColumn
 
-from batch.alphabet import CLASSES_BY_NAME, GLYPH_CLASSES, GlyphClass
+from batch.alphabet import named_classes
 from batch.glyphs.checkpoints import Checkpoints
 from batch.progress import progress_bar
 from batch.training.emnist import read_emnist
@@ -47,7 +47,10 @@ def main(
         python -m batch.train --data emnist --out trained --resume
         python -m batch.train --data emnist --out trial --classes 10-upper-a,36-lower-a --steps 500
     """
-    chosen = _choose(classes)
+    try:
+        chosen = named_classes(classes)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     settings = TrainingSettings(steps=steps, pretraining_steps=pretraining_steps, refined_steps=refine_steps, seed=seed)
     started = time.monotonic()
     with one_line_errors(), ExitStack() as stack:
@@ -63,15 +66,6 @@ def main(
                 training.train_generators(chosen, jobs, progress)
         held = len(training.manifest["classes"])
     print(f"{len(chosen)} classes trained in {time.monotonic() - started:.0f} s; {out} holds {held} of the 47")
-
-
-def _choose(names: str) -> list[GlyphClass]:
-    if names == "all":
-        return list(GLYPH_CLASSES)
-    chosen = list(dict.fromkeys(names.split(",")))
-    if unknown := [name for name in chosen if name not in CLASSES_BY_NAME]:
-        raise typer.BadParameter(f"no glyph class {unknown[0]!r}; they are {', '.join(CLASSES_BY_NAME)}")
-    return [CLASSES_BY_NAME[name] for name in chosen]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import Progress
 
-from batch.alphabet import GLYPH_CLASSES, SIDE, GlyphClass
+from batch.alphabet import SIDE, GlyphClass
 from batch.evaluation.accuracy_score import accuracy_by_class
 from batch.evaluation.comparison import Comparison, Images, Metrics
 from batch.evaluation.judge import ReferenceClassifier
@@ -31,7 +31,7 @@ class Evaluation(NamedTuple):
     unfiltered: Measured
     """of all that the generators draw"""
     picture: Images
-    """a row for each class, the worst first: glyphs as in captchas, a gap, real glyphs"""
+    """`[classes, columns, 28, 28]`, a row for each class, the worst first: glyphs as in captchas, a gap, real glyphs"""
 
 
 class _Rows(NamedTuple):
@@ -47,30 +47,34 @@ def evaluate(
     judge: ReferenceClassifier,
     train: Emnist,
     test: Emnist,
+    classes: list[GlyphClass],
     per_class: int,
     seeds: list[int],
     jobs: int,
     progress: Progress,
 ) -> Evaluation:
-    """Compare `per_class` generated glyphs of each class with real ones, drawn anew with each seed.
+    """Compare `per_class` generated glyphs of each of `classes` with real ones, drawn anew with each seed.
 
     The work is shared by `jobs` processes.
 
     Raises:
         ProcessDiedError: a process died.
     """
-    trains, tests = ([split.images[split.labels == c.index] for c in GLYPH_CLASSES] for split in (train, test))
+    trains, tests = ({c.index: split.images[split.labels == c.index] for c in classes} for split in (train, test))
     rng = np.random.default_rng(0)
-    chosen = [rng.permutation(images)[:per_class] for images in trains]
-    counts = [len(images) for images in chosen]
+    chosen = {index: rng.permutation(images)[:per_class] for index, images in trains.items()}
+    counts = {index: len(images) for index, images in chosen.items()}
+    tested = _labelled(tests)
     with started(jobs, _prepare, sampler, judge.weights, per_class, seeds) as processes:
-        # These take the longest: the classes fill up what is left of the cores.
-        real_score = processes.submit(accuracy_by_class, _as_taught(chosen), test)
-        scores = {(kind, seed): processes.submit(_score, kind, seed, counts, test) for kind in _KINDS for seed in seeds}
-        classes = [processes.submit(_measure, c, trains[c.index], tests[c.index]) for c in GLYPH_CLASSES]
+        # The longest first: the classes fill up what is left of the cores.
+        real_score = processes.submit(accuracy_by_class, _labelled(chosen), tested)
+        scores = {
+            (kind, seed): processes.submit(_score, kind, seed, counts, tested) for kind in _KINDS for seed in seeds
+        }
+        measuring = [processes.submit(_measure, c.index, trains[c.index], tests[c.index]) for c in classes]
         _show(progress, "classifier accuracy scores", [real_score, *scores.values()])
-        _show(progress, "classes", classes)
-        rows = [future.result() for future in classes]
+        _show(progress, "classes", measuring)
+        rows = [future.result() for future in measuring]
         scored = {of: future.result() for of, future in scores.items()}
         scored_real = real_score.result()
     measured = {}
@@ -78,13 +82,13 @@ def evaluate(
         of_seeds = []
         for number, seed in enumerate(seeds):
             of_classes = {}
-            for c, row in zip(GLYPH_CLASSES, rows, strict=True):
+            for c, row in zip(classes, rows, strict=True):
                 generated = row.generated[kind][number] | {"accuracy_score": scored[kind, seed][c.index]}
                 real = row.real | {"accuracy_score": scored_real[c.index]}
                 of_classes[c.name] = generated | {f"{name}_real": value for name, value in real.items()}
             of_seeds.append(of_classes)
         measured[kind] = over_seeds(of_seeds)
-    return Evaluation(**measured, picture=_picture(measured["in_captchas"].classes, sampler, tests, seeds[0]))
+    return Evaluation(**measured, picture=_picture(classes, measured["in_captchas"].classes, sampler, tests, seeds[0]))
 
 
 def _show(progress: Progress, name: str, futures: Sequence[Future[Any]]) -> None:
@@ -116,8 +120,8 @@ def _prepare(sampler: Sampler, judge_weights: list[npt.NDArray[np.float32]], per
     _Worker.per_class, _Worker.seeds = per_class, seeds
 
 
-def _measure(glyph_class: GlyphClass, train: Images, test: Images) -> _Rows:
-    worker, index = _Worker, glyph_class.index
+def _measure(index: int, train: Images, test: Images) -> _Rows:
+    worker = _Worker
     comparison = Comparison(index, train, test, worker.per_class, worker.judge, worker.two_sample_test)
     generated = {
         kind: [
@@ -129,20 +133,21 @@ def _measure(glyph_class: GlyphClass, train: Images, test: Images) -> _Rows:
     return _Rows(comparison.measure_real(np.random.default_rng(index)), generated)
 
 
-def _score(kind: str, seed: int, counts: list[int], test: Emnist) -> npt.NDArray[np.float64]:
-    """Give the accuracy score of each class, taught with `counts` `[47]` generated glyphs."""
-    glyphs = [_Worker.draw(kind, index, seed)[:count] for index, count in enumerate(counts)]
-    return accuracy_by_class(_as_taught(glyphs), test)
+def _score(kind: str, seed: int, counts: dict[int, int], test: Emnist) -> dict[int, float]:
+    """Give the accuracy score of each class, taught with so many generated glyphs of each."""
+    glyphs = {index: _Worker.draw(kind, index, seed)[:count] for index, count in counts.items()}
+    return accuracy_by_class(_labelled(glyphs), test)
 
 
-def _as_taught(by_class: list[Images]) -> Emnist:
-    labels = np.repeat(np.arange(len(by_class), dtype=np.uint8), [len(images) for images in by_class])
-    return Emnist(np.concatenate(by_class), labels, digest="")
+def _labelled(by_class: dict[int, Images]) -> Emnist:
+    labels = np.repeat(np.array(list(by_class), np.uint8), [len(images) for images in by_class.values()])
+    return Emnist(np.concatenate(list(by_class.values())), labels, digest="")
 
 
-def _picture(metrics: dict[str, Metrics], sampler: Sampler, tests: list[Images], seed: int) -> Images:
-    """Set generated glyphs, a gap and real glyphs in a row for each class: `[47, columns, 28, 28]`."""
-    worst_first = sorted(GLYPH_CLASSES, key=lambda c: -to_real(metrics[c.name], "frechet"))
+def _picture(
+    classes: list[GlyphClass], metrics: dict[str, Metrics], sampler: Sampler, tests: dict[int, Images], seed: int
+) -> Images:
+    worst_first = sorted(classes, key=lambda c: -to_real(metrics[c.name], "frechet"))
     labels = np.repeat(np.array([c.index for c in worst_first], np.uint8)[:, None], _COLUMNS, 1)
     fakes = sampler.draw_legible(labels, np.random.default_rng(seed))
     reals = np.stack([np.resize(tests[c.index], (_COLUMNS, SIDE, SIDE)) for c in worst_first])

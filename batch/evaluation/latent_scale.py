@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from batch.alphabet import GLYPH_CLASSES, LOOKALIKES_OF_CLASS
 from batch.evaluation.judge import ReferenceClassifier
@@ -40,7 +41,8 @@ def choose_latent_scales(
     for scale in track(LATENT_SCALES):
         judged = judge.judge(sampler.draw_legible(labels, rng, scale))
         fakes = judged.features.reshape(len(GLYPH_CLASSES), per_class, -1)
-        distances.append([frechet_distance(real, fake) for real, fake in zip(reals, fakes, strict=True)])
+        with threadpool_limits(1, "blas"):  # threads make matrices this small ten times as slow
+            distances.append([frechet_distance(real, fake) for real, fake in zip(reals, fakes, strict=True)])
         right = LOOKALIKES_OF_CLASS[judged.classes] == LOOKALIKES_OF_CLASS[labels]
         legibilities.append(right.reshape(len(GLYPH_CLASSES), per_class).mean(1))
     measured = zip(GLYPH_CLASSES, np.transpose(distances), np.transpose(legibilities), strict=True)
