@@ -41,8 +41,33 @@ CLASSES_BY_CHARACTER = {
     character: tuple(c.index for c in GLYPH_CLASSES if c.character == character) for character in SYMBOLS.lower()
 }
 
+
+def named_classes(names: str) -> list[GlyphClass]:
+    """Give the classes of `all` or of names with commas, such as `10-upper-a,36-lower-a`.
+
+    Raises:
+        ValueError: there is no class of such a name.
+    """
+    if names == "all":
+        return list(GLYPH_CLASSES)
+    chosen = list(dict.fromkeys(names.split(",")))
+    if unknown := [name for name in chosen if name not in CLASSES_BY_NAME]:
+        raise ValueError(f"no glyph class {unknown[0]!r}; they are {', '.join(CLASSES_BY_NAME)}")
+    return [CLASSES_BY_NAME[name] for name in chosen]
+
+
 CHARACTER_OF_CLASS = np.array([ord(c.character) for c in GLYPH_CLASSES])
 """`[47]`: classes that are one character, read without case."""
+
+_LOOKALIKES = ("0o", "1il", "5s", "2z", "9gq", "uv")
+
+
+def _group_lookalikes(character: str) -> str:
+    return next((group[0] for group in _LOOKALIKES if character in group), character)
+
+
+LOOKALIKES_OF_CLASS = np.array([ord(_group_lookalikes(chr(character))) for character in CHARACTER_OF_CLASS])
+"""`[47]`: as `CHARACTER_OF_CLASS`, with characters that look alike in handwriting as one."""
 
 
 _UNGUESSABLE = secrets.SystemRandom()

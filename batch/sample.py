@@ -20,23 +20,28 @@ def main(
     seed: Annotated[int | None, typer.Option(min=0, help="Draw the same glyphs again; random if omitted.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write `images` [N,28,28] and `labels` [N] to this .npz.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Draw a contact sheet, a row for each class, to this PNG.")] = None,
+    unfiltered: Annotated[
+        bool, typer.Option("--unfiltered", help="All that the generators draw, not only what captchas contain.")
+    ] = False,
     checkpoints: Annotated[
         Path, typer.Option(help="Folder of the trained generators.", envvar="CAPTCHA_CHECKPOINTS_DIR")
     ] = DEFAULT_CHECKPOINTS_DIR,
 ) -> None:
-    """Draw glyphs of every class, to look at or to measure.
+    """Draw glyphs of every class as captchas contain them, to look at or to measure.
 
     \b
     Examples:
         python -m batch.sample --per-class 200 --seed 1 --out glyphs.npz
         python -m batch.sample --per-class 30 --sheet sheet.png
+        python -m batch.sample --per-class 30 --unfiltered --sheet raw.png
     """
     if out is None and sheet is None:
         raise typer.BadParameter("give --out, --sheet or both")
     with one_line_errors():
         rng = np.random.default_rng(secrets.randbits(128) if seed is None else seed)
         labels = np.repeat(np.arange(len(GLYPH_CLASSES), dtype=np.uint8), per_class)
-        images = Sampler(Checkpoints(checkpoints)).draw(labels, rng)
+        sampler = Sampler(Checkpoints(checkpoints))
+        images = (sampler.draw if unfiltered else sampler.draw_legible)(labels, rng)
         if out:
             with writing(out) as file:  # given a name, savez would add an .npz of its own
                 np.savez_compressed(file, images=images, labels=labels)

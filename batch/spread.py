@@ -22,7 +22,7 @@ def main(
     record: Annotated[
         bool, typer.Option("--record", help="Write the scales to the manifest of the generators.")
     ] = False,
-    per_class: Annotated[int, typer.Option(min=100, help="Glyphs a class; fewer are quicker and tell less.")] = 1000,
+    per_class: Annotated[int, typer.Option(min=20, help="Glyphs a class; fewer are quicker and tell less.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 1,
     cache: Annotated[Path, typer.Option(help="Folder that keeps the trained reference classifier.")] = CACHE_DIR,
 ) -> None:
@@ -51,7 +51,8 @@ def main(
             manifest = folder.manifest()
             for name, scale in chosen.items():
                 manifest["classes"][name]["latent_scale"] = scale
-            manifest.pop("evaluation", None)  # of glyphs drawn with other scales
+                manifest["classes"][name].pop("metrics", None)  # of glyphs drawn with another scale
+            manifest.pop("evaluation", None)
             folder.write_manifest(manifest)
     for scale in LATENT_SCALES:
         print(f"{scale}: {', '.join(name for name in chosen if chosen[name] == scale)}")

@@ -3,14 +3,13 @@
 import os
 import time
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.progress import TimeElapsedColumn, TimeRemainingColumn
 
-from batch.alphabet import CLASSES_BY_NAME, GLYPH_CLASSES, GlyphClass
+from batch.alphabet import named_classes
 from batch.glyphs.checkpoints import Checkpoints
 from batch.progress import progress_bar
 from batch.training.emnist import read_emnist
@@ -30,6 +29,9 @@ def main(
     pretraining_steps: Annotated[
         int, typer.Option(min=1, help="Steps on all classes together, from which each class starts.")
     ] = TrainingSettings.pretraining_steps,
+    refine_steps: Annotated[
+        int, typer.Option(min=1, help="Steps of each class's fine-tuning after that.")
+    ] = TrainingSettings.refined_steps,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of everything random.")] = TrainingSettings.seed,
     resume: Annotated[bool, typer.Option("--resume", help="Resume a training that was stopped.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Classes trained in parallel, one core each.")] = _CORES,
@@ -37,7 +39,7 @@ def main(
     """Train one small generator for each glyph class.
 
     First the legibility filter (a minute), then a conditional GAN over all classes, from whose weights each class
-    starts. The state is saved as training goes on.
+    starts; each is fine-tuned in the end. The state is saved as training goes on.
 
     \b
     Examples:
@@ -45,8 +47,11 @@ def main(
         python -m batch.train --data emnist --out trained --resume
         python -m batch.train --data emnist --out trial --classes 10-upper-a,36-lower-a --steps 500
     """
-    chosen = _choose(classes)
-    settings = replace(TrainingSettings(), steps=steps, pretraining_steps=pretraining_steps, seed=seed)
+    try:
+        chosen = named_classes(classes)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    settings = TrainingSettings(steps=steps, pretraining_steps=pretraining_steps, refined_steps=refine_steps, seed=seed)
     started = time.monotonic()
     with one_line_errors(), ExitStack() as stack:
         with training_packages():
@@ -61,15 +66,6 @@ def main(
                 training.train_generators(chosen, jobs, progress)
         held = len(training.manifest["classes"])
     print(f"{len(chosen)} classes trained in {time.monotonic() - started:.0f} s; {out} holds {held} of the 47")
-
-
-def _choose(names: str) -> list[GlyphClass]:
-    if names == "all":
-        return list(GLYPH_CLASSES)
-    chosen = list(dict.fromkeys(names.split(",")))
-    if unknown := [name for name in chosen if name not in CLASSES_BY_NAME]:
-        raise typer.BadParameter(f"no glyph class {unknown[0]!r}; they are {', '.join(CLASSES_BY_NAME)}")
-    return [CLASSES_BY_NAME[name] for name in chosen]
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def only_line(finished: subprocess.CompletedProcess[str]) -> str:
 
 
 def invoke(module: str, *words: object, **settings: object) -> Result:
-    """Do as `run` does within this process: for what ends before it does anything, and there is much to try."""
+    """Do as `run` does within this process: for what would take longer to import than to do."""
     app = typer.Typer()
     app.command()(importlib.import_module(module).main)
     return CliRunner().invoke(

@@ -3,23 +3,29 @@
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from PIL import Image
 
+from batch.alphabet import GLYPH_CLASSES
+from batch.evaluation.accuracy_score import accuracy_by_class
 from batch.evaluation.latent_scale import widest
 from batch.evaluation.metrics import (
     confusions,
+    density_and_coverage,
     frechet_distance,
+    kernel_distance,
     nearest_distances,
     precision_and_recall,
 )
 from batch.evaluation.two_sample import TwoSampleTest
+from batch.training.emnist import Emnist
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 from tests import emnist_files
-from tests.conftest import run
+from tests.conftest import invoke, run
 from tests.documents import documented
 
 RNG = np.random.default_rng(1)
@@ -42,6 +48,43 @@ def test_precision_and_recall_of_known_sets() -> None:
     assert precision_and_recall(real=wide, fake=wide + 10) == (0, 0)
 
 
+def test_density_and_coverage_of_known_sets() -> None:
+    wide = RNG.uniform(0, 2, (800, 2)).astype(np.float32)
+    narrow = RNG.uniform(0, 1, (800, 2)).astype(np.float32)
+    same = RNG.uniform(0, 2, (800, 2)).astype(np.float32)
+    assert density_and_coverage(real=wide, fake=same) == pytest.approx((1, 1), abs=0.07)
+    density, coverage = density_and_coverage(real=wide, fake=narrow)
+    assert density == pytest.approx(1, abs=0.2)  # fakes lie where reals do
+    assert coverage == pytest.approx(0.25, abs=0.06)  # but not everywhere
+    # An outlier among the reals makes no fakes precise.
+    outlier = np.concatenate([wide, [[30, 30]]]).astype(np.float32)
+    assert density_and_coverage(real=outlier, fake=wide + 10)[0] < 0.3
+    assert precision_and_recall(real=outlier, fake=wide + 10)[0] == 1
+
+
+def test_kernel_distance_of_known_sets() -> None:
+    one, same = (RNG.standard_normal((1000, 4)).astype(np.float32) for _ in range(2))
+    assert kernel_distance(one, same) == pytest.approx(0, abs=0.05)
+    # For two points a and b it is k(a, a) + k(b, b) - 2 k(a, b), k(x, y) = (x.y / 4 + 1)^3.
+    zeros, twos = np.zeros((5, 4), np.float32), np.full((5, 4), 2, np.float32)
+    assert kernel_distance(zeros, twos) == pytest.approx(1 + 5**3 - 2 * 1)
+
+
+def test_the_accuracy_score_tells_what_teaches_from_what_does_not() -> None:
+    labels = np.repeat(np.array([0, 6, 24, 42], np.uint8), 200)
+    real, shuffled = (Emnist(_dots(labels), of, "") for of in (labels, RNG.permutation(labels)))
+    assert np.mean(list(accuracy_by_class(real, real).values())) > 0.9
+    assert np.mean(list(accuracy_by_class(shuffled, real).values())) < 0.5
+
+
+def _dots(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Draw a dot for each label, at a place of its class in a grid of seven by seven: `[N, 28, 28]`."""
+    images = RNG.integers(60, size=(len(labels), 28, 28), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[4 + 3 * (label // 7) :][:3, 4 + 3 * (label % 7) :][:, :3] = 255
+    return images
+
+
 def test_nearest_distances_find_copies() -> None:
     images = emnist_files.strokes(30, RNG)
     among = np.concatenate([emnist_files.strokes(30, RNG), images[:1]])
@@ -59,48 +102,61 @@ def test_confusions_add_up_both_ways() -> None:
 
 def test_the_two_sample_test_tells_unlike_sets_apart_and_like_ones_not() -> None:
     test = TwoSampleTest()
-    strokes, same = emnist_files.strokes(400, RNG), emnist_files.strokes(400, RNG)
+    strokes, same = emnist_files.strokes(240, RNG), emnist_files.strokes(240, RNG)
     noisy = np.clip(strokes.astype(int) + RNG.integers(0, 60, strokes.shape), 0, 255).astype(np.uint8)
     assert test.accuracy(strokes, noisy, RNG) > 0.95
     assert test.accuracy(strokes, same, RNG) == pytest.approx(0.5, abs=0.12)
 
 
-def test_evaluate_measures_every_class(tmp_path: Path) -> None:
-    for split, count in (("train", 64), ("test", 12)):
-        images = emnist_files.strokes(47 * count, RNG)
-        emnist_files.write(tmp_path, images, np.repeat(np.arange(47, dtype=np.uint8), count), split)
+def test_evaluate_measures_glyphs_and_records_what_it_found(tmp_path: Path) -> None:
+    measured = ("10-upper-a", "28-upper-s", "34-upper-y", "46-lower-t")
+    for split, many, few in (("train", 200, 10), ("test", 60, 6)):
+        counts = [many if c.name in measured else few for c in GLYPH_CLASSES]
+        labels = np.repeat(np.arange(47, dtype=np.uint8), counts)
+        emnist_files.write(tmp_path, _dots(labels), labels, split)
     checkpoints = shutil.copytree(DEFAULT_CHECKPOINTS_DIR, tmp_path / "checkpoints")
     places: dict[str, object] = {"path/to/emnist": tmp_path, "trained": checkpoints}
 
-    def told(page: str, command: str, *options: object) -> subprocess.CompletedProcess[str]:
+    def typed(page: str, command: str, *options: object) -> list[object]:
         words = [places.get(word, word) for word in documented(page, command)]
-        return run(*words, *options, "--cache", tmp_path / "cache")
+        return [*words, *options, "--cache", tmp_path / "cache"]
 
+    spread = typed("docs/training.md", "python -m batch.spread", "--per-class", 20)
     before = (checkpoints / "manifest.json").read_bytes()
-    command = ("--data", tmp_path, "--checkpoints", checkpoints, "--cache", tmp_path / "cache", "--per-class", 100)
-    assert run("batch.spread", *command).returncode == 0
+    told = invoke(*(word for word in spread if word != "--record"))
+    assert told.exit_code == 0, told.stderr
     assert (checkpoints / "manifest.json").read_bytes() == before
 
-    finished = told("docs/training.md", "python -m batch.evaluate", "--per-class", 100)
+    options = ("--classes", ",".join(measured), "--per-class", 200, "--repeats", 2, "--jobs", 1)
+    finished = run(*typed("docs/training.md", "python -m batch.evaluate", *options))
     assert finished.returncode == 0, finished.stderr
-    assert "36-lower-a" in finished.stdout and "frechet to real" in finished.stdout
+    assert "46-lower-t" in finished.stdout and "in captchas, ratio to real" in finished.stdout
     manifest = json.loads((checkpoints / "manifest.json").read_text())
-    assert all("legibility_lookalikes" in entry["metrics"] for entry in manifest["classes"].values())
-    assert 0 < manifest["evaluation"]["in_captchas"]["legibility"] < 1
-    assert manifest["evaluation"]["two_sample_400"] > 0.9  # glyphs are not the bars of this data
-    assert (checkpoints / "evaluation.png").stat().st_size > 10_000
+    unlike = {name for name, entry in manifest["classes"].items() if entry != json.loads(before)["classes"][name]}
+    assert unlike == set(measured)
+    assert all("legibility_lookalikes" in manifest["classes"][name]["metrics"] for name in measured)
+    for kind in ("in_captchas", "unfiltered"):
+        found, errors = (manifest["evaluation"][key] for key in (kind, f"{kind}_errors"))
+        assert 0 < found["legibility"] < 1
+        assert found["two_sample"] > 0.9  # glyphs are not the dots of this data
+        assert found["accuracy_score_to_real"] < 0.5  # and teach nothing about them
+        assert found["worst_frechet_to_real"] > found["frechet_to_real"] > 1
+        assert found["kernel"] > found["kernel_real"]
+        assert 0 < errors["frechet"] < found["frechet"] / 2
+    with Image.open(checkpoints / "evaluation.png") as picture:
+        assert picture.size == ((16 + 1 + 16) * 28 * 2, len(measured) * 28 * 2)
     assert len(list((tmp_path / "cache").glob("reference-classifier-*.weights.h5"))) == 1
 
-    finished = told("docs/training.md", "python -m batch.spread", "--per-class", 100)
-    assert finished.returncode == 0, finished.stderr
+    told = invoke(*spread)
+    assert told.exit_code == 0, told.stderr
     chosen = json.loads((checkpoints / "manifest.json").read_text())
     assert "evaluation" not in chosen
     assert {entry["latent_scale"] for entry in chosen["classes"].values()} <= {1.0, 1.1, 1.2, 1.3, 1.4, 1.5}
-    assert sum(line.count("-") for line in finished.stdout.splitlines()) >= 47  # every class is named beside its scale
+    assert sum(line.count("-") for line in told.stdout.splitlines()) >= 47  # every class is named beside its scale
 
-    finished = told("docs/threat-model.md", "python -m batch.readability --data")
-    assert finished.returncode == 0, finished.stderr
-    assert re.search(r"reads \d+\.\d% of \d+ characters", finished.stdout)
+    told = invoke(*typed("docs/threat-model.md", "python -m batch.readability --data"))
+    assert told.exit_code == 0, told.stderr
+    assert re.search(r"reads \d+\.\d% of \d+ characters", told.stdout)
 
 
 def test_the_widest_scale_that_costs_little_is_chosen() -> None:

@@ -113,6 +113,15 @@ def test_the_command_writes_the_npz_and_the_sheet(tmp_path: Path) -> None:
         assert sheet.size == (3 * 56, 47 * 56)
 
 
+def test_the_command_draws_what_captchas_contain_unless_told_otherwise(sampler: Sampler, tmp_path: Path) -> None:
+    labels = np.repeat(np.arange(47, dtype=np.uint8), 2)
+    for options, draw in ({(): sampler.draw_legible, ("--unfiltered",): sampler.draw}).items():
+        finished = run("batch.sample", "--per-class", 2, "--seed", 7, "--out", tmp_path / "glyphs.npz", *options)
+        assert finished.returncode == 0, finished.stderr
+        with np.load(tmp_path / "glyphs.npz") as glyphs:
+            assert np.array_equal(glyphs["images"], draw(labels, np.random.default_rng(7)))
+
+
 def test_a_place_that_cant_be_written_is_said_in_one_line(tmp_path: Path) -> None:
     line = only_line(run("batch.sample", "--per-class", 1, "--out", tmp_path / "no" / "glyphs.npz"))
     assert str(tmp_path / "no" / "glyphs.npz") in line

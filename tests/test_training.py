@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from batch.evaluation.metrics import frechet_distance
 from batch.glyphs.network import Network
 from batch.training.architecture import Architecture
 from batch.training.export import fuse_batch_norm, generator_to_onnx
@@ -19,6 +20,7 @@ from batch.training.filter import filter_to_onnx, make_filter_model
 from batch.training.gan import Gan, RecipeError, TrainingSet
 from batch.training.networks import as_input
 from batch.training.recipe import TrainingSettings
+from batch.training.refine import FrechetLoss
 from batch.training.styles import cluster_styles
 from batch.training.tensorflow import tf
 from tests import emnist_files
@@ -113,6 +115,27 @@ def test_training_makes_reals_and_fakes_alike() -> None:
     assert distance() < before / 4
 
 
+def test_refining_brings_features_near_those_of_real_glyphs() -> None:
+    """The slopes of the loss lead to the mean and the covariance of the real features, and vanish there."""
+    rng = np.random.default_rng(1)
+    real = (rng.standard_normal((4000, 6)) @ rng.normal(size=(6, 6)) + 3).astype(np.float32)
+    points, loss = rng.standard_normal((1200, 6)).astype(np.float32), FrechetLoss(real)
+    shares = np.repeat(np.float32([1 / 1000, 0]), [1000, 200])  # the last do not pass the filter
+    before, last = frechet_distance(real, points[:1000]), points[1000:].copy()
+    slopes = []
+    for _ in range(600):
+        slopes.append(loss.slope(points, shares))
+        points = points - np.float32(200) * slopes[-1]
+    assert frechet_distance(real, points[:1000]) < before / 100
+    assert np.abs(slopes[-1]).mean() < np.abs(slopes[0]).mean() / 10
+    assert np.array_equal(points[1000:], last)
+
+
+def test_features_that_do_not_vary_have_a_slope() -> None:
+    loss = FrechetLoss(np.zeros((64, 8), np.float32))
+    assert np.isfinite(loss.slope(np.ones((96, 8), np.float32), np.full(96, 1 / 96, np.float32))).all()
+
+
 def test_styles_are_told_apart() -> None:
     """Bars in two corners fall into two clusters."""
     images = np.zeros((40, 28, 28), np.uint8)
@@ -146,7 +169,7 @@ def _extents(images: npt.NDArray[np.uint8], axis: int) -> list[tuple[int, int]]:
 def _train(data: Path, folder: Path, *options: object) -> tuple[str, ...]:
     places = {"path/to/emnist": data, "trained": folder / "out"}
     words = [places.get(word, word) for word in documented("docs/training.md", "python -m batch.train")]
-    return tuple(map(str, (*words, "--pretraining-steps", 4, *options)))
+    return tuple(map(str, (*words, "--pretraining-steps", 4, "--refine-steps", 4, *options)))
 
 
 def test_a_killed_training_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:

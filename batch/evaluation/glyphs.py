@@ -1,43 +1,45 @@
-"""Generated glyphs against real ones, class by class."""
+"""Generated glyphs against real ones, class by class: as captchas contain them, and as the generators draw them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from rich.progress import Progress
 
-from batch.alphabet import CHARACTER_OF_CLASS, GLYPH_CLASSES, SIDE, GlyphClass
-from batch.evaluation.judge import LOOKALIKES_OF_CLASS, ReferenceClassifier
-from batch.evaluation.metrics import confusions, frechet_distance, nearest_distances, precision_and_recall
+from batch.alphabet import SIDE, GlyphClass
+from batch.evaluation.accuracy_score import accuracy_by_class
+from batch.evaluation.comparison import Comparison, Images, Metrics
+from batch.evaluation.judge import ReferenceClassifier
+from batch.evaluation.summary import Measured, over_seeds, to_real
 from batch.evaluation.two_sample import TwoSampleTest
-from batch.glyphs.sampler import OVERSAMPLING, Sampler
-from batch.training.architecture import Architecture
+from batch.glyphs.sampler import Sampler
+from batch.processes import started
 from batch.training.emnist import Emnist
-from batch.training.filter import FLOPS
+from batch.training.tensorflow import use_one_thread
 
-_TWO_SAMPLE_SIZES = (400, 1000)
-_REPEATS = 5  # for small test sets: means over so many draws of as many images
+_KINDS = {"in_captchas": Sampler.draw_legible, "unfiltered": Sampler.draw}
 _COLUMNS = 16  # of glyphs of either kind in the picture
-_OFTEN = 0.04  # pairs of characters confused more often are reported
-
-Images = npt.NDArray[np.uint8]
-Metrics = dict[str, float]
 
 
 class Evaluation(NamedTuple):
     """What an evaluation found."""
 
-    metrics: dict[str, Metrics]
-    """by name of class"""
-    summary: Metrics
-    in_captchas: dict[str, Any]
-    """of glyphs that passed the legibility filter"""
-    accuracy: float
-    """of the reference classifier on EMNIST test, 36 characters without case"""
-    confused_real: dict[str, float]
-    """real characters that it confuses: the shares of either taken for the other, added up"""
+    in_captchas: Measured
+    """of glyphs as captchas contain them"""
+    unfiltered: Measured
+    """of all that the generators draw"""
     picture: Images
-    """a row for each class, the worst first: generated glyphs, a gap, real glyphs"""
+    """`[classes, columns, 28, 28]`, a row for each class, the worst first: glyphs as in captchas, a gap, real glyphs"""
+
+
+class _Rows(NamedTuple):
+    """The measures of one class."""
+
+    real: Metrics
+    generated: dict[str, list[Metrics]]
+    """by kind, for each seed"""
 
 
 def evaluate(
@@ -45,119 +47,109 @@ def evaluate(
     judge: ReferenceClassifier,
     train: Emnist,
     test: Emnist,
-    alphabet: str,
+    classes: list[GlyphClass],
     per_class: int,
-    seed: int,
-    track: Callable[[Iterable[GlyphClass]], Iterable[GlyphClass]],
+    seeds: list[int],
+    jobs: int,
+    progress: Progress,
 ) -> Evaluation:
-    """Compare `per_class` generated glyphs of each class with real ones; `track` shows progress over the classes."""
-    truth, read = CHARACTER_OF_CLASS[test.labels], CHARACTER_OF_CLASS[judge.judge(test.images).classes]
-    by_frequency = sorted(confusions(truth, read).items(), key=lambda pair: -pair[1])
-    labels = np.repeat(np.arange(len(GLYPH_CLASSES), dtype=np.uint8), per_class)
-    fakes = np.split(sampler.draw(labels, np.random.default_rng(seed)), len(GLYPH_CLASSES))
-    reals, trains = ([emnist.images[emnist.labels == c.index] for c in GLYPH_CLASSES] for emnist in (test, train))
-    comparison = _Comparison(judge, seed)
-    metrics = {
-        c.name: comparison.measure(c.index, fakes[c.index], trains[c.index], reals[c.index])
-        for c in track(GLYPH_CLASSES)
-    }
-    legible = sampler.draw_legible(labels, np.random.default_rng(seed))
-    right = CHARACTER_OF_CLASS[judge.judge(legible).classes] == CHARACTER_OF_CLASS[labels]
-    in_captchas = {
-        "alphabet": alphabet,
-        "discarded": round(1 - 1 / OVERSAMPLING, 4),
-        "flops_per_glyph": round(OVERSAMPLING * (Architecture().flops + FLOPS)),
-        "legibility": round(float(right[np.isin(CHARACTER_OF_CLASS[labels], list(map(ord, alphabet)))].mean()), 4),
-    }
-    return Evaluation(
-        metrics,
-        _summarise(metrics),
-        in_captchas,
-        float((truth == read).mean()),
-        {chr(one) + chr(other): round(share, 3) for (one, other), share in by_frequency if share > _OFTEN},
-        _picture(metrics, fakes, reals),
-    )
+    """Compare `per_class` generated glyphs of each of `classes` with real ones, drawn anew with each seed.
 
+    The work is shared by `jobs` processes.
 
-class _Comparison:
-    """Measures one class after another."""
-
-    def __init__(self, judge: ReferenceClassifier, seed: int) -> None:
-        self._judge = judge
-        self._rng = np.random.default_rng(seed)
-        self._two_sample_test = TwoSampleTest()
-
-    def measure(self, index: int, fake: Images, train: Images, test: Images) -> Metrics:
-        """Compare generated images of a class `[N, 28, 28]` with real ones, and real ones with each other."""
-        images = {"fake": fake, "train": train, "test": test}
-        judged = {name: self._judge.judge(images[name]) for name in images}
-        features = {name: judgement.features for name, judgement in judged.items()}
-        count = min(len(test), len(train), len(fake))
-
-        def mean_over_draws(measure: Callable[..., Any], of: str) -> Any:
-            draws = (self._rng.choice(features[of], count, replace=False) for _ in range(_REPEATS))
-            return np.mean([measure(features["test"][:count], draw) for draw in draws], axis=0)
-
-        def legibility(of: str, meaning: npt.NDArray[np.int64]) -> float:
-            return float((meaning[judged[of].classes] == meaning[index]).mean())
-
-        def nearest(to_train: Images) -> float:
-            # From equally many: the 1st percentile of few images is nearly their minimum.
-            distances = nearest_distances(to_train, train)
-            draws = [self._rng.choice(distances, count, replace=False) for _ in range(_REPEATS)]
-            return float(np.percentile(draws, 1, axis=1).mean())
-
-        precision, recall = mean_over_draws(precision_and_recall, "fake")
-        precision_real, recall_real = mean_over_draws(precision_and_recall, "train")
-        metrics = {
-            "legibility": legibility("fake", CHARACTER_OF_CLASS),
-            "legibility_real": legibility("test", CHARACTER_OF_CLASS),
-            "legibility_lookalikes": legibility("fake", LOOKALIKES_OF_CLASS),
-            "legibility_lookalikes_real": legibility("test", LOOKALIKES_OF_CLASS),
-            "frechet": float(mean_over_draws(frechet_distance, "fake")),
-            "frechet_real": float(mean_over_draws(frechet_distance, "train")),
-            "precision": precision,
-            "precision_real": precision_real,
-            "recall": recall,
-            "recall_real": recall_real,
-            "nearest": nearest(fake),
-            "nearest_real": nearest(test),
+    Raises:
+        ProcessDiedError: a process died.
+    """
+    trains, tests = ({c.index: split.images[split.labels == c.index] for c in classes} for split in (train, test))
+    rng = np.random.default_rng(0)
+    chosen = {index: rng.permutation(images)[:per_class] for index, images in trains.items()}
+    counts = {index: len(images) for index, images in chosen.items()}
+    tested = _labelled(tests)
+    with started(jobs, _prepare, sampler, judge.weights, per_class, seeds) as processes:
+        # The longest first: the classes fill up what is left of the cores.
+        real_score = processes.submit(accuracy_by_class, _labelled(chosen), tested)
+        scores = {
+            (kind, seed): processes.submit(_score, kind, seed, counts, tested) for kind in _KINDS for seed in seeds
         }
-        for size in _TWO_SAMPLE_SIZES:
-            draw_size = min(size, len(train), len(fake))
-            real, generated = (self._rng.choice(images[of], draw_size, replace=False) for of in ("train", "fake"))
-            metrics[f"two_sample_{size}"] = self._two_sample_test.accuracy(real, generated, self._rng)
-        return {name: round(float(value), 4) for name, value in metrics.items()}
+        measuring = [processes.submit(_measure, c.index, trains[c.index], tests[c.index]) for c in classes]
+        _show(progress, "classifier accuracy scores", [real_score, *scores.values()])
+        _show(progress, "classes", measuring)
+        rows = [future.result() for future in measuring]
+        scored = {of: future.result() for of, future in scores.items()}
+        scored_real = real_score.result()
+    measured = {}
+    for kind in _KINDS:
+        of_seeds = []
+        for number, seed in enumerate(seeds):
+            of_classes = {}
+            for c, row in zip(classes, rows, strict=True):
+                generated = row.generated[kind][number] | {"accuracy_score": scored[kind, seed][c.index]}
+                real = row.real | {"accuracy_score": scored_real[c.index]}
+                of_classes[c.name] = generated | {f"{name}_real": value for name, value in real.items()}
+            of_seeds.append(of_classes)
+        measured[kind] = over_seeds(of_seeds)
+    return Evaluation(**measured, picture=_picture(classes, measured["in_captchas"].classes, sampler, tests, seeds[0]))
 
 
-def _to_real(row: Metrics, name: str) -> float:
-    """Divide a figure of the generated glyphs by that of the real ones; 0 where the real ones have none."""
-    return row[name] / row[f"{name}_real"] if row[f"{name}_real"] else 0.0
+def _show(progress: Progress, name: str, futures: Sequence[Future[Any]]) -> None:
+    bar = progress.add_task(name, total=len(futures))
+    for future in futures:
+        future.add_done_callback(lambda _: progress.advance(bar))
 
 
-def _summarise(metrics: dict[str, Metrics]) -> Metrics:
-    """Reduce the metrics of all classes to the figures a set of generators is judged by."""
-    rows = list(metrics.values())
+class _Worker:
+    """What a worker keeps between tasks."""
 
-    def mean(name: str) -> float:
-        return float(np.mean([row[name] for row in rows]))
+    sampler: Sampler
+    judge: ReferenceClassifier
+    two_sample_test: TwoSampleTest
+    per_class: int
+    seeds: list[int]
 
-    summary = {name: mean(name) for name in rows[0]}
-    summary |= {f"{name}_to_real": _to_real(summary, name) for name in ("frechet", "precision", "recall")}
-    summary |= {
-        "worst_legibility_lookalikes_to_real": min(_to_real(row, "legibility_lookalikes") for row in rows),
-        "worst_recall_to_real": min(_to_real(row, "recall") for row in rows),
-        "classes_with_copies": sum(row["nearest"] < row["nearest_real"] for row in rows),
+    @classmethod
+    def draw(cls, kind: str, class_index: int, seed: int) -> Images:
+        """Draw `[per_class, 28, 28]`: the same for the same arguments."""
+        labels = np.full(cls.per_class, class_index, np.uint8)
+        return _KINDS[kind](cls.sampler, labels, np.random.default_rng([seed, class_index]))
+
+
+def _prepare(sampler: Sampler, judge_weights: list[npt.NDArray[np.float32]], per_class: int, seeds: list[int]) -> None:
+    use_one_thread()
+    _Worker.sampler, _Worker.judge = sampler, ReferenceClassifier.of(judge_weights)
+    _Worker.two_sample_test = TwoSampleTest()
+    _Worker.per_class, _Worker.seeds = per_class, seeds
+
+
+def _measure(index: int, train: Images, test: Images) -> _Rows:
+    worker = _Worker
+    comparison = Comparison(index, train, test, worker.per_class, worker.judge, worker.two_sample_test)
+    generated = {
+        kind: [
+            comparison.measure(worker.draw(kind, index, seed), np.random.default_rng([seed, index]))
+            for seed in worker.seeds
+        ]
+        for kind in _KINDS
     }
-    return {name: round(value, 4) for name, value in summary.items()}
+    return _Rows(comparison.measure_real(np.random.default_rng(index)), generated)
 
 
-def _picture(metrics: dict[str, Metrics], fakes: list[Images], reals: list[Images]) -> Images:
-    """Set generated glyphs, a gap and real glyphs in a row for each class: `[47, columns, 28, 28]`."""
-    worst_first = sorted(GLYPH_CLASSES, key=lambda c: -_to_real(metrics[c.name], "frechet"))
-    gap = np.zeros((1, SIDE, SIDE), np.uint8)
-    shape = (_COLUMNS, SIDE, SIDE)
-    rows = [
-        np.concatenate([np.resize(fakes[c.index], shape), gap, np.resize(reals[c.index], shape)]) for c in worst_first
-    ]
-    return np.stack(rows)
+def _score(kind: str, seed: int, counts: dict[int, int], test: Emnist) -> dict[int, float]:
+    """Give the accuracy score of each class, taught with so many generated glyphs of each."""
+    glyphs = {index: _Worker.draw(kind, index, seed)[:count] for index, count in counts.items()}
+    return accuracy_by_class(_labelled(glyphs), test)
+
+
+def _labelled(by_class: dict[int, Images]) -> Emnist:
+    labels = np.repeat(np.array(list(by_class), np.uint8), [len(images) for images in by_class.values()])
+    return Emnist(np.concatenate(list(by_class.values())), labels, digest="")
+
+
+def _picture(
+    classes: list[GlyphClass], metrics: dict[str, Metrics], sampler: Sampler, tests: dict[int, Images], seed: int
+) -> Images:
+    worst_first = sorted(classes, key=lambda c: -to_real(metrics[c.name], "frechet"))
+    labels = np.repeat(np.array([c.index for c in worst_first], np.uint8)[:, None], _COLUMNS, 1)
+    fakes = sampler.draw_legible(labels, np.random.default_rng(seed))
+    reals = np.stack([np.resize(tests[c.index], (_COLUMNS, SIDE, SIDE)) for c in worst_first])
+    gap = np.zeros((len(worst_first), 1, SIDE, SIDE), np.uint8)
+    return np.concatenate([fakes, gap, reals], 1)

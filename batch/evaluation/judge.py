@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import CHARACTER_OF_CLASS, GLYPH_CLASSES, SIDE
+from batch.alphabet import GLYPH_CLASSES, SIDE
 from batch.training.classifier import train_classifier
 from batch.training.emnist import Emnist
 from batch.training.networks import as_input
@@ -17,15 +17,6 @@ from pool.errors import StorageError
 
 _FEATURES = 128
 _EPOCHS = 6
-_LOOKALIKES = ("0o", "1il", "5s", "2z", "9gq", "uv")
-
-
-def _group_lookalikes(character: str) -> str:
-    return next((group[0] for group in _LOOKALIKES if character in group), character)
-
-
-LOOKALIKES_OF_CLASS = np.array([ord(_group_lookalikes(chr(character))) for character in CHARACTER_OF_CLASS])
-"""`[47]`: as `CHARACTER_OF_CLASS`, with characters that look alike in handwriting as one."""
 
 
 class Judgement(NamedTuple):
@@ -57,6 +48,18 @@ class ReferenceClassifier:
     def __init__(self, model: keras.Model) -> None:
         self._model = model
         self._forward = tf.function(lambda images: model(images, training=False), reduce_retracing=True)
+
+    @classmethod
+    def of(cls, weights: list[npt.NDArray[np.float32]]) -> "ReferenceClassifier":
+        """Make the classifier again from its `weights`, in another process."""
+        model = make_reference_model()
+        model.set_weights(weights)
+        return cls(model)
+
+    @property
+    def weights(self) -> list[npt.NDArray[np.float32]]:
+        """What `of` needs."""
+        return list(self._model.get_weights())
 
     @classmethod
     def cached(cls, emnist: Emnist, folder: Path, report: Callable[[float], Any]) -> "ReferenceClassifier":

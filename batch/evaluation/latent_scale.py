@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from batch.alphabet import GLYPH_CLASSES
-from batch.evaluation.judge import LOOKALIKES_OF_CLASS, ReferenceClassifier
+from batch.alphabet import GLYPH_CLASSES, LOOKALIKES_OF_CLASS
+from batch.evaluation.judge import ReferenceClassifier
 from batch.evaluation.metrics import frechet_distance
 from batch.glyphs.sampler import Sampler
 from batch.training.emnist import Emnist
@@ -30,7 +31,7 @@ def choose_latent_scales(
     seed: int,
     track: Callable[[Iterable[float]], Iterable[float]],
 ) -> dict[str, float]:
-    """Choose a scale for each class, by name, from `per_class` glyphs of each scale and as many images of EMNIST."""
+    """Choose a scale for each class, by name, from glyphs as captchas contain them: `per_class` of each scale."""
     labels = np.repeat(np.arange(len(GLYPH_CLASSES), dtype=np.uint8), per_class)
     rng = np.random.default_rng(seed)
     reals = [
@@ -38,9 +39,10 @@ def choose_latent_scales(
     ]
     distances, legibilities = [], []
     for scale in track(LATENT_SCALES):
-        judged = judge.judge(sampler.draw(labels, rng, scale))
+        judged = judge.judge(sampler.draw_legible(labels, rng, scale))
         fakes = judged.features.reshape(len(GLYPH_CLASSES), per_class, -1)
-        distances.append([frechet_distance(real, fake) for real, fake in zip(reals, fakes, strict=True)])
+        with threadpool_limits(1, "blas"):  # threads make matrices this small ten times as slow
+            distances.append([frechet_distance(real, fake) for real, fake in zip(reals, fakes, strict=True)])
         right = LOOKALIKES_OF_CLASS[judged.classes] == LOOKALIKES_OF_CLASS[labels]
         legibilities.append(right.reshape(len(GLYPH_CLASSES), per_class).mean(1))
     measured = zip(GLYPH_CLASSES, np.transpose(distances), np.transpose(legibilities), strict=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
-from sklearn.metrics.pairwise import euclidean_distances
+from sklearn.metrics.pairwise import euclidean_distances, pairwise_distances_argmin_min
 
 Features = npt.NDArray[np.float32]
 """`[N, F]`"""
@@ -32,11 +32,39 @@ def precision_and_recall(real: Features, fake: Features, k: int = 3) -> tuple[fl
     return float(precision), float((between <= fake_radius).any(1).mean())
 
 
+def density_and_coverage(real: Features, fake: Features, k: int = 5) -> tuple[float, float]:
+    """Density and coverage (Naeem et al. 2020), which a single outlier hardly moves.
+
+    Density is how many k-th-neighbour balls of the reals a fake lies in, divided by `k`, in the mean. Coverage is the
+    share of reals whose ball has a fake in it.
+    """
+    radius = np.sort(euclidean_distances(real, real), 1)[:, k]
+    inside = euclidean_distances(real, fake) <= radius[:, None]
+    return float(inside.sum(0).mean() / k), float(inside.any(1).mean())
+
+
+def kernel_distance(one: Features, other: Features) -> float:
+    """Kernel distance, KID (Binkowski et al. 2018): a squared maximum mean discrepancy, unbiased."""
+
+    def kernel(left: Features, right: Features) -> npt.NDArray[np.float64]:
+        similarities: npt.NDArray[np.float64] = (left.astype(np.float64) @ right.T / left.shape[1] + 1) ** 3
+        return similarities
+
+    def mean_within(features: Features) -> float:
+        similarities, count = kernel(features, features), len(features)
+        return float((similarities.sum() - np.trace(similarities)) / (count * (count - 1)))
+
+    return mean_within(one) + mean_within(other) - 2 * float(kernel(one, other).mean())
+
+
 def nearest_distances(images: npt.NDArray[np.uint8], among: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Give the pixel distance from each of `[N, 28, 28]` to the nearest of `[M, 28, 28]`: `[N]`."""
+    """Give the distance in pixel space from each of `[N, 28, 28]` to the nearest of `[M, 28, 28]`: `[N]`.
+
+    Generated images nearer to the training set than other real ones are copies (Meehan et al. 2020).
+    """
     flat, flat_among = ((array.reshape(len(array), -1) / 255).astype(np.float32) for array in (images, among))
-    nearest: npt.NDArray[np.float32] = euclidean_distances(flat, flat_among).min(1)
-    return nearest
+    _, nearest = pairwise_distances_argmin_min(flat, flat_among)
+    return np.asarray(nearest, np.float32)
 
 
 def confusions(truth: npt.NDArray[np.int64], read: npt.NDArray[np.int64]) -> dict[tuple[int, int], float]:

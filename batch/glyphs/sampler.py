@@ -5,16 +5,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import CHARACTER_OF_CLASS, GLYPH_CLASSES, SIDE
+from batch.alphabet import GLYPH_CLASSES, LOOKALIKES_OF_CLASS, SIDE
 from batch.glyphs.checkpoints import Checkpoints
+from batch.glyphs.network import Network
 
-DEFAULT_LATENT_SCALE = 1.2
-"""Standard deviation of the latents, 1 in training, until `batch.spread` chooses one for each class."""
-TRUNCATION = 0.8
-"""The latent scale for captchas: glyphs near the mean are the most legible (Brock et al. 2019)."""
 OVERSAMPLING = 1.2
-"""Glyphs drawn for each one asked for where illegible ones are left out."""
-_SURE = 0.95  # a probability above which glyphs count as equally legible; a higher one gains nothing
+"""Glyphs drawn for each one that captchas contain; the filter leaves the rest out."""
+_LEGIBLE = 0.9  # a probability above which glyphs count as equally legible
+_STRICTNESS = 4  # how steeply the chance of a glyph falls below that
+_LEAST = 1e-30  # a chance, so that there is a logarithm
 
 
 class Sampler:
@@ -49,25 +48,40 @@ class Sampler:
                 glyphs[places] = generator.run(latent=latent[places], style=styles[places])
         return glyphs.reshape(*classes.shape, SIDE, SIDE)
 
-    def draw_legible(self, classes: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-        """As `draw`, but leave out glyphs that look like another character.
+    def draw_legible(
+        self, classes: npt.NDArray[np.uint8], rng: np.random.Generator, latent_scale: float | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """As `draw`, but leave out glyphs that look like another character. These are what captchas contain.
 
-        A fifth more glyphs of each class are drawn than asked for, and the least legible are left out. Those that the
-        legibility filter is sure of count as equally legible.
+        A fifth more glyphs of each class are drawn than asked for. Which are kept is random, with the chances of
+        `legibility`: to keep the surest ones would make all glyphs alike.
         """
         wanted = classes.ravel()
         counts = np.bincount(wanted, minlength=len(GLYPH_CLASSES))
         labels = np.repeat(np.arange(len(GLYPH_CLASSES), dtype=np.uint8), np.ceil(counts * OVERSAMPLING).astype(int))
-        glyphs = self.draw(labels, rng, TRUNCATION)
-        probabilities = self.filter.run(glyphs=glyphs)
-        legibility = (probabilities * (CHARACTER_OF_CLASS[labels][:, None] == CHARACTER_OF_CLASS)).sum(1)
-        best_first = np.lexsort([-legibility.clip(max=_SURE), labels])
+        glyphs = self.draw(labels, rng, latent_scale)
+        # The greatest of log chances plus Gumbel noise are a sample without replacement (Kool et al. 2019).
+        keys = np.log(legibility(glyphs, labels, self.filter) + _LEAST) + rng.gumbel(size=len(labels))
+        best_first = np.lexsort([-keys, labels])
         firsts = np.searchsorted(labels, labels)
         # In the order they were drawn in: otherwise the last captchas of a batch would get the least legible glyphs.
         kept = np.sort(best_first[np.arange(len(labels)) - firsts < counts[labels]])
         legible = np.empty((len(wanted), SIDE, SIDE), np.uint8)
         legible[np.argsort(wanted, kind="stable")] = glyphs[kept]
         return legible.reshape(*classes.shape, SIDE, SIDE)
+
+
+def legibility(
+    glyphs: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], legibility_filter: Network
+) -> npt.NDArray[np.float32]:
+    """Give the chance, 0 to 1, that each of `[N, 28, 28]` gets into a captcha for a glyph of the class of its label.
+
+    It is 1 where the filter is sure that the glyph is of its character or one that looks alike.
+    """
+    own = LOOKALIKES_OF_CLASS[labels][:, None] == LOOKALIKES_OF_CLASS
+    probability = (legibility_filter.run(glyphs=glyphs) * own).sum(1)
+    chances: npt.NDArray[np.float32] = (probability.clip(max=_LEGIBLE) / _LEGIBLE) ** _STRICTNESS
+    return chances
 
 
 _samplers: dict[Path, Sampler] = {}

@@ -24,11 +24,12 @@ def train_classifier(
     keras.utils.set_random_seed(1)
     model = make_model()
     classifier = keras.Model(model.input, model.outputs[0])
-    steps = len(emnist.images) // _BATCH
+    batch_size = min(_BATCH, len(emnist.images))
+    steps = len(emnist.images) // batch_size
     compile_classifier(classifier, _RATE, epochs * steps)
     rng = np.random.default_rng(1)
     for _ in range(epochs):
-        for chosen in rng.permutation(len(emnist.images))[: steps * _BATCH].reshape(steps, _BATCH):
+        for chosen in rng.permutation(len(emnist.images))[: steps * batch_size].reshape(steps, batch_size):
             classifier.train_on_batch(_augment(as_input(emnist.images[chosen])), emnist.labels[chosen])
             report(1 / (epochs * steps))
     return model

@@ -1,5 +1,6 @@
 """From trained networks to `.onnx` files: batch normalisation fused into the kernels, weights in half precision."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def fuse_batch_norm(generator: keras.Model, latent: tf.Tensor, styles: tf.Tensor
     }
 
 
-def generator_to_onnx(weights: dict[str, tf.Tensor]) -> bytes:
+def generator_to_onnx(weights: Mapping[str, tf.Tensor | npt.NDArray[np.float32]]) -> bytes:
     """Give the `.onnx` file of a generator, its weights as float16."""
     arrays = {name: np.asarray(weight, np.float16) for name, weight in weights.items()}
     for name in ("dense", "styles"):  # ONNX has channels first

@@ -61,14 +61,35 @@ class StartingWeights(NamedTuple):
     discriminator: list[npt.NDArray[np.float32]]
 
 
-def generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
-    """Non-saturating loss of Goodfellow et al. 2014: small when the fakes pass for real."""
-    return tf.reduce_mean(tf.nn.softplus(-fake_logits))
+def generator_loss(fake_logits: tf.Tensor, shares: tf.Tensor | None = None) -> tf.Tensor:
+    """Non-saturating loss of Goodfellow et al. 2014: small when the fakes pass for real.
+
+    Fakes count equally, or by their `shares` `[N]`, which add up to 1.
+    """
+    return _mean(tf.nn.softplus(-fake_logits), shares)
 
 
-def discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
-    """Small when reals score high and fakes low."""
-    return tf.reduce_mean(tf.nn.softplus(-real_logits)) + tf.reduce_mean(tf.nn.softplus(fake_logits))
+def discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor, shares: tf.Tensor | None = None) -> tf.Tensor:
+    """Small when reals score high and fakes low; `shares` as in `generator_loss`."""
+    return tf.reduce_mean(tf.nn.softplus(-real_logits)) + _mean(tf.nn.softplus(fake_logits), shares)
+
+
+def _mean(losses: tf.Tensor, shares: tf.Tensor | None) -> tf.Tensor:
+    return tf.reduce_mean(losses) if shares is None else tf.reduce_sum(losses * shares)
+
+
+def penalised_logits(
+    discriminator: keras.Model, real: tf.Tensor, conditions: tf.Tensor, settings: TrainingSettings, penalise: bool
+) -> tuple[tf.Tensor, tf.Tensor | float]:
+    """Score real images, with the R1 penalty on the gradient there (Mescheder et al. 2018) if `penalise`."""
+    if not penalise:
+        return discriminator([real, conditions]), 0.0
+    with tf.GradientTape() as tape:
+        tape.watch(real)
+        logits = discriminator([real, conditions])
+        total = tf.reduce_sum(logits)
+    squared_norm = tf.reduce_mean(tf.reduce_sum(tape.gradient(total, real) ** 2, (1, 2, 3)))
+    return logits, settings.r1_gamma / 2 * settings.r1_every * squared_norm
 
 
 class Gan:
@@ -120,7 +141,7 @@ class Gan:
         latents = tf.random.stateless_normal((2, len(conditions), self.architecture.latent_size), seed)
         fake = self.generator([latents[0], conditions])
         with tf.GradientTape() as tape:
-            real_logits, penalty = self._penalised_logits(real, conditions, penalise)
+            real_logits, penalty = penalised_logits(self.discriminator, real, conditions, self._settings, penalise)
             loss = discriminator_loss(real_logits, self.discriminator([fake, conditions])) + penalty
         variables = self.discriminator.trainable_variables
         self._discriminator_optimizer.apply(tape.gradient(loss, variables), variables)
@@ -131,19 +152,6 @@ class Gan:
         self._generator_optimizer.apply(tape.gradient(loss, variables), variables)
         for average, variable in zip(self.ema_generator.variables, self.generator.variables, strict=True):
             average.assign_add((variable - average) * (1 - self._settings.ema_decay))
-
-    def _penalised_logits(
-        self, real: tf.Tensor, conditions: tf.Tensor, penalise: bool
-    ) -> tuple[tf.Tensor, tf.Tensor | float]:
-        """Score real images, with the R1 penalty on the gradient there (Mescheder et al. 2018) if `penalise`."""
-        if not penalise:
-            return self.discriminator([real, conditions]), 0.0
-        with tf.GradientTape() as tape:
-            tape.watch(real)
-            logits = self.discriminator([real, conditions])
-            total = tf.reduce_sum(logits)
-        squared_norm = tf.reduce_mean(tf.reduce_sum(tape.gradient(total, real) ** 2, (1, 2, 3)))
-        return logits, self._settings.r1_gamma / 2 * self._settings.r1_every * squared_norm
 
     def starting_weights(self, class_index: int) -> StartingWeights:
         """Take the weights that one class starts with from a GAN over many: of tables by class only its own rows."""

@@ -70,7 +70,9 @@ def make_generator_model(
     return keras.Model([latent, condition], image, name="generator")
 
 
-def make_discriminator_model(condition_count: int, seed: int = 1) -> keras.Model:
+def make_discriminator_model(
+    condition_count: int, seed: int = 1, channels: tuple[int, ...] = (48, 96), hidden_size: int = 128
+) -> keras.Model:
     """Build the discriminator: images `[N, 28, 28, 1]` in -1..1, condition `[N]` -> logits `[N]`, high for real.
 
     The condition enters by projection (Miyato and Koyama 2018).
@@ -79,12 +81,10 @@ def make_discriminator_model(condition_count: int, seed: int = 1) -> keras.Model
     image = layers.Input((SIDE, SIDE, 1))
     condition = layers.Input((), dtype="int32")
     hidden = image
-    for channels in (48, 96):
-        hidden = layers.LeakyReLU(SLOPE)(
-            layers.Conv2D(channels, 4, 2, padding="same", kernel_initializer=start)(hidden)
-        )
-    features = layers.LeakyReLU(SLOPE)(layers.Dense(128, kernel_initializer=start)(layers.Flatten()(hidden)))
-    table = layers.Embedding(condition_count, 128 + 1, embeddings_initializer="zeros", name="conditions")
+    for size in channels:
+        hidden = layers.LeakyReLU(SLOPE)(layers.Conv2D(size, 4, 2, padding="same", kernel_initializer=start)(hidden))
+    features = layers.LeakyReLU(SLOPE)(layers.Dense(hidden_size, kernel_initializer=start)(layers.Flatten()(hidden)))
+    table = layers.Embedding(condition_count, hidden_size + 1, embeddings_initializer="zeros", name="conditions")
     by_condition = table(condition)
     unconditional = layers.Dense(1, kernel_initializer=start, name="logit")(features)[:, 0]
     projected = ops.sum(by_condition[:, :-1] * features, axis=1) + by_condition[:, -1]

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from batch.alphabet import GlyphClass
+from batch.glyphs.network import Network
 from batch.processes import SPAWN, started
 from batch.training.architecture import Architecture
 from batch.training.export import generator_to_onnx
+from batch.training.features import Features
 from batch.training.gan import Gan, StartingWeights, TrainingSet
 from batch.training.recipe import TrainingSettings
+from batch.training.refine import Refinement
 from batch.training.tensorflow import use_one_thread
 
 _SAVE_EVERY = 100
@@ -30,6 +33,9 @@ class Task:
     architecture: Architecture
     settings: TrainingSettings
     state: Path
+    features: Path
+    """Folder of the classifiers that the refinement needs."""
+    legibility_filter: Path
     recipe: str
 
 
@@ -102,4 +108,12 @@ def _train(task: Task) -> Trained:
     gan = Gan([training_set], task.architecture, settings, steps=settings.steps, rate=settings.rate)
     gan.start_from(task.start)
     run_training(gan, task.state, task.recipe, _count)
-    return Trained(task, generator_to_onnx(gan.fused_generator()), time.monotonic() - started)
+    refinement = Refinement(
+        gan.fused_generator(),
+        task.glyph_class,
+        training_set,
+        Features(task.features),
+        Network(task.legibility_filter),
+        settings,
+    )
+    return Trained(task, generator_to_onnx(refinement.run()), time.monotonic() - started)

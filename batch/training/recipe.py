@@ -25,6 +25,13 @@ class TrainingSettings:
     r1_every: int = 4
     """Apply R1 every `r1_every` steps, scaled by `r1_every` (Karras et al. 2020)."""
     ema_decay: float = 0.998
+    refined_steps: int = 150
+    """Steps of each class's fine-tuning after that, which makes its glyphs vary as real ones do."""
+    refined_rate: float = 5e-4
+    """Adam's learning rate of the generator in it; falls as `rate` does."""
+    refined_batch_size: int = 96
+    refined_scale: float = 1.2
+    """Standard deviation of its latents, where the training before had 1: wider latents give more varied glyphs."""
     copied: tuple[str, ...] = ("14-upper-e", "17-upper-h", "26-upper-q", "40-lower-f")
     """Classes of few images, which a generator would memorise without augmented copies."""
     copies: int = 8

@@ -10,9 +10,9 @@ from rich.progress import Progress
 
 from batch.alphabet import GLYPH_CLASSES, GlyphClass
 from batch.glyphs.checkpoints import CheckpointError, Checkpoints
-from batch.glyphs.sampler import DEFAULT_LATENT_SCALE
 from batch.training.architecture import Architecture
 from batch.training.emnist import Emnist
+from batch.training.features import train_features
 from batch.training.filter import FLOPS, train_filter
 from batch.training.gan import Gan, TrainingSet
 from batch.training.parallel import Task, Trained, run_training, train_in_parallel
@@ -105,6 +105,10 @@ class Training:
         )
         bar = progress.add_task("all classes together", total=joint.steps)
         run_training(joint, self._pretraining_state, self._recipe, lambda done: progress.advance(bar, done))
+        bar = progress.add_task("features", total=1)
+        features = self._checkpoints.folder / STATE
+        train_features(self._emnist, features, lambda share: progress.advance(bar, share))
+        legibility_filter = self._checkpoints.folder / self.manifest["legibility_filter"]["file"]
         tasks = [
             Task(
                 c,
@@ -113,6 +117,8 @@ class Training:
                 architecture,
                 settings,
                 self._state(c),
+                features,
+                legibility_filter,
                 f"{self._recipe} {settings.steps} steps",
             )
             for c in chosen
@@ -128,7 +134,7 @@ class Training:
             **self._checkpoints.write(task.glyph_class.name, trained.generator),
             "images": len(task.training_set.images),
             "style_frequencies": [round(float(share), 4) for share in task.training_set.style_frequencies],
-            "latent_scale": DEFAULT_LATENT_SCALE,
+            "latent_scale": 1.0,
             "steps": task.settings.steps,
             "seconds": round(trained.seconds),
         }
