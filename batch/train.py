@@ -32,6 +32,9 @@ def main(
     refine_steps: Annotated[
         int, typer.Option(min=1, help="Steps of each class's fine-tuning after that.")
     ] = TrainingSettings.refined_steps,
+    legible_steps: Annotated[
+        int, typer.Option(min=1, help="Steps of a second fine-tuning, towards legible images.")
+    ] = TrainingSettings.legible_steps,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of everything random.")] = TrainingSettings.seed,
     resume: Annotated[bool, typer.Option("--resume", help="Resume a training that was stopped.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Classes trained in parallel, one core each.")] = _CORES,
@@ -51,7 +54,13 @@ def main(
         chosen = named_classes(classes)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    settings = TrainingSettings(steps=steps, pretraining_steps=pretraining_steps, refined_steps=refine_steps, seed=seed)
+    settings = TrainingSettings(
+        steps=steps,
+        pretraining_steps=pretraining_steps,
+        refined_steps=refine_steps,
+        legible_steps=legible_steps,
+        seed=seed,
+    )
     started = time.monotonic()
     with one_line_errors(), ExitStack() as stack:
         with training_packages():

@@ -169,7 +169,7 @@ def _extents(images: npt.NDArray[np.uint8], axis: int) -> list[tuple[int, int]]:
 def _train(data: Path, folder: Path, *options: object) -> tuple[str, ...]:
     places = {"path/to/emnist": data, "trained": folder / "out"}
     words = [places.get(word, word) for word in documented("docs/training.md", "python -m batch.train")]
-    return tuple(map(str, (*words, "--pretraining-steps", 4, "--refine-steps", 4, *options)))
+    return tuple(map(str, (*words, "--pretraining-steps", 4, "--refine-steps", 4, "--legible-steps", 4, *options)))
 
 
 def test_a_killed_training_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:

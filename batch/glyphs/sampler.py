@@ -9,11 +9,11 @@ from batch.alphabet import GLYPH_CLASSES, LOOKALIKES_OF_CLASS, SIDE
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.network import Network
 
-OVERSAMPLING = 1.2
+OVERSAMPLING = 1.4
 """Glyphs drawn for each one that captchas contain; the filter leaves the rest out."""
-_LEGIBLE = 0.9  # a probability above which glyphs count as equally legible
-_STRICTNESS = 4  # how steeply the chance of a glyph falls below that
-_LEAST = 1e-30  # a chance, so that there is a logarithm
+_LEGIBLE = 0.98  # a probability above which glyphs count as equally legible
+_STRICTNESS = 30  # how steeply the chance of a glyph falls below that
+_LEAST = 1e-30  # a probability, so that there is a logarithm
 
 
 class Sampler:
@@ -53,16 +53,17 @@ class Sampler:
     ) -> npt.NDArray[np.uint8]:
         """As `draw`, but leave out glyphs that look like another character. These are what captchas contain.
 
-        A fifth more glyphs of each class are drawn than asked for. Which are kept is random, with the chances of
-        `legibility`: to keep the surest ones would make all glyphs alike.
+        Two fifths more glyphs of each class are drawn than asked for. Those that the filter is sure of have the same
+        chance to be kept: to keep the surest ones would make all glyphs alike.
         """
         wanted = classes.ravel()
         counts = np.bincount(wanted, minlength=len(GLYPH_CLASSES))
         labels = np.repeat(np.arange(len(GLYPH_CLASSES), dtype=np.uint8), np.ceil(counts * OVERSAMPLING).astype(int))
         glyphs = self.draw(labels, rng, latent_scale)
         # The greatest of log chances plus Gumbel noise are a sample without replacement (Kool et al. 2019).
-        keys = np.log(legibility(glyphs, labels, self.filter) + _LEAST) + rng.gumbel(size=len(labels))
-        best_first = np.lexsort([-keys, labels])
+        sure = legibility(glyphs, labels, self.filter).clip(_LEAST, _LEGIBLE)
+        keys = _STRICTNESS * np.log(sure / _LEGIBLE) + rng.gumbel(size=len(labels))
+        best_first = np.lexsort((-keys, labels))
         firsts = np.searchsorted(labels, labels)
         # In the order they were drawn in: otherwise the last captchas of a batch would get the least legible glyphs.
         kept = np.sort(best_first[np.arange(len(labels)) - firsts < counts[labels]])
@@ -74,14 +75,10 @@ class Sampler:
 def legibility(
     glyphs: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], legibility_filter: Network
 ) -> npt.NDArray[np.float32]:
-    """Give the chance, 0 to 1, that each of `[N, 28, 28]` gets into a captcha for a glyph of the class of its label.
-
-    It is 1 where the filter is sure that the glyph is of its character or one that looks alike.
-    """
+    """Give the probability that each of `[N, 28, 28]` is of its label's character or one that looks alike: `[N]`."""
     own = LOOKALIKES_OF_CLASS[labels][:, None] == LOOKALIKES_OF_CLASS
-    probability = (legibility_filter.run(glyphs=glyphs) * own).sum(1)
-    chances: npt.NDArray[np.float32] = (probability.clip(max=_LEGIBLE) / _LEGIBLE) ** _STRICTNESS
-    return chances
+    probabilities: npt.NDArray[np.float32] = (legibility_filter.run(glyphs=glyphs) * own).sum(1)
+    return probabilities
 
 
 _samplers: dict[Path, Sampler] = {}

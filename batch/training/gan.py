@@ -42,6 +42,10 @@ class TrainingSet:
         """Cluster the images into styles."""
         return cls(images, cluster_styles(images, style_count, seed), style_count)
 
+    def only(self, chosen: npt.NDArray[np.bool_]) -> "TrainingSet":
+        """Leave out the images that are not `chosen` `[N]`."""
+        return TrainingSet(self.images[chosen], self.styles[chosen], self.style_count)
+
     def with_copies(self, copies: int, seed: int) -> "TrainingSet":
         """Add augmented copies of every image; each keeps its style."""
         rng = np.random.default_rng(seed)

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from batch.alphabet import GlyphClass
 from batch.glyphs.network import Network
+from batch.glyphs.sampler import legibility
 from batch.processes import SPAWN, started
 from batch.training.architecture import Architecture
 from batch.training.export import generator_to_onnx
@@ -45,6 +49,8 @@ class Trained(NamedTuple):
     task: Task
     generator: bytes
     """its `.onnx` file"""
+    style_frequencies: npt.NDArray[np.float64]
+    """of the images that it was fine-tuned towards"""
     seconds: float
 
 
@@ -101,19 +107,21 @@ def _count(steps: int) -> None:
 
 
 def _train(task: Task) -> Trained:
-    started, settings = time.monotonic(), task.settings
-    training_set = task.training_set
-    if task.glyph_class.name in settings.copied:
-        training_set = training_set.with_copies(settings.copies, settings.seed)
+    started, settings, glyph_class = time.monotonic(), task.settings, task.glyph_class
+
+    def with_copies(chosen: TrainingSet) -> TrainingSet:
+        return chosen.with_copies(settings.copies, settings.seed) if glyph_class.name in settings.copied else chosen
+
+    training_set = with_copies(task.training_set)
     gan = Gan([training_set], task.architecture, settings, steps=settings.steps, rate=settings.rate)
     gan.start_from(task.start)
     run_training(gan, task.state, task.recipe, _count)
-    refinement = Refinement(
-        gan.fused_generator(),
-        task.glyph_class,
-        training_set,
-        Features(task.features),
-        Network(task.legibility_filter),
-        settings,
-    )
-    return Trained(task, generator_to_onnx(refinement.run()), time.monotonic() - started)
+    features, legibility_filter = Features(task.features), Network(task.legibility_filter)
+    shared = features, legibility_filter, settings
+    refined = Refinement(gan.fused_generator(), glyph_class, training_set, *shared, settings.refined_scale)
+    weights = refined.run(settings.refined_steps)
+    images = task.training_set.images
+    sure = legibility(images, np.full(len(images), glyph_class.index, np.uint8), legibility_filter)
+    legible = task.training_set.only(sure >= min(settings.legible_from, float(np.median(sure))))
+    weights = Refinement(weights, glyph_class, with_copies(legible), *shared).run(settings.legible_steps)
+    return Trained(task, generator_to_onnx(weights), legible.style_frequencies, time.monotonic() - started)

@@ -32,6 +32,12 @@ class TrainingSettings:
     refined_batch_size: int = 96
     refined_scale: float = 1.2
     """Standard deviation of its latents, where the training before had 1: wider latents give more varied glyphs."""
+    legible_steps: int = 250
+    """Steps of a second fine-tuning, towards those images that the legibility filter reads."""
+    legible_from: float = 0.8
+    """Least probability that the filter gives such an image; half of a class's images are kept in any case."""
+    latent_scale: float = 0.9
+    """Standard deviation of the latents that glyphs are drawn from after the training."""
     copied: tuple[str, ...] = ("14-upper-e", "17-upper-h", "26-upper-q", "40-lower-f")
     """Classes of few images, which a generator would memorise without augmented copies."""
     copies: int = 8

@@ -15,7 +15,8 @@ from batch.training.tensorflow import keras, tf
 
 _IMAGES = 2500  # of a class, from which the moments of real features are taken
 _COMPONENTS = 96  # of each part of the features
-_LEAST = 1e-6  # variance of a component, and chance to pass the filter
+_LEAST = 1e-6  # variance of a component, and share of a glyph
+_LEGIBLE, _STRICTNESS = 0.9, 4  # how a glyph's share falls with the probability that the filter gives it
 _MEMORY = 0.95  # of the moments of generated features, from batch to batch
 _STRENGTH = 5.0  # of the Frechet distance beside the adversarial loss
 _CHANNELS, _HIDDEN = (24, 48), 64  # of the discriminator: a quarter of the one that trained the generator
@@ -89,7 +90,7 @@ class Refinement:
     """Training goes on with the Frechet distance in `features` as a loss, beside a discriminator that starts anew.
 
     What the legibility filter leaves out counts for nothing: the glyphs that pass it are to be like real ones. Latents
-    have `settings.refined_scale` times their scale of before, and a scale of 1 afterwards.
+    have `latent_scale` times their scale of before, and a scale of 1 afterwards.
     """
 
     def __init__(
@@ -100,11 +101,12 @@ class Refinement:
         features: Features,
         legibility_filter: Network,
         settings: TrainingSettings,
+        latent_scale: float = 1.0,
     ) -> None:
         self._index, self._filter = glyph_class.index, legibility_filter
         self._set, self._features, self._settings = training_set, features, settings
         self._rng = np.random.default_rng(settings.seed)
-        self._generator = _Generator(weights | {"dense": weights["dense"] * settings.refined_scale})
+        self._generator = _Generator(weights | {"dense": weights["dense"] * latent_scale})
         self._discriminator = make_discriminator_model(training_set.style_count, settings.seed, _CHANNELS, _HIDDEN)
         # No momentum, as in the training before.
         self._optimizers = [keras.optimizers.Adam(settings.refined_rate, beta_1=0.0, beta_2=0.99) for _ in range(2)]
@@ -115,9 +117,9 @@ class Refinement:
         self._generator_step = tf.function(self._generator_step_eagerly)
         self._discriminator_step = tf.function(self._discriminator_step_eagerly)
 
-    def run(self) -> dict[str, npt.NDArray[np.float32]]:
-        """Give the weights, averaged over the last steps."""
-        settings, steps = self._settings, self._settings.refined_steps
+    def run(self, steps: int) -> dict[str, npt.NDArray[np.float32]]:
+        """Train, and give the weights, averaged over the last steps."""
+        settings = self._settings
         self._optimizers[1].learning_rate = 2 * settings.refined_rate
         for step in range(_WARM_UP):
             self._train_discriminator(step)
@@ -165,12 +167,13 @@ class Refinement:
         self._optimizers[0].apply(tape.gradient(loss, variables), variables)
 
     def _shares(self, images: tf.Tensor) -> tf.Tensor:
-        """Give the chance of each image to pass the filter, divided by their sum: `[N]`."""
+        """Say how much each image counts, by how legible it is: `[N]`, which adds up to 1."""
 
         def shares(levels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
             glyphs = np.rint(levels[..., 0] * 127.5 + 127.5).astype(np.uint8)
-            chances = legibility(glyphs, np.full(len(glyphs), self._index, np.uint8), self._filter) + _LEAST
-            return np.asarray(chances / chances.sum(), np.float32)
+            sure = legibility(glyphs, np.full(len(glyphs), self._index, np.uint8), self._filter).clip(max=_LEGIBLE)
+            weights = (sure / _LEGIBLE) ** _STRICTNESS + _LEAST
+            return np.asarray(weights / weights.sum(), np.float32)
 
         return tf.ensure_shape(tf.numpy_function(shares, [images], tf.float32), (None,))
 
