@@ -10,11 +10,11 @@ from batch.glyphs.checkpoints import Checkpoints
 
 DEFAULT_LATENT_SCALE = 1.2
 """Standard deviation of the latents, 1 in training, until `batch.spread` chooses one for each class."""
-TRUNCATION = 0.8
+TRUNCATION = 0.9
 """The latent scale for captchas: glyphs near the mean are the most legible (Brock et al. 2019)."""
-OVERSAMPLING = 1.2
+OVERSAMPLING = 1.4
 """Glyphs drawn for each one asked for where illegible ones are left out."""
-_SURE = 0.95  # a probability above which glyphs count as equally legible; a higher one gains nothing
+_SURE = 0.99  # a probability above which glyphs count as equally legible; a higher one gains nothing
 
 
 class Sampler:
