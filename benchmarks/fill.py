@@ -3,7 +3,6 @@
 import os
 import secrets
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -23,7 +22,7 @@ from batch.drawing.style import STYLES
 from batch.glyphs.sampler import load_sampler
 from batch.processes import started
 from benchmarks.figures import Figure, medians
-from benchmarks.pools import ROOT, environment
+from benchmarks.pools import ROOT, environment, fill_command
 from pool import database
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
@@ -59,14 +58,10 @@ def measure() -> list[Figure]:
         return figures
 
 
-def _command(count: int) -> list[str]:
-    return [sys.executable, "-m", "batch.fill", "--count", str(count), "--quiet"]
-
-
 def _fill(folder: Path, count: int) -> float:
     settings = environment(folder)
     started = time.perf_counter()
-    subprocess.run(_command(count), cwd=ROOT, env=settings, check=True)
+    subprocess.run(fill_command(count), cwd=ROOT, env=settings, check=True)
     return time.perf_counter() - started
 
 
@@ -124,7 +119,7 @@ def _peak_memory(folder: Path, count: int, layout: str | None) -> tuple[float, f
     """Return the peak megabytes of all processes of a fill, and its seconds."""
     peak, started = 0, time.perf_counter()
     as_dataset = ["--format", layout, "--dataset", str(folder / str(count))] if layout else []
-    with subprocess.Popen([*_command(count), *as_dataset], cwd=ROOT, env=environment(folder)) as process:
+    with subprocess.Popen(fill_command(count, *as_dataset), cwd=ROOT, env=environment(folder)) as process:
         while process.poll() is None:
             peak = max(peak, sum(_resident(psutil.Process(process.pid))))
             time.sleep(0.1)

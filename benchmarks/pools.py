@@ -31,6 +31,11 @@ def migrate(settings: dict[str, str]) -> dict[str, str]:
     return settings
 
 
+def fill_command(count: int, *options: str) -> list[str]:
+    """Return the command that adds `count` captchas to a pool."""
+    return [sys.executable, "-m", "batch.fill", "--count", str(count), "--quiet", *options]
+
+
 def stock(engine: Engine, count: int) -> None:
     """Insert ready rows without files."""
     now = datetime.now(UTC)

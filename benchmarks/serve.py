@@ -19,7 +19,7 @@ import psutil
 import requests
 
 from benchmarks.figures import Figure, by_turns
-from benchmarks.pools import ROOT, environment, stock
+from benchmarks.pools import ROOT, environment, fill_command, stock
 from pool import database
 
 _READY = 800_000
@@ -53,8 +53,7 @@ def measure() -> list[Figure]:
     figures = []
     with tempfile.TemporaryDirectory() as folder:
         settings = environment(Path(folder)) | {"CAPTCHA_TARGET": "0", "CAPTCHA_LOW_WATER": "0"}
-        draw_one = [sys.executable, "-m", "batch.fill", "--count", "1", "--quiet"]
-        subprocess.run(draw_one, cwd=ROOT, env=settings, check=True)
+        subprocess.run(fill_command(1), cwd=ROOT, env=settings, check=True)
         (picture,) = Path(settings["CAPTCHA_FILES_DIR"]).rglob("*.png")
         engine = database.connect(settings["CAPTCHA_DATABASE_URL"])
         stock(engine, _READY)
@@ -135,10 +134,9 @@ def _medians(*loads: Callable[[], _Load]) -> list[_Load]:
 def _during_a_refill(url: str, settings: dict[str, str]) -> _Load:
     """Load the server during a fill at low priority that leaves one core free, as a refill does."""
     jobs = str(max(1, (os.cpu_count() or 1) - 1))
-    command = [sys.executable, "-m", "batch.fill", "--count", "100000", "--jobs", jobs, "--quiet"]
     files = Path(settings["CAPTCHA_FILES_DIR"])
     before = sum(1 for _ in files.rglob("*.png"))
-    with subprocess.Popen(["nice", *command], cwd=ROOT, env=settings) as fill:
+    with subprocess.Popen(["nice", *fill_command(100_000, "--jobs", jobs)], cwd=ROOT, env=settings) as fill:
         while sum(1 for _ in files.rglob("*.png")) <= before:
             time.sleep(0.2)
         load = _load(url, 32)

@@ -36,10 +36,7 @@ _POSTGRESQL = {
     "keepalives_count": 2,
 }
 _CURES = {
-    r"no such (table|column)|^42P01|^42703": (
-        "does not have the schema of this version",
-        "run `alembic upgrade head`",
-    ),
+    r"no such (table|column)|^42P01|^42703": ("does not have the schema of this version", "run `alembic upgrade head`"),
     r"readonly|^25006": ("is read-only", "make it writable again"),
     r"unable to open": ("can't be opened", "check that its folder exists and is writable"),
     r"is full|^53100": ("is on a full disk", "free some space"),
@@ -120,10 +117,12 @@ def connect(url: str, timeout: float = BATCH_TIMEOUT) -> Engine:
     options: dict[str, Any] = {"pool_size": _CONNECTIONS, "max_overflow": 0, "pool_timeout": timeout}
     options |= {"execution_options": {"timeout": timeout, "outage": _Outage()}}
     if make_url(url).get_backend_name() == "sqlite":
-        if make_url(url).database in (None, "", ":memory:"):
+        file = make_url(url).database
+        if file in (None, "", ":memory:"):
             del options["pool_size"], options["max_overflow"], options["pool_timeout"]  # it has one connection
+        else:
+            _make_folder(Path(file).parent)
         engine = create_engine(url, connect_args={"timeout": timeout}, **options)
-        _make_folder(engine.url.database)
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
@@ -135,19 +134,17 @@ def connect(url: str, timeout: float = BATCH_TIMEOUT) -> Engine:
     return engine
 
 
-def _make_folder(database: str | None) -> None:
-    if database and database != ":memory:":
-        folder = Path(database).parent
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"can't make the database folder {folder}: {error.strerror}") from error
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"can't make the database folder {folder}: {error.strerror}") from error
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # the driver's own implicit BEGIN would be a deferred one
-    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
-        connection.execute(f"PRAGMA {pragma}")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -1,4 +1,7 @@
-"""The record of fills: when, how many, how fast, with which generators, and what went wrong."""
+"""The record of fills: when, how many, how fast, with which generators, and what went wrong.
+
+Every function here raises DatabaseError when the database does not answer.
+"""
 
 import time
 from collections.abc import Iterator
@@ -38,42 +41,31 @@ class FillRecord:
         """Since the start."""
         return time.monotonic() - self._started
 
-    def use(self, checkpoints: str) -> None:
-        """Note the generators. Raises DatabaseError when the database does not answer."""
-        self._update(checkpoints=checkpoints)
-
     def add(self, count: int) -> None:
-        """Count what was committed to the pool. Raises DatabaseError when the database does not answer."""
+        """Count what was committed to the pool."""
         self.added += count
-        self._update(added=self.added, seconds=self.seconds)
+        self.note(added=self.added, seconds=self.seconds)
 
-    def _update(self, **values: object) -> None:
+    def note(self, **values: object) -> None:
+        """Set columns of the row."""
         with database.transaction(self._engine) as connection:
             connection.execute(update(fill).where(fill.c.id == self._id).values(**values))
-
-    def fail(self, error: GantchaError) -> None:
-        """Keep the reason. Raises DatabaseError when the database does not answer."""
-        self._update(error=str(error), seconds=self.seconds)
 
 
 @contextmanager
 def recorded(engine: Engine) -> Iterator[FillRecord]:
-    """Record the fill within the `with` statement, and the error that ends it.
-
-    Raises:
-        DatabaseError: the database does not answer.
-    """
+    """Record the fill within the `with` statement, and the error that ends it."""
     record = FillRecord(engine)
     try:
         yield record
     except GantchaError as error:
         with suppress(DatabaseError):  # the disk may be full for this as well: the first error matters
-            record.fail(error)
+            record.note(error=str(error), seconds=record.seconds)
         raise
 
 
 def last_fills(engine: Engine, count: int) -> list[Fill]:
-    """Give the latest fills, the latest first. Raises DatabaseError when the database does not answer."""
+    """Give the latest fills, the latest first."""
     columns = [fill.c[name] for name in Fill._fields]
     with database.transaction(engine, **database.READ_ONLY) as connection:
         return [Fill(*row) for row in connection.execute(select(*columns).order_by(fill.c.id.desc()).limit(count))]

@@ -3,6 +3,8 @@
 Clocks can jump. On PostgreSQL, deadlines use the database's clock; on SQLite, whose processes share one host, they use
 that host's monotonic clock, which jumps only at boot. A deadline that is impossibly far away is reset to one minute
 from now; a live holder renews it within that minute, and a dead one loses it.
+
+Every function here raises DatabaseError when the database does not answer.
 """
 
 from collections.abc import Iterator
@@ -28,36 +30,26 @@ class Lease:
 
     def __init__(self, engine: Engine, name: str, holder: str) -> None:
         self._engine, self._name = engine, name
-        self._is_ours = (_row.name == name, _row.holder == holder)
+        self.is_ours = (_row.name == name, _row.holder == holder)
 
     def renew(self) -> None:
         """Extend the deadline; call it well within a minute of the last time.
 
         Raises:
             LeaseLostError: another process may hold it by now.
-            DatabaseError: the database does not answer.
         """
         with database.transaction(self._engine) as connection:
             later = {"deadline": _now(connection) + _SILENCE_SECONDS}
-            if not connection.execute(update(models.lease).where(*self._is_ours).values(later)).rowcount:
+            if not connection.execute(update(models.lease).where(*self.is_ours).values(later)).rowcount:
                 raise LeaseLostError(
                     f"the lease for {self._name} is lost: this process was silent for {_SILENCE_SECONDS:.0f} s"
                     " and another took over"
                 )
 
-    def give_up(self) -> None:
-        """Release the lease. Raises DatabaseError when the database does not answer; it then lapses by itself."""
-        with database.transaction(self._engine) as connection:
-            connection.execute(delete(models.lease).where(*self._is_ours))
-
 
 @contextmanager
 def lease(engine: Engine, name: str) -> Iterator[Lease | None]:
-    """Hold the lease within the `with` statement; yields None if another process holds it.
-
-    Raises:
-        DatabaseError: the database does not answer.
-    """
+    """Hold the lease within the `with` statement; yields None if another process holds it."""
     holder = new_id()
     with database.transaction(engine) as connection:
         is_ours = _take(connection, name, holder)
@@ -68,8 +60,9 @@ def lease(engine: Engine, name: str) -> Iterator[Lease | None]:
     try:
         yield held
     finally:
-        with suppress(DatabaseError):  # it lapses by itself; the error inside the `with` matters more
-            held.give_up()
+        # It lapses by itself if the database does not answer; an error inside the `with` matters more.
+        with suppress(DatabaseError), database.transaction(engine) as connection:
+            connection.execute(delete(models.lease).where(*held.is_ours))
 
 
 def _take(connection: Connection, name: str, holder: str) -> bool:
@@ -91,11 +84,7 @@ def _now(connection: Connection) -> ColumnElement[float]:
 
 
 def ages(engine: Engine) -> dict[str, float]:
-    """Return for how many seconds each current lease has been held.
-
-    Raises:
-        DatabaseError: the database does not answer.
-    """
+    """Return for how many seconds each current lease has been held."""
     with database.transaction(engine, **database.READ_ONLY) as connection:
         now = _now(connection)
         # One second of tolerance for a deadline extended after this process read the clock.
@@ -105,7 +94,7 @@ def ages(engine: Engine) -> dict[str, float]:
 
 
 def is_taken(engine: Engine, name: str) -> bool:
-    """Return whether any process holds the lease. Raises DatabaseError when the database does not answer."""
+    """Return whether any process holds the lease."""
     return name in ages(engine)
 
 

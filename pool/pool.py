@@ -8,22 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
-from sqlalchemy import (
-    Connection,
-    Engine,
-    Select,
-    String,
-    Update,
-    case,
-    column,
-    func,
-    insert,
-    literal,
-    select,
-    table,
-    tuple_,
-    update,
-)
+import sqlalchemy as sa
 
 from pool import database, tokens
 from pool.answers import is_right
@@ -34,7 +19,7 @@ from pool.storage.files import FileStore, new_id
 from pool.storage.objects import ObjectStore
 
 # Written into the statement, not bound: otherwise SQLite would not use the partial index.
-_READY = literal(State.READY.value, literal_execute=True)
+_READY = sa.literal(State.READY.value, literal_execute=True)
 _IS_READY = captcha.c.state == _READY
 IS_TAKEN = captcha.c.state != _READY
 _DEMAND_SECONDS = 60
@@ -85,7 +70,7 @@ class Shown(NamedTuple):
     """None for a captcha that was not issued yet"""
 
 
-def _take(connection: Connection, statement: Update, taken: dict[str, Any]) -> Iterable[tuple[str, str]]:
+def _take(connection: sa.Connection, statement: sa.Update, taken: dict[str, Any]) -> Iterable[tuple[str, str]]:
     """Set captchas to taken; return their ids and codes.
 
     The SQLite driver releases Python's lock at each row it reads, which took ten times as long beside a busy event
@@ -95,15 +80,18 @@ def _take(connection: Connection, statement: Update, taken: dict[str, Any]) -> I
         return [(row.id, row.code) for row in connection.execute(statement.returning(captcha.c.id, captcha.c.code))]
     connection.execute(statement)
     of_this_pop = (captcha.c[name] == taken[name] for name in ("state", "expires_at", "pop_id"))
-    rows = func.json_group_array(func.json_array(captcha.c.id, captcha.c.code))
-    found: list[tuple[str, str]] = json.loads(connection.scalars(select(rows).where(IS_TAKEN, *of_this_pop)).one())
+    rows = sa.func.json_group_array(sa.func.json_array(captcha.c.id, captcha.c.code))
+    found: list[tuple[str, str]] = json.loads(connection.scalars(sa.select(rows).where(IS_TAKEN, *of_this_pop)).one())
     return found
 
 
 class Pool:
-    """Ready captchas in a database and a folder of files; safe to share between threads."""
+    """Ready captchas in a database and a folder of files; safe to share between threads.
 
-    def __init__(self, engine: Engine, files: FileStore | ObjectStore, ttl: timedelta) -> None:
+    Its methods raise DatabaseError when the database does not answer.
+    """
+
+    def __init__(self, engine: sa.Engine, files: FileStore | ObjectStore, ttl: timedelta) -> None:
         self.engine = engine
         self.files = files
         self.ttl = ttl
@@ -126,7 +114,6 @@ class Pool:
 
         Raises:
             StorageError: it belongs to another pool.
-            DatabaseError: the database does not answer.
         """
         if not self._files_checked:
             self.files.belong_to(self.secret())
@@ -141,39 +128,40 @@ class Pool:
             DatabaseError: the rows could not be committed; the files are orphans, and a later sweep removes them.
         """
         self.check_files()
-        now = datetime.now(UTC)
         named = {new_id(): one for one in drawn}
-        rows: list[dict[str, Any]] = []
+        ids: list[str] = []
         failure = None
         try:
             for file_id in self.files.write_all((file_id, one.png) for file_id, one in named.items()):
-                rows.append(self._row(file_id, named[file_id].code, now))  # noqa: PERF401 - kept if a later one fails
+                ids.append(file_id)  # noqa: PERF402 - kept if a later one fails
         except StorageError as error:
             failure = error
-        ids = [row["id"] for row in rows]
         self.files.sync()
         try:
-            self._insert(rows)
+            self._insert(named, ids)
         except DatabaseError:
             if not failure:
                 raise
             # The database is on the same full disk: removing a few files makes room for the rows of the others.
             ids, spare = ids[:-_SPARE], ids[-_SPARE:]
             self.files.remove(spare)
-            self._insert(rows[:-_SPARE])
+            self._insert(named, ids)
         if failure:
             raise AddingStoppedError(str(failure), ids) from failure
         return ids
 
-    def _row(self, file_id: str, code: str | None, now: datetime) -> dict[str, Any]:
-        row = {"id": file_id, "code": code, "created_at": now, "state": State.READY}
-        issued = {"state": State.ISSUED, "issued_at": now, "expires_at": now + self.ttl}
-        return row | (issued if code is None else {"issued_at": None, "expires_at": None})
-
-    def _insert(self, rows: list[dict[str, Any]]) -> None:
+    def _insert(self, named: dict[str, Drawn], ids: list[str]) -> None:
+        now = datetime.now(UTC)
+        ready = {"state": State.READY, "issued_at": None, "expires_at": None}
+        shown = {"state": State.ISSUED, "issued_at": now, "expires_at": now + self.ttl}
+        rows = [
+            {"id": file_id, "code": named[file_id].code, "created_at": now}
+            | (shown if named[file_id].code is None else ready)
+            for file_id in ids
+        ]
         if rows:
             with database.transaction(self.engine) as connection:
-                connection.execute(insert(captcha), rows)
+                connection.execute(sa.insert(captcha), rows)
 
     def pop(self, n: int = 1, *, redeemable: bool = False, hold: timedelta = timedelta()) -> list[Issued]:
         """Hand out up to `n` of the oldest ready captchas, each at most once, however many pops run at the same time.
@@ -184,11 +172,10 @@ class Pool:
 
         Raises:
             UnconfirmedPopError: some may have been popped; `give_back` is safe either way.
-            DatabaseError: the database does not answer.
         """
         now, pop_id = datetime.now(UTC), new_id()
         candidate = (
-            select(captcha.c.id)
+            sa.select(captcha.c.id)
             .where(_IS_READY)
             .order_by(captcha.c.created_at)
             .limit(n)
@@ -196,14 +183,9 @@ class Pool:
             .cte("candidate")
         )
         expires_at = now + hold + self.ttl
-        taken = {
-            "state": State.ISSUED,
-            "issued_at": now,
-            "expires_at": expires_at,
-            "redeemable": redeemable,
-            "pop_id": pop_id,
-        }
-        statement = update(captcha).where(captcha.c.id == candidate.c.id).values(taken)
+        taken = {"state": State.ISSUED, "issued_at": now, "expires_at": expires_at}
+        taken |= {"redeemable": redeemable, "pop_id": pop_id}
+        statement = sa.update(captcha).where(captcha.c.id == candidate.c.id).values(taken)
         issued: list[Issued] = []
         try:
             with database.transaction(self.engine) as connection:
@@ -216,7 +198,7 @@ class Pool:
             ids = [captcha.c.id.in_([one.id for one in issued]), captcha.c.pop_id == pop_id]
             ours: set[str] = set()
             with suppress(DatabaseError), database.transaction(self.engine, **database.READ_ONLY) as connection:
-                ours = set(connection.scalars(select(captcha.c.id).where(*ids)))
+                ours = set(connection.scalars(sa.select(captcha.c.id).where(*ids)))
             if not ours:
                 raise UnconfirmedPopError(str(error), issued) from error
             return [one for one in issued if one.id in ours]
@@ -227,32 +209,26 @@ class Pool:
 
         After an error it is unknown whether this took effect. It is safe to call it again: a captcha that another pop
         has taken since then does not change.
-
-        Raises:
-            DatabaseError: the database does not answer.
         """
         untaken = {"issued_at": None, "expires_at": None, "redeemable": False, "pop_id": None}
         given_back = (
             captcha.c.id.in_([one.id for one in unseen]),  # SQLite would not find the pairs by an index
-            tuple_(captcha.c.id, captcha.c.pop_id).in_([(one.id, one.pop_id) for one in unseen]),
+            sa.tuple_(captcha.c.id, captcha.c.pop_id).in_([(one.id, one.pop_id) for one in unseen]),
             captcha.c.state.in_([State.ISSUED, State.EXPIRED]),
         )
         with database.transaction(self.engine) as connection:
-            connection.execute(update(captcha).where(*given_back).values(state=State.READY, **untaken))
+            connection.execute(sa.update(captcha).where(*given_back).values(state=State.READY, **untaken))
 
     def verify(self, file_id: str, answer: str, hostname: str = "") -> Verdict:
         """Check the only answer that a redeemable captcha allows; the captcha is used up before the comparison.
 
         `hostname` is the host of the page that showed it; the caller that redeems the token gets it.
-
-        Raises:
-            DatabaseError: the database does not answer.
         """
         lapsed = captcha.c.expires_at <= datetime.now(UTC)
         burn = (
-            update(captcha)
+            sa.update(captcha)
             .where(captcha.c.id == file_id, captcha.c.state == State.ISSUED, captcha.c.redeemable)
-            .values(state=case((lapsed, State.EXPIRED), else_=State.FAILED))
+            .values(state=sa.case((lapsed, State.EXPIRED), else_=State.FAILED))
             .returning(captcha.c.code, captcha.c.state)
         )
         with database.transaction(self.engine) as connection:
@@ -261,7 +237,7 @@ class Pool:
                 return Verdict(None)
             if row.state == State.EXPIRED or not is_right(answer, row.code):
                 return Verdict(State(row.state))
-            connection.execute(update(captcha).where(captcha.c.id == file_id).values(state=State.SOLVED))
+            connection.execute(sa.update(captcha).where(captcha.c.id == file_id).values(state=State.SOLVED))
             return Verdict(State.SOLVED, tokens.issue(connection, hostname))
 
     def look_up(self, file_id: str) -> Shown:
@@ -269,30 +245,25 @@ class Pool:
 
         Raises:
             UnknownCaptchaError: there is no such captcha.
-            DatabaseError: the database does not answer.
         """
         columns = [captcha.c[name] for name in Shown._fields]
         with database.transaction(self.engine, **database.READ_ONLY) as connection:
-            row = connection.execute(select(*columns).where(captcha.c.id == file_id)).first()
+            row = connection.execute(sa.select(*columns).where(captcha.c.id == file_id)).first()
         if row is None:
             raise UnknownCaptchaError("there is no captcha with this id")
         return Shown(*row)
 
     def secret(self) -> str:
-        """Return the id of this pool, which never leaves its hosts. Raises DatabaseError if the database fails."""
+        """Return the id of this pool, which never leaves its hosts."""
         with database.transaction(self.engine, **database.READ_ONLY) as connection:
-            pool_id: str = connection.execute(select(identity.c.pool_id)).scalar_one()
+            pool_id: str = connection.execute(sa.select(identity.c.pool_id)).scalar_one()
         return pool_id
 
     def level(self, at_most: int | None = None) -> int:
-        """Count the ready captchas, up to `at_most`.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
-        ready = select(captcha.c.created_at).where(_IS_READY).limit(at_most).subquery()
+        """Count the ready captchas, up to `at_most`."""
+        ready = sa.select(captcha.c.created_at).where(_IS_READY).limit(at_most).subquery()
         with database.transaction(self.engine, **database.READ_ONLY) as connection:
-            return connection.execute(select(func.count()).select_from(ready)).scalar_one()
+            return connection.execute(sa.select(sa.func.count()).select_from(ready)).scalar_one()
 
     def check(self) -> None:
         """Check with a write that captchas can be handed out.
@@ -300,24 +271,20 @@ class Pool:
         Raises:
             DatabaseError: the database does not answer, can't be written, or has the schema of an older version.
         """
-        revision: Select[str] = select(column("version_num", String)).select_from(table("alembic_version"))
+        revision = sa.text("SELECT version_num FROM alembic_version")
         with database.transaction(self.engine) as connection:
             if (found := connection.execute(revision).scalar_one()) < REVISION:
                 raise DatabaseError(
                     f"the database is at revision {found} instead of {REVISION}: run `alembic upgrade head`"
                 )
-            connection.execute(update(identity).values(checked_at=datetime.now(UTC)))
+            connection.execute(sa.update(identity).values(checked_at=datetime.now(UTC)))
 
     def demand(self) -> float:
-        """Return how many captchas per second all processes popped in the last minute.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
+        """Return how many captchas per second all processes popped in the last minute."""
         since = datetime.now(UTC) - timedelta(seconds=_DEMAND_SECONDS)
         states = [state for state in State if state is not State.READY]
         # The index is on `expires_at`, which is at least the time to live after the pop.
         recent = IS_TAKEN, captcha.c.state.in_(states), captcha.c.expires_at > since + self.ttl
-        popped = select(func.count()).where(*recent, captcha.c.issued_at > since, captcha.c.code.is_not(None))
+        popped = sa.select(sa.func.count()).where(*recent, captcha.c.issued_at > since, captcha.c.code.is_not(None))
         with database.transaction(self.engine, **database.READ_ONLY) as connection:
             return connection.execute(popped).scalar_one() / _DEMAND_SECONDS

@@ -48,34 +48,26 @@ def _check_key(value: SecretStr) -> SecretStr:
     return value
 
 
+def _like(pattern: str, example: str) -> AfterValidator:
+    """Check that the whole value matches the pattern."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"must look like {example}")
+        return value
+
+    return AfterValidator(check)
+
+
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-def _check_networks(values: tuple[str, ...]) -> tuple[str, ...]:
-    for value in values:
-        try:
-            ip_network(value)
-        except ValueError as error:
-            raise ValueError("must be addresses and networks like 10.0.0.5,192.168.0.0/24") from error
-    return values
-
-
-def _check_origins(values: tuple[str, ...]) -> tuple[str, ...]:
-    if not all(re.fullmatch(r"\*|https?://[^/\s]+", value) for value in values):
-        raise ValueError("must be * or origins like https://www.example.com,https://shop.example.com")
-    return values
-
-
-def _check_limit(value: str) -> str:
-    if not all(re.fullmatch(r"[1-9]\d*/(second|minute|hour|day)", limit) for limit in value.split(";")):
-        raise ValueError("must look like 60/minute or 30/minute;300/hour")
-    return value
-
-
-def _check_files_url(value: str) -> str:
-    if not re.fullmatch(r"s3://[a-z0-9.-]+(/[\w./-]*)?|file:///.+", value):
-        raise ValueError("must look like s3://bucket/prefix or file:///srv/captchas")
+def _check_network(value: str) -> str:
+    try:
+        ip_network(value)
+    except ValueError as error:
+        raise ValueError("must be addresses and networks like 10.0.0.5,192.168.0.0/24") from error
     return value
 
 
@@ -86,7 +78,12 @@ def _check_public_url(value: HttpUrl) -> HttpUrl:
 
 
 Key = Annotated[SecretStr, AfterValidator(_check_key)]
-_Parts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+_LIMIT = r"[1-9]\d*/(second|minute|hour|day)"
+_Limit = Annotated[str, _like(f"{_LIMIT}(;{_LIMIT})*", "60/minute or 30/minute;300/hour")]
+_Origin = Annotated[str, _like(r"\*|https?://[^/\s]+", "* or https://www.example.com,https://shop.example.com")]
+_FILES_URL = r"s3://[a-z0-9.-]+(/[\w./-]*)?|file:///.+"
+_FilesUrl = Annotated[str, _like(_FILES_URL, "s3://bucket/prefix or file:///srv/captchas")]
+_Network = Annotated[str, AfterValidator(_check_network)]
 
 
 class Settings(BaseSettings):
@@ -96,17 +93,17 @@ class Settings(BaseSettings):
 
     database_url: Annotated[str, AfterValidator(_check_database_url)] = "sqlite:///var/pool.db"
     files_dir: Path = Path("var/files")
-    files_url: Annotated[str, AfterValidator(_check_files_url)] | None = None
+    files_url: _FilesUrl | None = None
     files_redirect: bool = False
     checkpoints_dir: Path = DEFAULT_CHECKPOINTS_DIR
     api_key: Key | None = None
     site_secret: Key | None = None
     keys_file: Path | None = None
     public_url: Annotated[HttpUrl, AfterValidator(_check_public_url)] | None = None
-    trusted_proxies: Annotated[_Parts, AfterValidator(_check_networks)] = ()
-    cors_origins: Annotated[_Parts, AfterValidator(_check_origins)] = ()
-    issue_limit: Annotated[str, AfterValidator(_check_limit)] = "60/minute"
-    answer_limit: Annotated[str, AfterValidator(_check_limit)] = "30/minute"
+    trusted_proxies: Annotated[tuple[_Network, ...], NoDecode, BeforeValidator(_split)] = ()
+    cors_origins: Annotated[tuple[_Origin, ...], NoDecode, BeforeValidator(_split)] = ()
+    issue_limit: _Limit = "60/minute"
+    answer_limit: _Limit = "30/minute"
     alphabet: Annotated[str, AfterValidator(_check_alphabet)] = "".join(c for c in CHARACTERS if c not in CONFUSABLE)
     kind: Kind = "plain"
     difficulty: Difficulty = "standard"

@@ -1,14 +1,13 @@
 """What the pool holds and how its refills go: `python -m pool.status`."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.filesize import decimal
-from rich.table import Table
 from sqlalchemy import func, select
 
 from pool import database, lease
@@ -20,7 +19,6 @@ from pool.settings import Settings, load_settings
 from pool.watermarks import Watermarks, watermarks
 
 _FILLS = 5
-_TABLE_WIDTH = 120  # off a terminal
 
 
 @dataclass(frozen=True)
@@ -58,24 +56,18 @@ def read_status(pool: Pool, settings: Settings) -> Status:
     """
     ages = select(captcha.c.state, func.count(), func.max(captcha.c.created_at), func.min(captcha.c.created_at))
     with database.transaction(pool.engine, **database.READ_ONLY) as connection:
-        rows = {row[0]: row[1:] for row in connection.execute(ages.group_by(captcha.c.state))}
+        rows = connection.execute(ages.group_by(captcha.c.state)).all()
     now, demand = datetime.now(UTC), pool.demand()
 
-    def age(drawn_at: datetime) -> float:
-        return round((now - drawn_at).total_seconds(), 1)
-
-    states = {
-        state: StateCount(rows[state][0], *map(age, rows[state][1:])) if state in rows else StateCount(0, None, None)
-        for state in State
-    }
+    states = dict.fromkeys(State, StateCount(0, None, None))
+    for state, count, *drawn_at in rows:
+        states[State(state)] = StateCount(count, *(round((now - time).total_seconds(), 1) for time in drawn_at))
     files, disk_bytes = pool.files.usage()
     fills, leases = last_fills(pool.engine, _FILLS), lease.ages(pool.engine)
     return Status(states, demand, watermarks(settings, demand), fills, leases, files, disk_bytes)
 
 
-def main(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")] = False,
-) -> None:
+def main(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")] = False) -> None:
     """Show how full the pool is, how old its captchas are, and how the last fills went.
 
     \b
@@ -86,26 +78,7 @@ def main(
     with one_line_errors():
         settings = load_settings()
         status = read_status(Pool.open(settings), settings)
-    if as_json:
-        print(json.dumps(_as_json(status), indent=1, default=str))
-        return
-    console = Console()
-    if not console.is_terminal:
-        console.width = _TABLE_WIDTH
-    for table in (_states_table(status), _fills_table(status)):
-        console.print(table)
-    for row in status.fills:
-        if row.error:
-            console.print(f"{_local(row.started_at)} {row.error}", style="red", highlight=False, soft_wrap=True)
-    level, (low_water, target) = status.states[State.READY].count, status.watermarks
-    state = "below the low-water mark" if level < low_water else "enough"
-    console.print(f"level {level} ({state}): low-water mark {low_water}, target {target}", highlight=False)
-    console.print(f"demand {status.demand:.1f} a second in the last minute", highlight=False)
-    for name, seconds in status.leases.items():
-        console.print(f"{name} under way for {_duration(seconds)}", highlight=False)
-    for warning in lease.warnings(status.leases):
-        console.print(warning, style="red", highlight=False, soft_wrap=True)
-    console.print(f"disk {decimal(status.disk_bytes)} in {status.files} files", highlight=False)
+    print(json.dumps(_as_json(status), indent=1, default=str) if as_json else "\n".join(_lines(status)))
 
 
 def _as_json(status: Status) -> dict[str, Any]:
@@ -113,29 +86,26 @@ def _as_json(status: Status) -> dict[str, Any]:
     return asdict(status) | {"marks": status.watermarks._asdict(), "fills": fills}
 
 
-def _states_table(status: Status) -> Table:
-    table = Table("state", title="captchas")
-    for column in ("count", "youngest", "oldest"):
-        table.add_column(column, justify="right")
+def _lines(status: Status) -> Iterator[str]:
+    yield f"{'captchas':<12}{'count':>9}{'youngest':>12}{'oldest':>12}"
     for state, row in status.states.items():
-        ages = ("" if age is None else _duration(age) for age in (row.youngest, row.oldest))
-        table.add_row(state, str(row.count), *ages)
-    return table
-
-
-def _fills_table(status: Status) -> Table:
-    table = Table("last fills", title="fills")
-    for column in ("added", "seconds", "a second"):
-        table.add_column(column, justify="right")
-    table.add_column("checkpoints")
-    for row in status.fills:
-        rate = f"{row.added / row.seconds:.0f}" if row.seconds else ""
-        table.add_row(_local(row.started_at), str(row.added), f"{row.seconds:.1f}", rate, (row.checkpoints or "")[:12])
-    return table
-
-
-def _local(time: datetime) -> str:
-    return f"{time.astimezone():%Y-%m-%d %H:%M:%S}"
+        youngest, oldest = ("" if age is None else _duration(age) for age in (row.youngest, row.oldest))
+        yield f"{state:<12}{row.count:>9}{youngest:>12}{oldest:>12}"
+    yield f"\n{'last fills':<21}{'added':>9}{'seconds':>10}{'a second':>10}  checkpoints"
+    for fill in status.fills:
+        rate = f"{fill.added / fill.seconds:.0f}" if fill.seconds else ""
+        generators = (fill.checkpoints or "")[:12]
+        started_at = f"{fill.started_at.astimezone():%Y-%m-%d %H:%M:%S}"
+        yield f"{started_at:<21}{fill.added:>9}{fill.seconds:>10.1f}{rate:>10}  {generators}".rstrip()
+        if fill.error:
+            yield f"  {fill.error}"
+    level, (low_water, target) = status.states[State.READY].count, status.watermarks
+    comment = "below the low-water mark" if level < low_water else "enough"
+    yield f"\nlevel {level} ({comment}): low-water mark {low_water}, target {target}"
+    yield f"demand {status.demand:.1f} a second in the last minute"
+    yield from (f"{name} under way for {_duration(seconds)}" for name, seconds in status.leases.items())
+    yield from lease.warnings(status.leases)
+    yield f"disk {decimal(status.disk_bytes)} in {status.files} files"
 
 
 def _duration(seconds: float) -> str:

@@ -1,11 +1,12 @@
 """The sweep: `python -m pool.sweep` removes expired captchas, then files that belong to no row."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from itertools import cycle
+from itertools import count, cycle, islice
 from typing import NamedTuple
 
 import typer
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 
 from pool import database
 from pool.errors import one_line_errors
@@ -34,13 +35,6 @@ class Swept(NamedTuple):
     """files without a row"""
 
 
-class _Purged(NamedTuple):
-    expired_rows: int
-    expired: int
-    purged: int
-    tokens: int
-
-
 class Sweep:
     """Removes captchas that were answered or have expired, and files that never got a row."""
 
@@ -62,62 +56,50 @@ class Sweep:
             DatabaseError: the database does not answer; nothing is removed without checking it.
             StorageError: the folder belongs to another pool, or is not writable.
         """
-        with lease(self._pool.engine, SWEEPING) as held:
-            if not held:
-                return Swept(0, 0, 0)
-            buckets = [next(self._buckets) for _ in range(_BUCKETS_A_TICK)]
-            expired = purged = 0
-            for _ in range(_ROUNDS_A_TICK):
-                done = self._purge()
-                expired, purged = expired + done.expired, purged + done.purged
-                held.renew()
-                if not any(done):
-                    break
-            return Swept(expired, purged, sum(map(self._remove_orphans, buckets)))
+        return self._sweep(range(_ROUNDS_A_TICK), islice(self._buckets, _BUCKETS_A_TICK)) or Swept(0, 0, 0)
 
     def all(self) -> Swept | None:
         """Do all the work; None if another process sweeps. Raises the same errors as `tick`."""
+        return self._sweep(count(), BUCKETS)
+
+    def _sweep(self, rounds: Iterable[int], buckets: Iterable[str]) -> Swept | None:
         with lease(self._pool.engine, SWEEPING) as held:
             if not held:
                 return None
             expired = purged = orphans = 0
-            while any(done := self._purge()):
-                expired, purged = expired + done.expired, purged + done.purged
+            for _ in rounds:
+                newly_expired, newly_purged, was_any_due = self._purge()
+                expired, purged = expired + newly_expired, purged + newly_purged
                 held.renew()
-            for bucket in BUCKETS:
+                if not was_any_due:
+                    break
+            for number, bucket in enumerate(buckets, 1):
                 orphans += self._remove_orphans(bucket)
-                held.renew()
+                if number % _BUCKETS_A_TICK == 0:
+                    held.renew()
             return Swept(expired, purged, orphans)
 
-    def _purge(self) -> "_Purged":
-        """Set lapsed captchas to expired, and delete those that expired long enough ago: first rows, then files."""
+    def _purge(self) -> tuple[int, int, bool]:
+        """Set lapsed captchas to expired, and delete those that expired long enough ago: first rows, then files.
+
+        Returns challenges that expired, rows that were purged, and whether anything was due.
+        """
         self._pool.check_files()
         now = datetime.now(UTC)
-        lapsed = (
-            select(captcha.c.id)
-            .where(IS_TAKEN, captcha.c.state == State.ISSUED, captcha.c.expires_at <= now)
-            .limit(_ROWS)
-            .with_for_update(skip_locked=True)
-        )
-        forgotten = (
-            select(captcha.c.id)
-            .where(IS_TAKEN, captcha.c.state.in_(_ANSWERED), captcha.c.expires_at <= now - self._keep)
-            .limit(_ROWS)
-            .with_for_update(skip_locked=True)
-        )
+        lapsed = _some(captcha.c.state == State.ISSUED, captcha.c.expires_at <= now)
+        forgotten = _some(captcha.c.state.in_(_ANSWERED), captcha.c.expires_at <= now - self._keep)
         stale_tokens = select(token.c.digest).where(token.c.expires_at <= now - self._keep).limit(_ROWS)
+        newest_fill = select(func.max(fill.c.id)).scalar_subquery()
         with database.transaction(self._pool.engine) as connection:
             tokens = connection.execute(
                 delete(token).where(token.c.digest.in_(stale_tokens.scalar_subquery()))
             ).rowcount
-            expire = update(captcha).where(captcha.c.id.in_(lapsed.scalar_subquery())).values(state=State.EXPIRED)
-            redeemable = list(connection.scalars(expire.returning(captcha.c.redeemable)))
-            purge = delete(captcha).where(captcha.c.id.in_(forgotten.scalar_subquery())).returning(captcha.c.id)
-            ids = list(connection.scalars(purge))
-            newest = select(func.max(fill.c.id)).scalar_subquery()
-            connection.execute(delete(fill).where(fill.c.id <= newest - _FILLS))
+            expire = update(captcha).where(lapsed).values(state=State.EXPIRED).returning(captcha.c.redeemable)
+            redeemable = list(connection.scalars(expire))
+            ids = list(connection.scalars(delete(captcha).where(forgotten).returning(captcha.c.id)))
+            connection.execute(delete(fill).where(fill.c.id <= newest_fill - _FILLS))
         self._pool.files.remove(ids)
-        return _Purged(len(redeemable), sum(redeemable), len(ids), tokens)
+        return sum(redeemable), len(ids), bool(redeemable or ids or tokens)
 
     def _remove_orphans(self, bucket: str) -> int:
         files = self._pool.files
@@ -127,6 +109,12 @@ class Sweep:
         with database.transaction(self._pool.engine, **database.READ_ONLY) as connection:
             live_ids = set(connection.scalars(select(captcha.c.id).where(in_bucket)))
         return files.remove_orphans(bucket, live_ids, self._orphan_age)
+
+
+def _some(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Match the next `_ROWS` taken captchas under these conditions that no other transaction has locked."""
+    rows = select(captcha.c.id).where(IS_TAKEN, *conditions).limit(_ROWS).with_for_update(skip_locked=True)
+    return captcha.c.id.in_(rows.scalar_subquery())
 
 
 def main() -> None:

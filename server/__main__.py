@@ -1,6 +1,7 @@
 """Start the server: `python -m server`."""
 
 import os
+import socket
 from contextlib import ExitStack
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -8,12 +9,11 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from pool.errors import one_line_errors
+from pool.errors import GantchaError, one_line_errors
 from pool.pool import Pool
 from pool.settings import load_settings
 from server import logs
 from server.keys import Keys
-from server.port import check_port
 from server.protocol import BoundedProtocol
 
 _GRACE_SECONDS = 5
@@ -35,7 +35,7 @@ def main(
     with one_line_errors():  # here as well as in the workers, which would be restarted again and again
         settings = load_settings()
         Keys(settings)
-        check_port(host, port)
+        _check_port(host, port)
         if check:
             return
         Pool.open(settings).engine.dispose()
@@ -56,6 +56,23 @@ def main(
             proxy_headers=False,  # CAPTCHA_TRUSTED_PROXIES says which are trusted
             server_header=False,
         )
+
+
+def _check_port(host: str, port: int) -> None:
+    """Bind every address of `host` as the server will, and let go again. Raises GantchaError if that fails."""
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(address)
+                probe.listen()
+    except OSError as error:
+        raise GantchaError(
+            f"can't listen on port {port} of {host}: {error.strerror}; end what holds it, "
+            "or choose another: --port 8080 (make run PORT=8080)"
+        ) from error
 
 
 if __name__ == "__main__":

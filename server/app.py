@@ -22,10 +22,9 @@ from pool.database import REQUEST_TIMEOUT
 from pool.errors import DatabaseError, SpeechError, StorageError, one_line_errors
 from pool.pool import Pool
 from pool.settings import Settings, load_settings
-from server import logs, speech
+from server import errors, logs, speech
 from server.api import captchas, challenges, health, site
 from server.buffer import Buffer
-from server.errors import INVALID, OUT_OF_REACH
 from server.keys import Keys
 from server.limits import Limits
 from server.metrics import PoolCollector
@@ -113,13 +112,13 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
 async def _answer_invalid(_request: Request, error: RequestValidationError) -> Response:
     first = error.errors()[0]
     where = first["loc"][-1] if first["loc"] else "body"
-    return JSONResponse({"detail": f"{where}: {first['msg']}."}, INVALID.status)
+    return JSONResponse({"detail": f"{where}: {first['msg']}."}, errors.INVALID.status)
 
 
 async def _answer_unavailable(request: Request, error: Exception) -> Response:
     # The text names hosts and paths: log it, but do not send it to the caller.
     log.error("%s", error)
-    return await http_exception_handler(request, OUT_OF_REACH.error())
+    return await http_exception_handler(request, errors.OUT_OF_REACH.error())
 
 
 with one_line_errors():

@@ -42,9 +42,8 @@ class Buffer:
         """`on_pop` is called with the number of captchas of each pop."""
         self._pool, self._on_pop, self._redeemable = pool, on_pop, redeemable
         self._held: deque[Issued] = deque()  # the oldest first
-        self._returning: list[
-            Issued
-        ] = []  # to be given back; never handed out again, since giving back may have taken effect
+        # To be given back; never handed out again, since giving back may have taken effect.
+        self._returning: list[Issued] = []
         self._handed_out: deque[float] = deque(maxlen=math.ceil(LARGEST / _HORIZON))  # when, by the monotonic clock
         self._hold = min(_HOLD, pool.ttl / 4)
         self._shortest_life = pool.ttl / 2

@@ -46,37 +46,20 @@ NO_SPEECH = RouteError(501, "This server can't speak: espeak-ng is not installed
 EMPTY = RouteError(503, "The pool is empty; new captchas are being drawn.", _LATER)
 OUT_OF_REACH = RouteError(503, "The captcha store can't be reached at the moment; try again later.", _LATER)
 
-_DESCRIPTIONS = {
-    400: "Malformed JSON or form",
-    401: "No API key, or a wrong one",
-    403: "No API key is set and the caller is not on this machine",
-    404: "Unknown",
-    408: "Too slow",
-    410: "Expired",
-    413: "Too large",
-    415: "Unsupported type",
-    422: "Invalid",
-    429: "Too many requests",
-    501: "No speech",
-    503: "Nothing to hand out at the moment",
-}
-_HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
+UNTRUSTED = (NO_KEY, NOT_LOCAL)
+"""Of routes for trusted callers."""
+UNREADABLE = (MALFORMED, TOO_SLOW, NO_CHARSET, NO_KIND)
+"""Of routes that read a body; the error for its size depends on the route."""
+BAD_UPLOAD = (TOO_LARGE, TOO_MANY_PIXELS, NO_PNG, BAD_CODE)
 
 
 def documented(*errors: RouteError) -> dict[int | str, dict[str, Any]]:
     """Describe errors for the OpenAPI document, each with its text as an example."""
     documents: dict[int | str, dict[str, Any]] = {}
     for error in errors:
-        document = documents.setdefault(
-            error.status,
-            {
-                "model": Refused,
-                "description": _DESCRIPTIONS[error.status],
-                "content": {"application/json": {"examples": {}}},
-            },
-        )
-        if header := _HEADERS.get(error.status):
-            document["headers"] = {header: {"schema": {"type": "string"}}}
+        content: dict[str, Any] = {"application/json": {"examples": {}}}
+        document = documents.setdefault(error.status, {"model": Refused, "headers": {}, "content": content})
+        document["headers"] |= {name: {"schema": {"type": "string"}} for name in error.headers or ()}
         examples = document["content"]["application/json"]["examples"]
         examples[f"reason {len(examples) + 1}"] = {"value": {"detail": error.detail}}
     return documents

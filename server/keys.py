@@ -6,7 +6,6 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from secrets import compare_digest
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
@@ -45,8 +44,7 @@ class Keys:
         self._site_secrets = {_DEFAULT: settings.site_secret} if settings.site_secret else {}
         self._file, self._version, self._check_at = _File(), None, 0.0
         if self._path:
-            self._version = _version(self._path)
-            self._file = _read(self._path)
+            self._version, self._file = _version(self._path), _read(self._path)
 
     @property
     def guards_api(self) -> bool:
@@ -102,8 +100,7 @@ def _version(path: Path) -> tuple[int, ...]:
 
 def _read(path: Path) -> _File:
     try:
-        content: dict[str, Any] = tomllib.loads(path.read_text())
-        return _File.model_validate(content)
+        return _File.model_validate(tomllib.loads(path.read_text()))
     except OSError as error:
         raise SettingsError(f"CAPTCHA_KEYS_FILE {path} can't be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

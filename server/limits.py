@@ -10,8 +10,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from pool.settings import Settings
-from server.errors import LIMITED
-from server.metrics import LIMITED as LIMITED_COUNT
+from server import errors, metrics
 
 log = structlog.get_logger("gantcha.limits")
 _LOG_LIMIT = RateLimitItemPerMinute(1)  # log at most once a minute per client
@@ -26,17 +25,13 @@ class Limits:
         self._items = {"issue": parse_many(settings.issue_limit), "answer": parse_many(settings.answer_limit)}
 
     def spend(self, action: str, client: str) -> None:
-        """Count one `issue` or `answer`.
-
-        Raises:
-            HTTPException: 429 with the seconds to wait, when the limit is exceeded.
-        """
+        """Count one `issue` or `answer`. Raises a 429 with the seconds to wait when the limit is exceeded."""
         for item in self._items[action]:
             if not self._limiter.hit(item, action, client):
-                LIMITED_COUNT.labels(action).inc()
+                metrics.LIMITED.labels(action).inc()
                 if self._limiter.hit(_LOG_LIMIT, "log", action, client):
                     log.warning("a client is limited", action=action, client=client, limit=str(item))
-                raise LIMITED.error(headers={"Retry-After": str(self._wait(item, action, client))})
+                raise errors.LIMITED.error(headers={"Retry-After": str(self._wait(item, action, client))})
 
     def _wait(self, item: RateLimitItem, action: str, client: str) -> int:
         return max(1, round(self._limiter.get_window_stats(item, action, client).reset_time - time.time() + 0.5))

@@ -60,10 +60,7 @@ class RequestLog:
 
 
 def _given_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    for name, value in headers:
-        if name == _ID_HEADER and _GIVEN_ID.fullmatch(value):
-            return value.decode()
-    return None
+    return next((value.decode() for name, value in headers if name == _ID_HEADER and _GIVEN_ID.fullmatch(value)), None)
 
 
 @lru_cache(1000)  # bounded, whatever methods clients send

@@ -124,11 +124,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_in_head, self._is_whole = True, False
 
     def on_headers_complete(self) -> None:
-        """Reject heads and pipelines that are too long, before a request is started.
-
-        Raises:
-            _RejectedError: stops the parser.
-        """
+        """Reject heads and pipelines that are too long, before a request starts; _RejectedError stops the parser."""
         if len(self.headers) > _MOST_HEADERS or len(self.url) > _MOST_URL:
             self._error_status = 431
             raise _RejectedError

@@ -11,8 +11,10 @@ import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import typer
+from apscheduler.job import Job
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from pool.database import REQUEST_TIMEOUT
@@ -42,8 +44,8 @@ class Refill:
         self._settings, self._pool = settings, pool
         self._sweep = Sweep(pool, timedelta(seconds=settings.keep_seconds))
         self._scheduler = BackgroundScheduler(timezone=UTC)
+        self._level_check: Job | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._one_check = threading.Lock()
         self._one_start_or_stop = threading.Lock()
         self._stopping = False
         self._failures = 0
@@ -61,13 +63,10 @@ class Refill:
     def start(self) -> None:
         """Start to check the level, unless the target is 0, and to sweep: now and every REFILL_SECONDS."""
         seconds = self._settings.refill_seconds
-        jobs = {self._tidy: min(seconds, _SWEEP_SECONDS)} | (
-            {self._check_level: seconds} if self._settings.target else {}
-        )
-        for job, every in jobs.items():
-            self._scheduler.add_job(
-                job, "interval", seconds=every, next_run_time=datetime.now(UTC), misfire_grace_time=None
-            )
+        often: dict[str, Any] = {"trigger": "interval", "next_run_time": datetime.now(UTC), "misfire_grace_time": None}
+        self._scheduler.add_job(self._tidy, seconds=min(seconds, _SWEEP_SECONDS), **often)
+        if self._settings.target:
+            self._level_check = self._scheduler.add_job(self._check_level, seconds=seconds, **often)
         self._scheduler.start()
 
     def stop(self) -> None:
@@ -83,9 +82,9 @@ class Refill:
         self._expected_level -= popped
         is_low = popped == 0 or self._expected_level < self.watermarks.low_water
         now = time.monotonic()
-        if is_low and self._settings.target and self._scheduler.running and now >= self._no_early_check_before:
+        if is_low and self._level_check and self._scheduler.running and now >= self._no_early_check_before:
             self._no_early_check_before = max(now + _EARLY_CHECK_SECONDS, self._no_fill_before)
-            self._scheduler.add_job(self._check_level, misfire_grace_time=None)
+            self._level_check.modify(next_run_time=datetime.now(UTC))
 
     def _tidy(self) -> None:
         try:
@@ -94,14 +93,6 @@ class Refill:
             log.error("sweep failed: %s", error)
 
     def _check_level(self) -> None:
-        if self._stopping or not self._one_check.acquire(blocking=False):
-            return
-        try:
-            self._check_level_and_fill()
-        finally:
-            self._one_check.release()
-
-    def _check_level_and_fill(self) -> None:
         try:
             self._expected_level = self._pool.level()
             self.watermarks = watermarks(self._settings, self._pool.demand())

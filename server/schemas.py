@@ -88,16 +88,8 @@ ErrorCode = Literal[
 class Siteverified(BaseModel):
     """Whether the visitor solved a challenge; the answer that reCAPTCHA, hCaptcha and Turnstile give."""
 
-    model_config = ConfigDict(
-        populate_by_name=True,
-        json_schema_extra={
-            "example": {
-                "success": True,
-                "challenge_ts": "2030-01-01T12:00:00Z",
-                "hostname": "www.example.com",
-                "error-codes": [],
-            }
-        },
+    model_config = _example(
+        success=True, challenge_ts="2030-01-01T12:00:00Z", hostname="www.example.com", **{"error-codes": []}
     )
 
     success: bool
@@ -105,7 +97,7 @@ class Siteverified(BaseModel):
     """when it was solved, UTC, to the second"""
     hostname: str | None = None
     """of the page where it was solved, as the browser sent it"""
-    error_codes: Annotated[list[ErrorCode], Field(alias="error-codes")] = []
+    error_codes: Annotated[list[ErrorCode], Field(serialization_alias="error-codes")] = []
 
 
 class Loaded(BaseModel):

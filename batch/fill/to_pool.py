@@ -63,7 +63,7 @@ def _fill(pool: Pool, settings: Settings, engine: Engine, lacking: Callable[[int
         bar = progress.add_task("filling", total=first)
         checkpoints = Checkpoints(settings.checkpoints_dir)
         checkpoints.load()  # report a fault once, here, and not in every worker
-        record.use(checkpoints.digest())
+        record.note(checkpoints=checkpoints.digest())
         style = choose_style(settings)
         with engine(-(-first // _CHUNK)) as workers:  # another worker would start too late to draw anything
             underway: deque[tuple[list[str], Future[list[bytes]]]] = deque()

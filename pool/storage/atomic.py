@@ -1,4 +1,7 @@
-"""Files that exist completely or not at all, and locks that end with their process, even if it is killed."""
+"""Files that exist completely or not at all, and locks that end with their process, even if it is killed.
+
+Every function here raises StorageError when the disk is full or the folder not writable; nothing is left behind.
+"""
 
 import ctypes
 import errno
@@ -28,11 +31,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def writing_durably(path: Path) -> Iterator[BinaryIO]:
-    """Write to a temporary file in the same folder; at the end fsync it and rename it. Makes the folder if missing.
-
-    Raises:
-        StorageError: the disk is full or the folder not writable; nothing is left behind.
-    """
+    """Write to a temporary file in the same folder; at the end fsync it and rename it. Makes the folder if missing."""
     unfinished = path.with_suffix(_UNFINISHED)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,17 +47,13 @@ def writing_durably(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Write a file as `writing_durably` does. Raises StorageError when it can't be written."""
+    """Write a file as `writing_durably` does."""
     with writing_durably(path) as file:
         file.write(content)
 
 
 def sync_file_system(folder: Path) -> None:
-    """Make all that was written to the folder's file system survive a power cut: one call, however many files.
-
-    Raises:
-        StorageError: some of it could not be written.
-    """
+    """Make all that was written to the folder's file system survive a power cut: one call, however many files."""
     with storage_errors(folder):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -72,11 +67,7 @@ def sync_file_system(folder: Path) -> None:
 
 @contextmanager
 def file_lock(path: Path) -> Iterator[bool]:
-    """Lock the file within the `with` statement; yields False if another process holds the lock.
-
-    Raises:
-        StorageError: the file can't be made.
-    """
+    """Lock the file within the `with` statement; yields False if another process holds the lock."""
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

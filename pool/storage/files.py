@@ -49,10 +49,12 @@ def _create(path: Path) -> BinaryIO:
 
 
 class FileStore:
-    """The folder of PNGs. A file without a row is an orphan once it is older than any chunk takes to be committed."""
+    """The folder of PNGs. A file without a row is an orphan once it is older than any chunk takes to be committed.
+
+    Its methods raise StorageError when the disk is full, or the folder is not writable, not readable or not mounted.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Raises StorageError when the folder can't be made or written."""
         self.folder, self._is_owned = folder, False
         with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +87,7 @@ class FileStore:
         return self.folder / key(file_id)
 
     def read(self, file_id: str) -> bytes:
-        """Read a PNG. Raises FileNotFoundError where there is none, StorageError where it can't be read."""
+        """Read a PNG. Raises FileNotFoundError where there is none."""
         path = self.path(file_id)
         try:
             return path.read_bytes()
@@ -95,18 +97,14 @@ class FileStore:
             raise StorageError(f"can't read {path}: {error.strerror}") from error
 
     def write_all(self, named: Iterable[tuple[str, bytes]]) -> Iterator[str]:
-        """Write PNGs; yield each id as soon as its file is written. Raises StorageError as `write` and `probe` do."""
+        """Write PNGs; yield each id as soon as its file is written."""
         self._check_owner()
         for file_id, content in named:
             self.write(file_id, content)
             yield file_id
 
     def write(self, file_id: str, content: bytes) -> None:
-        """Write a PNG. Until its row is committed, which is after a `sync`, it is an orphan that nothing reads.
-
-        Raises:
-            StorageError: the disk is full or the folder not writable; nothing is left behind.
-        """
+        """Write a PNG or nothing. Until its row is committed, after a `sync`, it is an orphan that nothing reads."""
         path = self.path(file_id)
         with storage_errors(path):
             try:
@@ -117,7 +115,7 @@ class FileStore:
                 raise
 
     def probe(self) -> None:
-        """Try to write. Raises StorageError when the disk is full or the folder not writable, or unmounted."""
+        """Try to write."""
         self._check_owner()
         path = self.folder / f".probe-{new_id()}"
         write_durably(path, b"probe")
@@ -125,7 +123,7 @@ class FileStore:
             path.unlink()
 
     def sync(self) -> None:
-        """Make what was written survive a power cut. Raises StorageError when some of it could not be written."""
+        """Make what was written survive a power cut."""
         sync_file_system(self.folder)
 
     def names(self, bucket: str) -> list[str]:
@@ -135,7 +133,7 @@ class FileStore:
         return []
 
     def usage(self) -> tuple[int, int]:
-        """Count the files and the bytes they take on disk. Raises StorageError when the folder can't be read."""
+        """Count the files and the bytes they take on disk."""
         files = disk_bytes = 0
         for bucket in BUCKETS:
             with storage_errors(self.folder / bucket), suppress(FileNotFoundError):
@@ -145,21 +143,13 @@ class FileStore:
         return files, disk_bytes
 
     def remove(self, file_ids: Iterable[str]) -> None:
-        """Unlink the PNGs of rows that are gone; a missing file is not an error.
-
-        Raises:
-            StorageError: the folder is not writable.
-        """
+        """Unlink the PNGs of rows that are gone; a missing file is not an error."""
         for path in map(self.path, file_ids):
             with storage_errors(path):
                 path.unlink(missing_ok=True)
 
     def remove_orphans(self, bucket: str, live_ids: set[str], age: timedelta) -> int:
-        """Unlink our files in `bucket` that are older than `age` and not in `live_ids`; other names stay.
-
-        Raises:
-            StorageError: the folder is not writable.
-        """
+        """Unlink our files in `bucket` that are older than `age` and not in `live_ids`; other names stay."""
         orphans = [stem for stem, suffix in map(os.path.splitext, self.names(bucket)) if suffix == _SUFFIX]
         orphans = [stem for stem in orphans if ID.fullmatch(stem) and stem not in live_ids]
         if not orphans:

@@ -18,11 +18,8 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
 _AT_ONCE = 32  # uploads under way
-_OPTIONS: "ClientConfig" = {
-    "timeout": "20s",
-    "connect_timeout": "5s",
-    "allow_http": True,
-}  # for an endpoint without TLS
+# HTTP is for an endpoint without TLS.
+_OPTIONS: "ClientConfig" = {"timeout": "20s", "connect_timeout": "5s", "allow_http": True}
 _RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
 _ATTRIBUTES: "Attributes" = {"Content-Type": "image/png", "Cache-Control": "no-store"}
 
@@ -30,7 +27,8 @@ _ATTRIBUTES: "Attributes" = {"Content-Type": "image/png", "Cache-Control": "no-s
 class ObjectStore:
     """A bucket of PNGs, or a prefix of one. Credentials, region and endpoint come from the usual AWS_ variables.
 
-    An object without a row is an orphan once it is older than any chunk takes to be committed.
+    An object without a row is an orphan once it is older than any chunk takes to be committed. Its methods raise
+    StorageError when the store refuses or does not answer.
     """
 
     def __init__(self, url: str) -> None:
@@ -54,11 +52,7 @@ class ObjectStore:
                     raise another_pools(self.url, "CAPTCHA_FILES_URL") from None
 
     def write_all(self, named: Iterable[tuple[str, bytes]]) -> Iterator[str]:
-        """Upload PNGs, many at a time; yield the id of each finished upload.
-
-        Raises:
-            StorageError: one could not be written; others may have been.
-        """
+        """Upload PNGs, many at a time; yield the id of each finished upload."""
         yield from self._uploads.map(self._put, named)
 
     def _put(self, named: tuple[str, bytes]) -> str:
@@ -68,7 +62,7 @@ class ObjectStore:
         return file_id
 
     def read(self, file_id: str) -> bytes:
-        """Fetch a PNG. Raises FileNotFoundError where there is none, StorageError when the store does not answer."""
+        """Fetch a PNG. Raises FileNotFoundError where there is none."""
         with self._storage_errors(key(file_id)):
             return self._get(key(file_id))
 
@@ -79,7 +73,7 @@ class ObjectStore:
         return url
 
     def probe(self) -> None:
-        """Try to write. Raises StorageError when the store refuses or does not answer."""
+        """Try to write."""
         name = f".probe-{new_id()}"
         with self._storage_errors(name):
             obstore.put(self._store, name, b"probe")
@@ -93,12 +87,12 @@ class ObjectStore:
         return [entry["path"].rpartition("/")[2] for entry in self._list(f"{bucket}/")]
 
     def usage(self) -> tuple[int, int]:
-        """Count objects and bytes. Raises StorageError when the store does not answer."""
+        """Count objects and bytes."""
         sizes = [entry["size"] for entry in self._list("") if not entry["path"].startswith(".")]
         return len(sizes), sum(sizes)
 
     def remove(self, file_ids: Iterable[str]) -> None:
-        """Delete the PNGs of rows that are gone; a missing object is not an error. Raises StorageError."""
+        """Delete the PNGs of rows that are gone; a missing object is not an error."""
         if keys := [key(file_id) for file_id in file_ids]:
             with self._storage_errors(self.url):
                 obstore.delete(self._store, keys)

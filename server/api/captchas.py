@@ -1,7 +1,6 @@
 """For trusted callers: `/generate` and `/load`; for everyone: the picture itself, and its sound."""
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated
@@ -18,44 +17,25 @@ from pool.errors import UnknownCaptchaError
 from pool.pool import Drawn, Issued, Shown
 from pool.settings import CHARACTERS
 from pool.storage.files import ID
-from server import metrics, speech
-from server.auth import check_trusted_caller, is_trusted_caller, require_trusted_caller
-from server.bodies import MULTIPART, documented_body, parse_form, read_body
-from server.errors import (
-    BAD_CODE,
-    EMPTY,
-    EXPIRED,
-    INVALID,
-    LIMITED,
-    MALFORMED,
-    NO_CHARSET,
-    NO_KEY,
-    NO_KIND,
-    NO_PNG,
-    NO_SPEECH,
-    NOT_LOCAL,
-    OUT_OF_REACH,
-    TOO_LARGE,
-    TOO_MANY_PIXELS,
-    TOO_SLOW,
-    UNKNOWN,
-    documented,
-)
+from server import errors, metrics, speech
+from server.api.bodies import MULTIPART, documented_body, parse_form, read_body
+from server.api.uploads import MAX_FILE_BYTES, clean_png
+from server.auth import is_trusted_caller, require_trusted_caller
+from server.errors import documented
 from server.limits import limit_issuing
 from server.schemas import Generated, Loaded
-from server.uploads import MAX_FILE_BYTES, clean_png
 
 router = APIRouter(tags=["captchas"])
 pictures = APIRouter(tags=["captchas"])
 """To be included last: its paths match nearly everything."""
-_FILE_HEADERS = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Resource-Policy": "cross-origin",
-}
-JSON_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+NO_STORE = {"Cache-Control": "no-store"}
+OWN_TYPE = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "cross-origin"}
+"""Of files that pages of other origins may show, as the type that they are sent as."""
+_JSON_HEADERS = {"Content-Type": "application/json"} | NO_STORE
 _GENERATED = metrics.ISSUED.labels("generate")
 _NOT_ISSUED = timedelta(minutes=1)  # lifetime of a signed URL for a captcha that was not issued
+_BINARY = {"type": "string", "format": "binary"}
+_GONE = (errors.UNKNOWN, errors.EXPIRED, errors.INVALID, errors.OUT_OF_REACH)
 _speakers = anyio.CapacityLimiter(2)
 
 
@@ -74,42 +54,31 @@ def _base(scheme: str, host: str | None, root_path: str) -> str:
 
 @router.get(
     "/generate",
+    dependencies=[Depends(require_trusted_caller)],
     response_class=Response,
-    responses={200: {"model": Generated}, **documented(NO_KEY, NOT_LOCAL, EMPTY, OUT_OF_REACH)},
-    openapi_extra={"security": [{"HTTPBearer": []}]},
+    responses={200: {"model": Generated}, **documented(*errors.UNTRUSTED, errors.EMPTY, errors.OUT_OF_REACH)},
 )
 async def generate(request: Request) -> Response:
     """Hand out a captcha with its code, for a back end that compares the answer itself; `HEAD` hands out none."""
-    check_trusted_caller(request)
     captcha = await request.app.state.buffer.take()
     if captcha is None:
         metrics.EMPTY.labels("generate").inc()
-        raise EMPTY.error()
+        raise errors.EMPTY.error()
     return _generated(request, captcha)
 
 
 @router.head("/generate", include_in_schema=False, dependencies=[Depends(require_trusted_caller)])
-async def generate_nothing() -> Response:
-    """Answer clients that only check whether the route exists."""
-    return without_body(JSON_HEADERS)
-
-
-def without_body(headers: Mapping[str, str]) -> Response:
-    """Make an answer to `HEAD` without the length of the body."""
-    response = Response(headers=headers)
+async def hand_out_nothing() -> Response:
+    """Answer clients that only check with `HEAD` whether a route exists; the length of a body is not known."""
+    response = Response(headers=_JSON_HEADERS)
     del response.headers["content-length"]
     return response
 
 
 def _generated(request: Request, captcha: Issued) -> Response:
     _GENERATED.inc()
-    answer = {
-        "code": captcha.code,
-        "fileURL": file_url(request, captcha.id),
-        "id": captcha.id,
-        "expires_at": captcha.expires_at,
-    }
-    return Response(to_json(answer), headers=JSON_HEADERS)
+    answer = {"code": captcha.code, "fileURL": file_url(request, captcha.id)}
+    return Response(to_json(answer | {"id": captcha.id, "expires_at": captcha.expires_at}), headers=_JSON_HEADERS)
 
 
 class ShortCut:
@@ -140,52 +109,34 @@ _UPLOAD = {
     "type": "object",
     "required": ["file"],
     "properties": {
-        "file": {
-            "type": "string",
-            "format": "binary",
-            "description": "A PNG of at most 1 MiB and 2048 pixels a side",
-        },
+        "file": _BINARY | {"description": "A PNG of at most 1 MiB and 2048 pixels a side"},
         "code": {"type": "string", "description": "With its code, the picture joins the pool as a ready captcha"},
     },
 }
 
 
 async def _read_upload(request: Request) -> bytes:
-    return await read_body(request, _MOST_UPLOAD_BYTES, MULTIPART, too_long=TOO_LARGE)
+    return await read_body(request, _MOST_UPLOAD_BYTES, MULTIPART, too_long=errors.TOO_LARGE.detail)
 
 
 @router.post(
     "/load",
     dependencies=[Depends(require_trusted_caller)],
     responses=documented(
-        MALFORMED,
-        NO_KEY,
-        NOT_LOCAL,
-        TOO_SLOW,
-        TOO_LARGE,
-        TOO_MANY_PIXELS,
-        NO_PNG,
-        NO_CHARSET,
-        NO_KIND,
-        BAD_CODE,
-        INVALID,
-        OUT_OF_REACH,
+        *errors.UNTRUSTED, *errors.UNREADABLE, *errors.BAD_UPLOAD, errors.INVALID, errors.OUT_OF_REACH
     ),
     openapi_extra=documented_body(_UPLOAD, MULTIPART),
 )
 def load(request: Request, body: Annotated[bytes, Depends(_read_upload)]) -> Loaded:
     """Register your own picture."""
-    try:
-        fields, files = parse_form(request.headers["content-type"], body)
-    except ValueError as error:
-        raise MALFORMED.error() from error
+    fields, files = parse_form(request.headers["content-type"], body)
     if "file" not in files:
-        raise INVALID.error("file: Field required.")
+        raise errors.INVALID.error("file: Field required.")
     code, length = fields.get("code"), request.app.state.settings.length
     if code is not None:
         code = code.lower()
         if not re.fullmatch(f"[{CHARACTERS}]{{{length}}}", code):
-            raise BAD_CODE.error(f"The code must be {length} characters of 0-9 and a-z.")
+            raise errors.BAD_CODE.error(f"The code must be {length} characters of 0-9 and a-z.")
     (file_id,) = request.app.state.pool.add([Drawn(code, clean_png(files["file"]))])
     return Loaded(fileURL=file_url(request, file_id), id=file_id)
 
@@ -194,55 +145,52 @@ def load(request: Request, body: Annotated[bytes, Depends(_read_upload)]) -> Loa
     "/{file_id}.wav",
     response_class=Response,
     responses={
-        200: {"content": {"audio/wav": {"schema": {"type": "string", "format": "binary"}}}},
-        **documented(UNKNOWN, EXPIRED, INVALID, LIMITED, NO_SPEECH, OUT_OF_REACH),
+        200: {"content": {"audio/wav": {"schema": _BINARY}}},
+        **documented(*_GONE, errors.LIMITED, errors.NO_SPEECH),
     },
 )
 async def sound(request: Request, file_id: str, lang: speech.Language = "en") -> Response:
     """Speak the code of a captcha, for those who can't see the picture; picture and sound share the one attempt."""
     if not request.app.state.speaks:
-        raise NO_SPEECH.error()
+        raise errors.NO_SPEECH.error()
     await limit_issuing(request)
 
     def speak() -> bytes:
         pool = request.app.state.pool
         code = _look_up(request, file_id).code
         if code is None:
-            raise UNKNOWN.error("There is no sound for this picture.")
+            raise errors.UNKNOWN.error("There is no sound for this picture.")
         return speech.say(code, lang, speech.rng_for(file_id, pool.secret()))
 
     spoken = await anyio.to_thread.run_sync(speak, limiter=_speakers)
-    return Response(spoken, media_type="audio/wav", headers=_FILE_HEADERS)
+    return Response(spoken, media_type="audio/wav", headers=NO_STORE | OWN_TYPE)
 
 
 @pictures.get(
     "/{file_id}",
     response_class=Response,
-    responses={
-        200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}},
-        **documented(UNKNOWN, EXPIRED, INVALID, OUT_OF_REACH),
-    },
+    responses={200: {"content": {"image/png": {"schema": _BINARY}}}, **documented(*_GONE)},
 )
 def picture(request: Request, file_id: str) -> Response:
     """Show the picture of a captcha."""
     shown, files = _look_up(request, file_id), request.app.state.pool.files
     if request.app.state.settings.files_redirect:
         left = shown.expires_at - datetime.now(UTC) if shown.expires_at else _NOT_ISSUED
-        return RedirectResponse(files.signed_url(file_id, left), headers=_FILE_HEADERS)
+        return RedirectResponse(files.signed_url(file_id, left), headers=NO_STORE | OWN_TYPE)
     try:
         content = files.read(file_id)
     except FileNotFoundError as error:
-        raise UNKNOWN.error() from error
-    return Response(content, media_type="image/png", headers=_FILE_HEADERS)
+        raise errors.UNKNOWN.error() from error
+    return Response(content, media_type="image/png", headers=NO_STORE | OWN_TYPE)
 
 
 def _look_up(request: Request, file_id: str) -> Shown:
     if not ID.fullmatch(file_id):
-        raise UNKNOWN.error()
+        raise errors.UNKNOWN.error()
     try:
         shown: Shown = request.app.state.pool.look_up(file_id)
     except UnknownCaptchaError as error:
-        raise UNKNOWN.error() from error
+        raise errors.UNKNOWN.error() from error
     if shown.expires_at and shown.expires_at <= datetime.now(UTC):
-        raise EXPIRED.error()
+        raise errors.EXPIRED.error()
     return shown

@@ -8,6 +8,8 @@ from uuid import UUID
 
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
@@ -16,27 +18,15 @@ from pool.errors import DatabaseError, SpentTokenError, UnknownTokenError
 from pool.models import State
 from pool.pool import Verdict
 from pool.storage.files import ID
-from server import metrics
-from server.api.captchas import JSON_HEADERS, file_url, without_body
-from server.bodies import FORM, JSON, MULTIPART, documented_body, parse_form, read_body, read_json
-from server.errors import (
-    EMPTY,
-    INVALID,
-    LIMITED,
-    MALFORMED,
-    NO_CHARSET,
-    NO_KIND,
-    OUT_OF_REACH,
-    TOO_LONG,
-    TOO_SLOW,
-    documented,
-)
+from server import errors, metrics
+from server.api.bodies import FORM, JSON, MULTIPART, documented_body, parse_form, read_body
+from server.api.captchas import NO_STORE, file_url, hand_out_nothing
+from server.errors import documented
 from server.limits import limit_answering, limit_issuing
 from server.schemas import Answer, Challenge, ErrorCode, Siteverified, SiteverifyRequest, Verified
 
 log = structlog.get_logger("gantcha.challenges")
 router = APIRouter(tags=["challenges"])
-_NO_STORE = {"Cache-Control": "no-store"}
 SITEVERIFY = ("/siteverify", "/recaptcha/api/siteverify", "/turnstile/v0/siteverify")
 """The same route at three paths: ours, and those of two other products."""
 _MOST_ANSWER_BYTES = 4 * 1024
@@ -44,34 +34,39 @@ MOST_TOKEN_BYTES = 32 * 1024
 _HOSTNAME = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 
 
-@router.get("/challenge", dependencies=[Depends(limit_issuing)], responses=documented(LIMITED, EMPTY, OUT_OF_REACH))
+@router.get(
+    "/challenge",
+    dependencies=[Depends(limit_issuing)],
+    responses=documented(errors.LIMITED, errors.EMPTY, errors.OUT_OF_REACH),
+)
 async def challenge(request: Request, response: Response) -> Challenge:
     """Hand out a captcha to a browser; its code never leaves the server, and `HEAD` hands out none."""
     captcha = await request.app.state.challenge_buffer.take()
     if captcha is None:
         metrics.EMPTY.labels("challenge").inc()
-        raise EMPTY.error()
+        raise errors.EMPTY.error()
     metrics.ISSUED.labels("challenge").inc()
-    response.headers.update(_NO_STORE)
+    response.headers.update(NO_STORE)
     url = file_url(request, captcha.id)
     audio_url = f"{url}.wav" if request.app.state.speaks else None
     return Challenge(id=captcha.id, fileURL=url, audioURL=audio_url, expires_at=captcha.expires_at)
 
 
-@router.head("/challenge", include_in_schema=False)
-async def challenge_nobody() -> Response:
-    """Answer clients that only check whether the route exists."""
-    return without_body(JSON_HEADERS)
+router.add_api_route("/challenge", hand_out_nothing, methods=["HEAD"], include_in_schema=False)
 
 
 async def _read_answer(request: Request) -> Answer:
-    return await read_json(request, _MOST_ANSWER_BYTES, Answer)
+    body = await read_body(request, _MOST_ANSWER_BYTES, JSON)
+    try:
+        return Answer.model_validate_json(body)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
 
 
 @router.post(
     "/verify",
     dependencies=[Depends(limit_answering)],
-    responses=documented(MALFORMED, TOO_SLOW, TOO_LONG, NO_CHARSET, NO_KIND, INVALID, LIMITED, OUT_OF_REACH),
+    responses=documented(*errors.UNREADABLE, errors.TOO_LONG, errors.INVALID, errors.LIMITED, errors.OUT_OF_REACH),
     openapi_extra=documented_body(Answer.model_json_schema(), JSON),
 )
 def verify(request: Request, response: Response, answer: Annotated[Answer, Depends(_read_answer)]) -> Verified:
@@ -81,7 +76,7 @@ def verify(request: Request, response: Response, answer: Annotated[Answer, Depen
     verdict = pool.verify(answer.id, answer.answer, _hostname(request)) if known else Verdict(None)
     metrics.ANSWERS.labels(verdict.state or "unknown").inc()
     log.info("answer", captcha=answer.id if known else None, result=verdict.state or "unknown")
-    response.headers.update(_NO_STORE)
+    response.headers.update(NO_STORE)
     if verdict.state is State.SOLVED:
         return Verified(success=True, token=verdict.token)
     return Verified(success=False, reason="wrong" if verdict.state is State.FAILED else "expired")
@@ -101,8 +96,8 @@ async def _read(request: Request) -> SiteverifyRequest:
     """Read a form or JSON, detected by content, since some clients do not declare the type.
 
     Raises:
-        ValueError: it is neither, or a field is not text.
-        HTTPException: the same as `read_body`.
+        ValueError: a field is not text, or too long.
+        HTTPException: it is neither; and the same as `read_body`.
     """
     body = await read_body(request, MOST_TOKEN_BYTES)
     if body.lstrip().startswith(b"{"):
@@ -116,21 +111,22 @@ def redeem(request: Request, asked: SiteverifyRequest) -> Siteverified:
     try:
         key = asked.idempotency_key and str(UUID(asked.idempotency_key))
     except ValueError:
-        return _failed("bad-request")
+        return failed("bad-request")
     try:
         solved = tokens.redeem(request.app.state.pool.engine, asked.response, key)
     except UnknownTokenError:
-        return _failed("invalid-input-response")
+        return failed("invalid-input-response")
     except SpentTokenError:
-        return _failed("timeout-or-duplicate")
+        return failed("timeout-or-duplicate")
     except DatabaseError as error:
         log.error("no token can be redeemed", reason=str(error))
-        return _failed("internal-error")
+        return failed("internal-error")
     metrics.REDEEMED.labels("success").inc()
     return Siteverified(success=True, challenge_ts=f"{solved.at:%Y-%m-%dT%H:%M:%SZ}", hostname=solved.hostname)
 
 
-def _failed(*codes: ErrorCode) -> Siteverified:
+def failed(*codes: ErrorCode) -> Siteverified:
+    """Answer why no token was redeemed, and count it."""
     for code in codes:
         metrics.REDEEMED.labels(code).inc()
     return Siteverified(success=False, error_codes=list(codes))
@@ -144,23 +140,17 @@ _BODY = documented_body(SiteverifyRequest.model_json_schema(), FORM, JSON, MULTI
 @router.post(SITEVERIFY[2], include_in_schema=False)
 async def siteverify(request: Request, response: Response) -> Siteverified:
     """Tell a form's back end, once, whether its visitor solved a challenge; always 200."""
-    response.headers.update(_NO_STORE)
+    response.headers.update(NO_STORE)
     try:
         asked = await _read(request)
-    except ValueError:
-        return _failed("bad-request")
-    except HTTPException:
+    except (ValueError, HTTPException):
         response.headers["Connection"] = "close"  # part of the body may still arrive
-        return _failed("bad-request")
-    missing: list[ErrorCode] = []
-    if not asked.secret:
-        missing.append("missing-input-secret")
-    if not asked.response:
-        missing.append("missing-input-response")
-    if missing:
-        return _failed(*missing)
+        return failed("bad-request")
+    needed: dict[ErrorCode, str] = {"missing-input-secret": asked.secret, "missing-input-response": asked.response}
+    if not all(needed.values()):
+        return failed(*(code for code, given in needed.items() if not given))
     site = request.app.state.keys.site_secret_name(asked.secret)
     if site is None:
-        return _failed("invalid-input-secret")
+        return failed("invalid-input-secret")
     structlog.contextvars.bind_contextvars(key=site)
     return await run_in_threadpool(redeem, request, asked)

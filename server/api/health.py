@@ -12,7 +12,7 @@ from starlette.datastructures import State
 from pool import lease
 from pool.errors import DatabaseError, StorageError
 from server.auth import bearer, is_trusted_caller, require_trusted_caller
-from server.errors import NO_KEY, NOT_LOCAL, RETRY_SECONDS, documented
+from server.errors import RETRY_SECONDS, UNTRUSTED, documented
 from server.metrics import exposition
 from server.schemas import Healthy, Readiness
 
@@ -115,7 +115,7 @@ class ReadinessChecks:
     "/metrics",
     dependencies=[Depends(require_trusted_caller)],
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **documented(NO_KEY, NOT_LOCAL)},
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **documented(*UNTRUSTED)},
 )
 def metrics(request: Request) -> Response:
     """Return the metrics of all workers of this server in Prometheus' text format."""

@@ -11,11 +11,10 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from server.api.captchas import file_url
-from server.api.challenges import MOST_TOKEN_BYTES, redeem
+from server.api.bodies import FORM, MULTIPART, parse_form, read_body
+from server.api.captchas import NO_STORE, OWN_TYPE, file_url
+from server.api.challenges import MOST_TOKEN_BYTES, failed, redeem
 from server.auth import comes_from_this_machine
-from server.bodies import FORM, MULTIPART, parse_form, read_body
-from server.errors import MALFORMED
 from server.limits import limit_answering
 from server.schemas import Siteverified, SiteverifyRequest
 
@@ -34,40 +33,33 @@ _NOT_REDEEMED = (
 )
 
 
-class _Asset:
-    """A file of the site, compressed once."""
+def _add_asset(name: str, media_type: str) -> None:
+    """Serve a file of the site; it is read and compressed once."""
+    plain = (_FOLDER / name).read_bytes()
+    gzipped = gzip.compress(plain, mtime=0)
+    etag = f'"{hashlib.sha256(plain).hexdigest()[:16]}"'
+    headers = {"Cache-Control": "public, max-age=300", "ETag": etag, "Vary": "Accept-Encoding"} | OWN_TYPE
 
-    def __init__(self, name: str, media_type: str) -> None:
-        self._plain = (_FOLDER / name).read_bytes()
-        self._gzipped = gzip.compress(self._plain, mtime=0)
-        self._headers = {
-            "Content-Type": f"{media_type}; charset=utf-8",
-            "Cache-Control": "public, max-age=300",
-            "ETag": f'"{hashlib.sha256(self._plain).hexdigest()[:16]}"',
-            "Vary": "Accept-Encoding",
-            "X-Content-Type-Options": "nosniff",
-            "Cross-Origin-Resource-Policy": "cross-origin",
-        }
-
-    async def __call__(self, request: Request) -> Response:
-        """Answer with the file, or 304 if the ETag matches."""
-        if request.headers.get("if-none-match") == self._headers["ETag"]:
-            return Response(status_code=304, headers=self._headers)
+    async def asset(request: Request) -> Response:
+        if request.headers.get("if-none-match") == etag:
+            return Response(status_code=304, headers=headers, media_type=media_type)
         if "gzip" in request.headers.get("accept-encoding", ""):
-            return Response(self._gzipped, headers=self._headers | {"Content-Encoding": "gzip"})
-        return Response(self._plain, headers=self._headers)
+            return Response(gzipped, headers=headers | {"Content-Encoding": "gzip"}, media_type=media_type)
+        return Response(plain, headers=headers, media_type=media_type)
+
+    router.add_api_route(
+        f"/{name}",
+        asset,
+        include_in_schema=name == "widget.js",
+        name=name,
+        description="The widget: a script for pages with a form.",
+        response_class=Response,
+        responses={200: {"content": {media_type: {"schema": {"type": "string"}}}}},
+    )
 
 
 for _name, _media_type in _FILES.items():
-    router.add_api_route(
-        f"/{_name}",
-        _Asset(_name, _media_type).__call__,
-        include_in_schema=_name == "widget.js",
-        name=_name,
-        description="The widget: a script for pages with a form.",
-        response_class=Response,
-        responses={200: {"content": {_media_type: {"schema": {"type": "string"}}}}},
-    )
+    _add_asset(_name, _media_type)
 
 
 @router.get("/", include_in_schema=False)
@@ -91,17 +83,13 @@ async def send_demo(request: Request) -> Response:
     if not request.app.state.settings.demo and not comes_from_this_machine(request):
         return _page(request, _result("", _NOT_REDEEMED), 403)
     body = await read_body(request, MOST_TOKEN_BYTES, FORM, MULTIPART)
+    fields, _ = parse_form(request.headers["content-type"], body)
     try:
-        fields, _ = parse_form(request.headers["content-type"], body)
-    except ValueError as error:
-        raise MALFORMED.error() from error
-    if not fields.get("gantcha-response"):
-        return _page(request, _shown(Siteverified(success=False, error_codes=["missing-input-response"])))
-    try:
-        asked = SiteverifyRequest(response=fields["gantcha-response"])
+        asked = SiteverifyRequest(response=fields.get("gantcha-response", ""))
     except ValidationError:  # too long
-        return _page(request, _shown(Siteverified(success=False, error_codes=["bad-request"])))
-    return _page(request, _shown(await run_in_threadpool(redeem, request, asked)))
+        return _page(request, _shown(failed("bad-request")))
+    answer = await run_in_threadpool(redeem, request, asked) if asked.response else failed("missing-input-response")
+    return _page(request, _shown(answer))
 
 
 def _shown(answer: Siteverified) -> str:
@@ -115,5 +103,5 @@ def _result(kind: str, words: str) -> str:
 
 def _page(request: Request, result: str = "", status: int = 200) -> Response:
     page = _DEMO.substitute(result=result, url=escape(file_url(request, "").rstrip("/")))
-    headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store", "Referrer-Policy": "same-origin"}
+    headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "same-origin"} | NO_STORE
     return HTMLResponse(page, status, headers)

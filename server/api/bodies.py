@@ -2,23 +2,20 @@
 
 import asyncio
 import re
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError
 from python_multipart.multipart import Field, File, create_form_parser
 from starlette.requests import ClientDisconnect
 
-from server.errors import MALFORMED, NO_CHARSET, NO_KIND, TOO_LONG, TOO_SLOW, RouteError
+from server import errors
 
 JSON, FORM, MULTIPART = "application/json", "application/x-www-form-urlencoded", "multipart/form-data"
 _MOST_SECONDS = 10
 _MOST_PARTS = 20
 _MOST_KIND_BYTES = 1024  # of a Content-Type with its parameters
 _CHARSET = re.compile(r"charset[^=;]*=[\s\"']*([^\s\"';]*)", re.IGNORECASE)
-_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def documented_body(schema: dict[str, Any], *kinds: str) -> dict[str, Any]:
@@ -26,7 +23,7 @@ def documented_body(schema: dict[str, Any], *kinds: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {kind: {"schema": schema} for kind in kinds}}}
 
 
-async def read_body(request: Request, most: int, *kinds: str, too_long: RouteError | None = None) -> bytes:
+async def read_body(request: Request, most: int, *kinds: str, too_long: str | None = None) -> bytes:
     """Read a body of at most `most` bytes whose type is one of `kinds`, or any type if none is given.
 
     Raises:
@@ -34,12 +31,10 @@ async def read_body(request: Request, most: int, *kinds: str, too_long: RouteErr
             soon as the body is too long or too slow; 400 if it ends early.
     """
     declared = request.headers.get("content-type", "")
-    if len(declared) > _MOST_KIND_BYTES or not {name.lower() for name in _CHARSET.findall(declared)} <= {
-        "utf-8",
-        "utf8",
-    }:
-        raise NO_CHARSET.error()  # some of Python's codecs take minutes for a mebibyte
-    too_long_error = (too_long or TOO_LONG).error(None if too_long else f"The body is larger than {most // 1024} KiB.")
+    charsets = {name.lower() for name in _CHARSET.findall(declared)}
+    if len(declared) > _MOST_KIND_BYTES or not charsets <= {"utf-8", "utf8"}:
+        raise errors.NO_CHARSET.error()  # some of Python's codecs take minutes for a mebibyte
+    too_long_error = errors.TOO_LONG.error(too_long or f"The body is larger than {most // 1024} KiB.")
     if int(request.headers.get("content-length", "0")) > most:  # the parser has checked that it is a number
         raise too_long_error
     body = bytearray()
@@ -50,26 +45,12 @@ async def read_body(request: Request, most: int, *kinds: str, too_long: RouteErr
                 if len(body) > most:
                     raise too_long_error
     except TimeoutError as error:
-        raise TOO_SLOW.error() from error
+        raise errors.TOO_SLOW.error() from error
     except ClientDisconnect as error:
-        raise MALFORMED.error() from error
+        raise errors.MALFORMED.error() from error
     if kinds and declared.partition(";")[0].strip().lower() not in kinds:
-        raise NO_KIND.error(f"The body must be {' or '.join(kinds)}.")
+        raise errors.NO_KIND.error(f"The body must be {' or '.join(kinds)}.")
     return bytes(body)
-
-
-async def read_json(request: Request, most: int, model: type[_Model]) -> _Model:
-    """Read a body of JSON.
-
-    Raises:
-        HTTPException: the same as `read_body`.
-        RequestValidationError: it does not match the model.
-    """
-    body = await read_body(request, most, JSON)
-    try:
-        return model.model_validate_json(body)
-    except ValidationError as error:
-        raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
 
 
 def parse_form(kind: str, body: bytes) -> tuple[dict[str, str], dict[str, bytes]]:
@@ -80,20 +61,26 @@ def parse_form(kind: str, body: bytes) -> tuple[dict[str, str], dict[str, bytes]
         body: its bytes; 32 KiB take a few milliseconds, so parse larger ones in a thread.
 
     Raises:
-        ValueError: it is malformed, or has too many parts.
+        HTTPException: 400 if it is malformed, or has too many parts.
     """
+    try:
+        if kind.lower().startswith(MULTIPART):
+            return _parse_multipart(kind, body)
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_PARTS)), {}
+    except ValueError as error:
+        raise errors.MALFORMED.error() from error
+
+
+def _parse_multipart(kind: str, body: bytes) -> tuple[dict[str, str], dict[str, bytes]]:
+    names: list[str] = []
     fields: dict[str, str] = {}
     files: dict[str, bytes] = {}
-    if not kind.lower().startswith(MULTIPART):
-        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_PARTS)), files
-    parts = 0
 
     def name(part: Field | File) -> str:
-        nonlocal parts
-        parts += 1
-        if parts > _MOST_PARTS:
+        names.append((part.field_name or b"").decode())
+        if len(names) > _MOST_PARTS:
             raise ValueError("too many parts")
-        return (part.field_name or b"").decode()
+        return names[-1]
 
     def on_field(field: Field) -> None:
         fields[name(field)] = (field.value or b"").decode()
@@ -102,10 +89,8 @@ def parse_form(kind: str, body: bytes) -> tuple[dict[str, str], dict[str, bytes]
         file.file_object.seek(0)
         files[name(file)] = file.file_object.read()
 
-    # The whole body is in memory already, and is bounded.
-    parser = create_form_parser(
-        {"Content-Type": kind.encode("latin-1")}, on_field, on_file, {"MAX_MEMORY_FILE_SIZE": len(body)}
-    )
+    in_memory = {"MAX_MEMORY_FILE_SIZE": len(body)}  # the whole body is in memory already, and is bounded
+    parser = create_form_parser({"Content-Type": kind.encode("latin-1")}, on_field, on_file, in_memory)
     parser.write(body)
     parser.finalize()
     return fields, files

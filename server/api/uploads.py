@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image, UnidentifiedImageError
 
-from server.errors import NO_PNG, TOO_LARGE, TOO_MANY_PIXELS
+from server import errors
 
 MAX_FILE_BYTES = 1024 * 1024
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -25,7 +25,7 @@ def clean_png(content: bytes) -> bytes:
         HTTPException: 413 over 1 MiB or 2048 pixels a side, 415 if the content is not a valid PNG.
     """
     if len(content) > MAX_FILE_BYTES:
-        raise TOO_LARGE.error()
+        raise errors.TOO_LARGE.error()
     return _decoders.submit(_clean, content).result()
 
 
@@ -33,14 +33,14 @@ def _clean(content: bytes) -> bytes:
     try:
         with Image.open(io.BytesIO(_only_pixels(content)), formats=["PNG"]) as image:
             if max(image.size) > _MAX_SIDE:
-                raise TOO_MANY_PIXELS.error()
+                raise errors.TOO_MANY_PIXELS.error()
             image.load()
             mode = "RGBA" if image.has_transparency_data else "RGB" if image.mode == "P" else image.mode
             pixels = image if image.mode == mode else image.convert(mode)
     except Image.DecompressionBombError as error:
-        raise TOO_MANY_PIXELS.error() from error
+        raise errors.TOO_MANY_PIXELS.error() from error
     except _BROKEN as error:
-        raise NO_PNG.error() from error
+        raise errors.NO_PNG.error() from error
     encoded = io.BytesIO()
     pixels.info.clear()  # the encoder would take the transparent colour from here
     pixels.save(encoded, "PNG")
@@ -48,11 +48,7 @@ def _clean(content: bytes) -> bytes:
 
 
 def _only_pixels(content: bytes) -> bytes:
-    """Remove chunks that no pixel needs: texts, profiles and frames can unpack to far more than the picture.
-
-    Raises:
-        ValueError: the content is not a PNG.
-    """
+    """Remove chunks that no pixel needs: texts, profiles and frames can unpack to far more than the picture."""
     if not content.startswith(_SIGNATURE):
         raise ValueError("not a PNG")
     kept, start = [_SIGNATURE], len(_SIGNATURE)
