@@ -37,7 +37,8 @@ Each captcha has
 - `boxes`: for each character the box of its ink, `[left, top, right, bottom]` in pixels, the last two exclusive
   (in COCO `[left, top, width, height]`); characters touch, so boxes may overlap;
 - `glyph_classes`: for each character the EMNIST ByMerge class that it was drawn as, `A` or `a`;
-- `kind`: plain or crossed-out, `difficulty`: how hard it is made for machines, and `generators`: sha256 of the manifest of the generators.
+- `kind`: plain or crossed-out; `difficulty`: how hard it is made for machines;
+- `generators`: sha256 of the manifest of the generators.
 
 | made with | |
 |---|---|

@@ -82,7 +82,8 @@ def draw_pictures(
     codes: Sequence[str], sampler: Sampler, style: RenderStyle, rng: np.random.Generator
 ) -> npt.NDArray[np.uint8]:
     """Draw a few codes of one length as grey levels `[N, H, W]`. Raises ValueError as `draw_captchas` does."""
-    straight, pictures = draw_straight(sampler, rng), {}
+    straight = draw_straight(sampler, rng)
+    pictures: dict[int, npt.NDArray[np.uint8]] = {}
     for part in _parts(codes, sampler, style, rng):
         pictures |= zip(part.places, render(part.glyphs, straight, rng, style, part.crossed), strict=True)
     return np.stack([pictures[place] for place in range(len(codes))])
@@ -99,14 +100,19 @@ def _parts(codes: Sequence[str], sampler: Sampler, style: RenderStyle, rng: np.r
         by_code = np.split(np.arange(len(classes)), np.cumsum(lengths)[:-1])
         glyphs = sampler.draw_legible(classes, rng)
         alike = defaultdict(list)
-        for place, (characters, crossed) in enumerate(sampled):
-            alike[len(characters), crossed.sum()].append(place)
+        for place, (text, crossed) in enumerate(sampled):
+            alike[len(text), crossed.sum()].append(place)
         for places in alike.values():
             for start in range(0, len(places), PART):
                 part = places[start : start + PART]
-                characters, crossed = zip(*(sampled[place] for place in part), strict=True)
                 own = np.stack([by_code[place] for place in part])
-                yield _Part([first + p for p in part], [*characters], np.stack(crossed), classes[own], glyphs[own])
+                yield _Part(
+                    [first + place for place in part],
+                    [sampled[place][0] for place in part],
+                    np.stack([sampled[place][1] for place in part]),
+                    classes[own],
+                    glyphs[own],
+                )
 
 
 def draw_straight(sampler: Sampler, rng: np.random.Generator) -> npt.NDArray[np.uint8]:

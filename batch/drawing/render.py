@@ -154,7 +154,7 @@ def lay_on_paper(inked: Floats, pale: Floats, rng: np.random.Generator, style: R
         strokes * interpolate(rng.uniform(*contrast, (count, 3, 7)), (size[0], size[1]))
         for strokes, contrast in ((inked, style.contrast), (pale, style.pale_contrast))
     )
-    brightness = np.subtract(paper, np.maximum(ink, pale_ink, out=ink), out=ink)
+    brightness: Floats = np.subtract(paper, np.maximum(ink, pale_ink, out=ink), out=ink)
     return 1 - brightness if style.dark else brightness
 
 

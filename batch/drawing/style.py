@@ -1,7 +1,7 @@
 """How captchas look: sizes, and the styles of each kind and difficulty."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # workers import this file, and settings are slow to import
     from pool.settings import Settings
@@ -76,8 +76,8 @@ class RenderStyle:
         return self.pitch * (length + _USUAL_DECOYS * bool(self.decoys))
 
 
-_EASY = {"scribbles": 4, "contrast": (0.8, 0.95), "pale_contrast": (0.2, 0.33), "noise": 0.1}
-_HARD = {"scribbles": 10, "contrast": (0.62, 0.95), "pale_contrast": (0.25, 0.48), "noise": 0.2}
+_EASY: dict[str, Any] = {"scribbles": 4, "contrast": (0.8, 0.95), "pale_contrast": (0.2, 0.33), "noise": 0.1}
+_HARD: dict[str, Any] = {"scribbles": 10, "contrast": (0.62, 0.95), "pale_contrast": (0.25, 0.48), "noise": 0.2}
 _PLAIN = RenderStyle()
 # Strokes through a glyph show if it is narrow and does not touch its neighbours.
 _CROSSED_OUT = replace(

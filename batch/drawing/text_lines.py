@@ -146,7 +146,7 @@ def bend_lines(lines: TextLines, width: int, rng: np.random.Generator, style: Re
     strokes = np.empty((count, height, width), np.uint8)
     for line, line_x, line_y, bent in zip(lines.strokes, x, y, strokes, strict=True):
         cv2.remap(line, line_x, line_y, cv2.INTER_LINEAR, dst=bent)
-    owners = np.empty_like(strokes[: len(lines.owners)])
+    owners = np.empty((len(lines.owners), height, width), np.uint16)
     for line, line_x, line_y, bent in zip(lines.owners, x, y, owners, strict=False):
         cv2.remap(line, line_x, line_y, cv2.INTER_NEAREST, dst=bent)
     places = np.stack(
