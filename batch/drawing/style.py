@@ -24,11 +24,11 @@ class RenderStyle:
     """Light strokes on dark paper."""
     decoys: str = ""
     """Characters to write among those of the code and to cross out; none if empty."""
-    height: int = 104
+    height: int = 112
     """Of the picture."""
-    pitch: int = 39
+    pitch: int = 42
     """Of the picture's width, for each character."""
-    enlargement: Range = (1.75, 2.1)
+    enlargement: Range = (1.9, 2.25)
     """Of a glyph; width and height are drawn independently."""
     aspect: float = 0.85
     """Of a glyph, on top of that: below 1 it is narrower."""
@@ -42,7 +42,7 @@ class RenderStyle:
     """Maximum shear of a glyph, either way, as a share of its height."""
     rise: float = 5.0
     """Maximum distance of a glyph above or below its place on the wave."""
-    gap: Range = (-6.5, -1.5)
+    gap: Range = (-6.5, -2.5)
     """Between the ink of neighbours; below 0 they overlap."""
     lift: float = 5.0
     """Maximum distance of the whole line above or below the middle."""
@@ -58,15 +58,15 @@ class RenderStyle:
     """Thin strokes in the same ink across the line."""
     lightness: Range = (0.4, 0.5)
     """How much of a stroke's soft edge is paper: the stroke's weight, which varies along the line."""
-    scribbles: int = 8
+    scribbles: int = 6
     """Glyphs in pale ink that the line is written over."""
     unevenness: float = 0.05
     """Of the paper's brightness."""
-    contrast: Range = (0.7, 0.95)
+    contrast: Range = (0.8, 0.95)
     """Of ink to paper; varies along the picture."""
-    pale_contrast: Range = (0.2, 0.4)
+    pale_contrast: Range = (0.18, 0.34)
     """Of pale ink to paper, likewise: no threshold parts the two everywhere."""
-    noise: float = 0.15
+    noise: float = 0.1
     """Standard deviation of the Gaussian noise, in brightness."""
     grain: int = 2
     """Side of the squares that the noise is made of: too coarse to be smoothed away."""
@@ -76,20 +76,20 @@ class RenderStyle:
         return self.pitch * (length + _USUAL_DECOYS * bool(self.decoys))
 
 
-_EASY: dict[str, Any] = {"scribbles": 4, "contrast": (0.8, 0.95), "pale_contrast": (0.2, 0.33), "noise": 0.1}
-_HARD: dict[str, Any] = {"scribbles": 10, "contrast": (0.62, 0.95), "pale_contrast": (0.25, 0.48), "noise": 0.2}
+_EASY: dict[str, Any] = {"scribbles": 3, "pale_contrast": (0.15, 0.28), "noise": 0.08}
+_HARD: dict[str, Any] = {"scribbles": 10, "contrast": (0.62, 0.95), "pale_contrast": (0.25, 0.45), "noise": 0.15}
 _PLAIN = RenderStyle()
 # Strokes through a glyph show if it is narrow and does not touch its neighbours.
 _CROSSED_OUT = replace(
     _PLAIN,
-    pitch=35,
-    enlargement=(1.65, 1.95),
+    pitch=37,
+    enlargement=(1.75, 2.05),
     aspect=0.75,
     size=(0.9, 1.0),
-    gap=(3.0, 7.0),
+    gap=(-2.0, 2.0),
     climb=(8.0, 13.0),
     climb_length=(75.0, 120.0),
-    wave=(5.0, 9.0),
+    wave=(5.0, 10.0),
     wave_length=(75.0, 120.0),
 )
 STYLES = {
@@ -99,9 +99,9 @@ STYLES = {
         "hard": replace(_PLAIN, **_HARD, gap=(-8.0, -3.0), climb=(17.0, 24.0), wave=(6.0, 11.0), strikes=1),
     },
     "crossed-out": {
-        "easy": replace(_CROSSED_OUT, **_EASY, gap=(5.0, 9.0), climb=(4.0, 8.0), wave=(2.0, 5.0)),
+        "easy": replace(_CROSSED_OUT, **_EASY, gap=(5.0, 9.0), climb=(4.0, 8.0), wave=(2.0, 4.0)),
         "standard": _CROSSED_OUT,
-        "hard": replace(_CROSSED_OUT, **_HARD, gap=(-1.0, 4.0), climb=(11.0, 17.0), wave=(7.0, 11.0)),
+        "hard": replace(_CROSSED_OUT, **_HARD, gap=(-3.0, 2.0), climb=(11.0, 17.0), wave=(7.0, 11.0)),
     },
 }
 """By kind and difficulty."""

@@ -147,8 +147,8 @@ def bend_lines(lines: TextLines, width: int, rng: np.random.Generator, style: Re
     for line, line_x, line_y, bent in zip(lines.strokes, x, y, strokes, strict=True):
         cv2.remap(line, line_x, line_y, cv2.INTER_LINEAR, dst=bent)
     owners = np.empty((len(lines.owners), height, width), np.uint16)
-    for line, line_x, line_y, bent in zip(lines.owners, x, y, owners, strict=False):
-        cv2.remap(line, line_x, line_y, cv2.INTER_NEAREST, dst=bent)
+    for owned, line_x, line_y, bent_owned in zip(lines.owners, x, y, owners, strict=False):
+        cv2.remap(owned, line_x, line_y, cv2.INTER_NEAREST, dst=bent_owned)
     places = np.stack(
         [*(across.target(lines.places[:, :, side]) for side in (0, 1)), along.target(lines.places[:, :, 2])], 2
     )
