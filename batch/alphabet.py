@@ -99,12 +99,10 @@ def choose_classes(codes: Sequence[str], rng: np.random.Generator) -> npt.NDArra
     A character of two classes gets either with equal probability.
 
     Raises:
-        ValueError: a code is empty or has a character outside 0-9 and a-z, or the codes differ in length.
+        ValueError: a code has a character outside 0-9 and a-z, or the codes differ in length.
     """
     if len({len(code) for code in codes}) > 1:
         raise ValueError("the codes of a batch must have one length")
-    if not all(codes):
-        raise ValueError("an empty code can't be drawn")
     first, second = np.zeros(128, np.uint8), np.zeros(128, np.uint8)
     for character, indices in CLASSES_BY_CHARACTER.items():
         first[ord(character)], second[ord(character)] = indices[0], indices[-1]

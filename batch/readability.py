@@ -21,7 +21,7 @@ from batch.sheets import captcha_sheet, writing
 from batch.training.emnist import read_emnist
 from batch.training.packages import training_packages
 from pool.errors import one_line_errors
-from pool.settings import Difficulty, load_settings
+from pool.settings import Difficulty, Kind, load_settings
 
 _READ = 1000
 _PAIRS = 12
@@ -33,6 +33,7 @@ def main(
     sheet: Annotated[
         Path | None, typer.Option(help="Draw 40 captchas to this PNG; answers beside it as .json.")
     ] = None,
+    kind: Annotated[Kind | None, typer.Option(help="Instead of CAPTCHA_KIND.")] = None,
     difficulty: Annotated[Difficulty | None, typer.Option(help="Instead of CAPTCHA_DIFFICULTY.")] = None,
     cache: Annotated[Path, typer.Option(help="Folder that keeps the trained reference classifier.")] = CACHE_DIR,
 ) -> None:
@@ -54,7 +55,7 @@ def main(
                 from batch.evaluation.characters import read_characters
                 from batch.evaluation.judge import ReferenceClassifier
                 from batch.evaluation.metrics import confusions
-        settings = load_settings(difficulty=difficulty)
+        settings = load_settings(kind=kind, difficulty=difficulty)
         style, rng = choose_style(settings), np.random.default_rng()
         sampler = Sampler(Checkpoints(settings.checkpoints_dir))
         if data:

@@ -23,7 +23,7 @@ from batch.progress import progress_bar
 from batch.sheets import writing
 from batch.training.packages import training_packages
 from pool.errors import StorageError, one_line_errors
-from pool.settings import Difficulty, load_settings
+from pool.settings import Difficulty, Kind, load_settings
 
 if TYPE_CHECKING:
     from batch.evaluation.attacks import Success
@@ -32,6 +32,7 @@ _TABLE_WIDTH = 120  # off a terminal
 
 
 def main(
+    kind: Annotated[Kind | None, typer.Option(help="Instead of CAPTCHA_KIND.")] = None,
     difficulty: Annotated[Difficulty | None, typer.Option(help="Instead of CAPTCHA_DIFFICULTY.")] = None,
     samples: Annotated[int, typer.Option(min=10, help="Labelled captchas to train the CNN with, at most.")] = 10_000,
     attacked: Annotated[int, typer.Option(min=10, help="Captchas that each attack has to read.")] = 1000,
@@ -54,7 +55,7 @@ def main(
         with training_packages():
             from batch.evaluation.attacks import attack, draw_ours, draw_theirs, plot
         require_extras()
-        settings = load_settings(difficulty=difficulty, pixel_ratio=1)  # theirs have no other
+        settings = load_settings(kind=kind, difficulty=difficulty, pixel_ratio=1)  # theirs have no other
         sampler, style = Sampler(Checkpoints(settings.checkpoints_dir)), choose_style(settings)
         counts = sorted({samples // 10, samples * 3 // 10, samples})
         codes = draw_codes(attacked + samples, settings.alphabet, settings.length)
@@ -64,7 +65,7 @@ def main(
             task = progress.add_task("drawing", total=2 * len(codes))
             kinds = {
                 "gantcha": draw_ours(codes, sampler, style, partial(progress.advance, task)),
-                "captcha": draw_theirs(codes, partial(progress.advance, task)),
+                "captcha": draw_theirs(codes, style, partial(progress.advance, task)),
             }
             results = {
                 name: attack(name, pictures, codes, settings.alphabet, counts, attacked, steps, progress)

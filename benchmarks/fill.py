@@ -18,7 +18,7 @@ from batch.alphabet import choose_classes, draw_codes
 from batch.drawing.captchas import PART, draw_straight
 from batch.drawing.png import encode_pngs
 from batch.drawing.render import render
-from batch.drawing.style import DIFFICULTIES, HEIGHT, PITCH
+from batch.drawing.style import STYLES
 from batch.glyphs.sampler import load_sampler
 from batch.processes import started
 from benchmarks.figures import Figure, medians
@@ -27,6 +27,8 @@ from pool import database
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
 from pool.storage.files import FileStore, new_id
+
+_STYLE = STYLES["plain"]["standard"]
 
 _COUNT, _THEIR_COUNT, _MANY = 10_000, 2_000, 100_000
 _CORES = os.cpu_count() or 1
@@ -74,7 +76,7 @@ def _draw_theirs(folder: Path, count: int) -> float:
 def _write_theirs(folder: Path, count: int) -> None:
     from captcha.image import ImageCaptcha  # noqa: PLC0415 - only developers have it
 
-    image = ImageCaptcha(width=6 * PITCH, height=HEIGHT)
+    image = ImageCaptcha(width=_STYLE.width(6), height=_STYLE.height)
     for code in draw_codes(count, Settings().alphabet, 6):
         image.write(code, str(folder / f"{secrets.token_hex(16)}.png"))
 
@@ -82,7 +84,7 @@ def _write_theirs(folder: Path, count: int) -> None:
 def _stages(folder: Path) -> list[Figure]:
     """Return milliseconds of one core per captcha for each stage."""
     settings, rng, count = Settings(), np.random.default_rng(1), 1000
-    sampler, style = load_sampler(settings.checkpoints_dir), DIFFICULTIES["standard"]
+    sampler, style = load_sampler(settings.checkpoints_dir), _STYLE
     codes = draw_codes(count, settings.alphabet, 6)
     straight = draw_straight(sampler, rng)
     url = environment(folder)["CAPTCHA_DATABASE_URL"]

@@ -17,9 +17,10 @@ from pool.errors import SettingsError
 
 PREFIX = "CAPTCHA_"
 CHARACTERS = string.digits + string.ascii_lowercase
-CONFUSABLE = "01abcgilnoqrstuvyz"
-"""Left out of codes by default: in distorted handwriting these look like others (0 o, 2 a, 6 b, 7 r, c e, m n)."""
+CONFUSABLE = "01abcefghilnoqrstuvyz"
+"""Left out of codes by default: in distorted handwriting these look like others (0 o, 2 a, 4 h, 6 b, 7 r, c e, f p, m n)."""
 DEFAULT_CHECKPOINTS_DIR = Path(__file__).parent.parent / "checkpoints"
+Kind = Literal["plain", "crossed-out"]
 Difficulty = Literal["easy", "standard", "hard"]
 _DAY = 24 * 60 * 60
 
@@ -104,6 +105,7 @@ class Settings(BaseSettings):
     issue_limit: _Limit = "60/minute"
     answer_limit: _Limit = "30/minute"
     alphabet: Annotated[str, AfterValidator(_check_alphabet)] = "".join(c for c in CHARACTERS if c not in CONFUSABLE)
+    kind: Kind = "plain"
     difficulty: Difficulty = "standard"
     theme: Literal["light", "dark"] = "light"
     pixel_ratio: int = Field(default=1, ge=1, le=2)

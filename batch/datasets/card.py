@@ -32,17 +32,19 @@ size_categories:
 
 Each captcha has
 
-- `code`: what it says, without regard to case;
+- `code`: what to type, without regard to case;
+- `characters`: all that are drawn, in order, and `crossed_out`: which of them are not part of the code;
 - `boxes`: for each character the box of its ink, `[left, top, right, bottom]` in pixels, the last two exclusive
   (in COCO `[left, top, width, height]`); characters touch, so boxes may overlap;
 - `glyph_classes`: for each character the EMNIST ByMerge class that it was drawn as, `A` or `a`;
-- `difficulty`: how hard it is made for machines, and `generators`: sha256 of the manifest of the generators.
+- `kind`: plain or crossed-out; `difficulty`: how hard it is made for machines;
+- `generators`: sha256 of the manifest of the generators.
 
 | made with | |
 |---|---|
 | seed | {seed} |
 | codes | {codes} |
-| difficulty | {difficulty} |
+| kind, difficulty | {kind}, {difficulty} |
 | generators | `{generators}` |
 
 The same plan (`.gantcha/plan.json`) gives the same bytes with the same versions of NumPy, OpenCV and Gantcha on the
@@ -64,6 +66,7 @@ def write_card(plan: Plan, folder: Path) -> None:
         example=FORMATS[plan.format].example.format(folder=folder.name, split=first, last=last),
         seed=plan.seed,
         codes="given" if plan.codes_sha256 else f"{length} random characters of `{plan.alphabet}`",
+        kind=plan.kind,
         difficulty=plan.difficulty,
         generators=plan.generators,
     )

@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 from batch.alphabet import CLASSES_BY_CHARACTER, SYMBOLS
 from batch.datasets.plan import DatasetError, Plan, Shard
 from batch.datasets.records import Record
-from batch.drawing.style import HEIGHT, PITCH
 from pool.storage.atomic import writing_durably
 
 _ANNOTATIONS = ".annotations.json"  # of a shard, until all are merged
-_ID_STEP = 10  # annotations' ids: more than characters in a code
+_ID_STEP = 16  # annotations' ids: more than characters in a captcha
 _CHARACTERS = sorted(CLASSES_BY_CHARACTER)  # digits first
 
 Files = dict[str, bytes]
@@ -45,8 +44,11 @@ def _name(record: Record) -> str:
 def _label(plan: Plan, record: Record) -> dict[str, Any]:
     return {
         "code": record.code,
+        "characters": record.captcha.characters,
+        "crossed_out": record.captcha.crossed_out,
         "boxes": record.captcha.boxes,
         "glyph_classes": [SYMBOLS[index] for index in record.captcha.classes],
+        "kind": plan.kind,
         "difficulty": plan.difficulty,
         "generators": plan.generators,
     }
@@ -75,8 +77,11 @@ _BOX = {"feature": {"dtype": "int32", "_type": "Value"}, "length": 4, "_type": "
 _FEATURES = {
     "image": {"_type": "Image"},
     "code": _STRING,
+    "characters": _STRING,
+    "crossed_out": {"feature": {"dtype": "bool", "_type": "Value"}, "_type": "List"},
     "boxes": {"feature": _BOX, "_type": "List"},
     "glyph_classes": {"feature": _STRING, "_type": "List"},
+    "kind": _STRING,
     "difficulty": _STRING,
     "generators": _STRING,
 }
@@ -91,8 +96,11 @@ def _pack_table(plan: Plan, records: Sequence[Record]) -> Files:
     columns = {
         "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}),
         "code": pa.string(),
+        "characters": pa.string(),
+        "crossed_out": pa.list_(pa.bool_()),
         "boxes": pa.list_(pa.list_(pa.int32(), 4)),
         "glyph_classes": pa.list_(pa.string()),
+        "kind": pa.string(),
         "difficulty": pa.string(),
         "generators": pa.string(),
     }
@@ -107,12 +115,12 @@ def _pack_annotated(plan: Plan, records: Sequence[Record]) -> Files:
     images, annotations = [], []
     for record in records:
         label = _label(plan, record)
-        boxes, glyph_classes = label.pop("boxes"), label.pop("glyph_classes")
+        of_characters = [label.pop(name) for name in ("characters", "crossed_out", "boxes", "glyph_classes")]
         ratio = plan.style.pixel_ratio
-        size = {"width": PITCH * len(record.code) * ratio, "height": HEIGHT * ratio}
+        size = {"width": plan.style.width(len(record.code)) * ratio, "height": plan.style.height * ratio}
         images.append({"id": record.index, "file_name": _name(record)} | size | label)
-        for place, (character, (left, top, right, bottom), glyph_class) in enumerate(
-            zip(record.code, boxes, glyph_classes, strict=True)
+        for place, (character, crossed_out, (left, top, right, bottom), glyph_class) in enumerate(
+            zip(*of_characters, strict=True)
         ):
             width, height = right - left, bottom - top
             annotations.append(
@@ -124,6 +132,7 @@ def _pack_annotated(plan: Plan, records: Sequence[Record]) -> Files:
                     "area": width * height,
                     "iscrowd": 0,
                     "glyph_class": glyph_class,
+                    "crossed_out": crossed_out,
                 }
             )
     part = json.dumps({"images": images, "annotations": annotations}).encode()

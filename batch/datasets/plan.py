@@ -43,6 +43,7 @@ class Plan:
     """shortest and longest code"""
     codes_sha256: str | None
     """of the codes to draw; None for random codes"""
+    kind: str
     difficulty: str
     style: RenderStyle
     generators: str

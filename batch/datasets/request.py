@@ -90,6 +90,7 @@ def _plan(request: Request, codes: list[str] | None, seed: int, settings: Settin
         settings.alphabet,
         _lengths(request.length or str(settings.length)),
         hashlib.sha256("\n".join(codes).encode()).hexdigest() if codes else None,
+        settings.kind,
         settings.difficulty,
         choose_style(settings),
         generators,

@@ -1,12 +1,14 @@
 """From codes to pictures: sample, render, encode. Workers import it, so it imports no database and no settings."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from batch.alphabet import CLASSES_BY_CHARACTER, choose_classes
+from batch.drawing.crossing import Crossed, add_decoys
 from batch.drawing.png import encode_pngs
 from batch.drawing.render import render, render_boxed
 from batch.drawing.style import RenderStyle
@@ -21,62 +23,96 @@ class Labelled(NamedTuple):
     """A captcha with its labels, for training recognisers."""
 
     png: bytes
+    characters: str
+    """all that are drawn, in order"""
+    crossed_out: list[bool]
+    """of each character; what is left is the code"""
     boxes: list[tuple[int, int, int, int]]
     """of each character's ink: left, top, right, bottom, the last two exclusive"""
     classes: list[int]
     """ByMerge index of each character"""
 
 
+class _Part(NamedTuple):
+    """Captchas that are rendered together: they have L characters, and equally many of them crossed out."""
+
+    places: list[int]
+    """among the codes"""
+    characters: list[str]
+    crossed: Crossed
+    """`[N, L]`"""
+    classes: npt.NDArray[np.uint8]
+    """`[N, L]`"""
+    glyphs: npt.NDArray[np.uint8]
+    """`[N, L, 28, 28]`"""
+
+
 def draw_captchas(codes: Sequence[str], sampler: Sampler, style: RenderStyle, rng: np.random.Generator) -> list[bytes]:
-    """Draw a captcha for each of the codes, all of one length: PNGs.
+    """Draw a captcha for each of the codes: PNGs.
 
     Raises:
-        ValueError: a code has a character outside 0-9 and a-z, or the codes differ in length.
+        ValueError: a code is empty or has a character outside 0-9 and a-z.
     """
-    classes, straight = choose_classes(codes, rng), draw_straight(sampler, rng)
-    pngs = []
-    for sampled in np.split(classes, range(_SAMPLED, len(classes), _SAMPLED)):
-        glyphs = sampler.draw_legible(sampled, rng)
-        for part in np.split(glyphs, range(PART, len(glyphs), PART)):
-            pngs += encode_pngs(render(part, straight, rng, style))
+    straight, pngs = draw_straight(sampler, rng), [b""] * len(codes)
+    for part in _parts(codes, sampler, style, rng):
+        pictures = render(part.glyphs, straight, rng, style, part.crossed)
+        for place, png in zip(part.places, encode_pngs(pictures), strict=True):
+            pngs[place] = png
     return pngs
 
 
 def draw_labelled(
     codes: Sequence[str], sampler: Sampler, style: RenderStyle, rng: np.random.Generator
 ) -> list[Labelled]:
-    """Draw a captcha for each of the codes, of up to 8 characters each, with the boxes and classes of its characters.
+    """Draw a captcha for each of the codes, of up to 8 characters each, with the labels of its characters.
 
     Raises:
-        ValueError: a code has a character outside 0-9 and a-z.
+        ValueError: a code is empty or has a character outside 0-9 and a-z.
     """
-    lengths = np.array([len(code) for code in codes])
-    starts = np.cumsum(lengths) - lengths
-    classes = choose_classes(list("".join(codes)), rng).ravel()
-    glyphs = sampler.draw_legible(classes, rng)
-    straight = draw_straight(sampler, rng)
-    drawn: dict[int, Labelled] = {}
-    for length in np.unique(lengths):
-        of_length = np.flatnonzero(lengths == length)
-        for part in np.split(of_length, range(PART, len(of_length), PART)):
-            places = starts[part, None] + np.arange(length)
-            pictures, boxes = render_boxed(glyphs[places], straight, rng, style)
-            labels = zip(
-                part.tolist(),
-                encode_pngs(pictures, repeatable=True),
-                boxes.tolist(),
-                classes[places].tolist(),
-                strict=True,
-            )
-            drawn |= {index: Labelled(png, *label) for index, png, *label in labels}
-    return [drawn[index] for index in range(len(codes))]
+    straight, drawn = draw_straight(sampler, rng), {}
+    for part in _parts(codes, sampler, style, rng):
+        pictures, boxes = render_boxed(part.glyphs, straight, rng, style, part.crossed)
+        labels = part.characters, part.crossed.tolist(), boxes.tolist(), part.classes.tolist()
+        for place, png, *label in zip(part.places, encode_pngs(pictures, repeatable=True), *labels, strict=True):
+            drawn[place] = Labelled(png, *label)
+    return [drawn[place] for place in range(len(codes))]
 
 
 def draw_pictures(
     codes: Sequence[str], sampler: Sampler, style: RenderStyle, rng: np.random.Generator
 ) -> npt.NDArray[np.uint8]:
     """Draw a few codes of one length as grey levels `[N, H, W]`. Raises ValueError as `draw_captchas` does."""
-    return render(sampler.draw_legible(choose_classes(codes, rng), rng), draw_straight(sampler, rng), rng, style)
+    straight = draw_straight(sampler, rng)
+    pictures: dict[int, npt.NDArray[np.uint8]] = {}
+    for part in _parts(codes, sampler, style, rng):
+        pictures |= zip(part.places, render(part.glyphs, straight, rng, style, part.crossed), strict=True)
+    return np.stack([pictures[place] for place in range(len(codes))])
+
+
+def _parts(codes: Sequence[str], sampler: Sampler, style: RenderStyle, rng: np.random.Generator) -> Iterator[_Part]:
+    if not all(codes):
+        raise ValueError("an empty code can't be drawn")
+    written = add_decoys(codes, style.decoys, rng) if style.decoys else [(c, np.zeros(len(c), bool)) for c in codes]
+    for first in range(0, len(codes), _SAMPLED):
+        sampled = written[first : first + _SAMPLED]
+        lengths = [len(characters) for characters, _ in sampled]
+        classes = choose_classes([*"".join(characters for characters, _ in sampled)], rng).ravel()
+        by_code = np.split(np.arange(len(classes)), np.cumsum(lengths)[:-1])
+        glyphs = sampler.draw_legible(classes, rng)
+        alike = defaultdict(list)
+        for place, (text, crossed) in enumerate(sampled):
+            alike[len(text), crossed.sum()].append(place)
+        for places in alike.values():
+            for start in range(0, len(places), PART):
+                part = places[start : start + PART]
+                own = np.stack([by_code[place] for place in part])
+                yield _Part(
+                    [first + place for place in part],
+                    [sampled[place][0] for place in part],
+                    np.stack([sampled[place][1] for place in part]),
+                    classes[own],
+                    glyphs[own],
+                )
 
 
 def draw_straight(sampler: Sampler, rng: np.random.Generator) -> npt.NDArray[np.uint8]:

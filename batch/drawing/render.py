@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from batch.alphabet import SIDE
+from batch.drawing.crossing import Crossed, cross_out
 from batch.drawing.interpolate import Floats, interpolate
 from batch.drawing.style import GREY_LEVELS, RenderStyle
 from batch.drawing.text_lines import Strokes, TextLines, bend_lines, concat_pics, distortions, extents, redraw
@@ -21,12 +22,14 @@ def render(
     straight: npt.NDArray[np.uint8],
     rng: np.random.Generator,
     style: RenderStyle,
+    crossed: Crossed | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Draw glyphs `[N, L, 28, 28]` as captchas: grey levels, 0 to `GREY_LEVELS - 1`, `[N, H, W]`.
 
     `straight` `[M, 28, 28]` are upright strokes of the same hand, such as the digit 1, to cross the line with.
+    Glyphs that are `crossed` `[N, L]`, equally many in each line, are crossed out.
     """
-    return _finish(bend_lines(concat_pics(glyphs, rng, style), rng, style), glyphs, straight, rng, style)
+    return _finish(_lines(glyphs, straight, rng, style, crossed), glyphs, straight, rng, style)
 
 
 def render_boxed(
@@ -34,18 +37,36 @@ def render_boxed(
     straight: npt.NDArray[np.uint8],
     rng: np.random.Generator,
     style: RenderStyle,
+    crossed: Crossed | None = None,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Draw as `render` does, with L up to 8, and give the boxes of the glyphs' ink `[N, L, 4]` as well.
+    """Draw as `render` does, and give the boxes of the glyphs' ink `[N, L, 4]` as well, without what crosses them out.
 
     A box is left, top, right and bottom, the last two exclusive.
     """
-    lines = bend_lines(concat_pics(glyphs, rng, style, owned=True), rng, style)
+    lines = _lines(glyphs, straight, rng, style, crossed, owned=True)
     pictures = _finish(lines, glyphs, straight, rng, style)
-    bits = 1 << np.arange(glyphs.shape[1], dtype=np.uint8)[:, None]
+    bits = 1 << np.arange(glyphs.shape[1], dtype=np.uint16)[:, None]
     (left, right), (top, bottom) = (
         extents((np.bitwise_or.reduce(lines.owners, axis)[:, None] & bits) > 0) for axis in (1, 2)
     )
     return pictures, np.stack([left, top, right, bottom], 2)
+
+
+def _lines(
+    glyphs: npt.NDArray[np.uint8],
+    straight: npt.NDArray[np.uint8],
+    rng: np.random.Generator,
+    style: RenderStyle,
+    crossed: Crossed | None,
+    *,
+    owned: bool = False,
+) -> TextLines:
+    lines = concat_pics(glyphs, rng, style, owned=owned)
+    length = glyphs.shape[1]
+    if crossed is not None and crossed.any():
+        length -= int(crossed[0].sum())
+        lines = cross_out(lines, crossed, straight, rng, style)
+    return bend_lines(lines, style.width(length), rng, style)
 
 
 def _finish(
@@ -61,7 +82,7 @@ def _finish(
 
 
 def cross(strokes: Strokes, straight: npt.NDArray[np.uint8], rng: np.random.Generator, style: RenderStyle) -> Strokes:
-    """Draw upright strokes `[M, 28, 28]` along the lines, rotated, stretched and bent, in place."""
+    """Draw upright strokes `[M, 28, 28]` across the lines, rotated, stretched and bent, in place."""
     count, height, width = strokes.shape
     ratio = style.pixel_ratio
     columns, rows = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
@@ -69,11 +90,10 @@ def cross(strokes: Strokes, straight: npt.NDArray[np.uint8], rng: np.random.Gene
     def drawn(least: float, most: float) -> Floats:
         return rng.uniform(least, most, (count, 1)).astype(np.float32)
 
-    for _ in range(style.distractors):
+    for _ in range(style.strikes):
         away = columns - drawn(0.25, 0.75) * width
         wave = drawn(3, 9) * ratio * np.sin(away / (drawn(18, 40) * ratio) + drawn(0, 2 * np.pi))
-        edge = np.where(drawn(-1, 1) < 0, drawn(0.06, 0.16), drawn(0.84, 0.94))
-        path = edge * height + drawn(-0.15, 0.15) * away + wave
+        path = drawn(0.35, 0.65) * height + drawn(-0.15, 0.15) * away + wave
         along = away / (drawn(4, 7) * ratio) + SIDE / 2
         width_of_pixel = drawn(0.6, 0.8) * ratio
         chosen = straight[rng.integers(len(straight), size=count)]
@@ -131,10 +151,10 @@ def lay_on_paper(inked: Floats, pale: Floats, rng: np.random.Generator, style: R
     height, width = (pixels // style.pixel_ratio for pixels in size)
     paper = _as_grains(interpolate(points, (height, width)), style.pixel_ratio)
     ink, pale_ink = (
-        strokes * rng.uniform(*contrast, (count, 1, 1)).astype(np.float32)
+        strokes * interpolate(rng.uniform(*contrast, (count, 3, 7)), (size[0], size[1]))
         for strokes, contrast in ((inked, style.contrast), (pale, style.pale_contrast))
     )
-    brightness = np.subtract(paper, np.maximum(ink, pale_ink, out=ink), out=ink)
+    brightness: Floats = np.subtract(paper, np.maximum(ink, pale_ink, out=ink), out=ink)
     return 1 - brightness if style.dark else brightness
 
 

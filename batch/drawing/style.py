@@ -1,17 +1,15 @@
-"""How captchas look: sizes, and the three difficulties."""
+"""How captchas look: sizes, and the styles of each kind and difficulty."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # workers import this file, and settings are slow to import
     from pool.settings import Settings
 
 GREY_LEVELS = 8  # a third of the bytes of 256 levels, and the noise hides the steps
-HEIGHT = 80
-PITCH = 40
-"""Pixels of width for each character."""
 MOST_BOXES = 8
-"""Characters of a captcha with boxes, at most."""
+"""Characters of a code with boxes, at most."""
+_USUAL_DECOYS = 2  # the picture has room for so many
 
 Range = tuple[float, float]
 
@@ -24,9 +22,17 @@ class RenderStyle:
     """2 for screens of high density: twice as wide and high."""
     dark: bool = False
     """Light strokes on dark paper."""
-    enlargement: Range = (1.75, 2.2)
+    decoys: str = ""
+    """Characters to write among those of the code and to cross out; none if empty."""
+    height: int = 112
+    """Of the picture."""
+    pitch: int = 42
+    """Of the picture's width, for each character."""
+    enlargement: Range = (1.9, 2.25)
     """Of a glyph; width and height are drawn independently."""
-    size: Range = (0.78, 1.02)
+    aspect: float = 0.85
+    """Of a glyph, on top of that: below 1 it is narrower."""
+    size: Range = (0.9, 1.05)
     """Of a whole line: small lines lie anywhere in the picture, so no character has a fixed position."""
     slant: float = 0.2
     """Maximum lean of all glyphs of a line, either way, as a share of their height."""
@@ -35,54 +41,74 @@ class RenderStyle:
     shear: float = 0.12
     """Maximum shear of a glyph, either way, as a share of its height."""
     rise: float = 5.0
-    """Maximum distance of a glyph above or below the line."""
-    gap: Range = (-1.0, 4.0)
+    """Maximum distance of a glyph above or below its place on the wave."""
+    gap: Range = (-6.5, -2.5)
     """Between the ink of neighbours; below 0 they overlap."""
     lift: float = 5.0
     """Maximum distance of the whole line above or below the middle."""
-    wave: Range = (3.0, 8.0)
-    """How far the line swings above and below the middle."""
-    wave_length: Range = (110.0, 200.0)
+    climb: Range = (16.0, 22.0)
+    """How far the wave on which the glyphs stand, undistorted, swings above and below the middle."""
+    climb_length: Range = (65.0, 105.0)
+    wave: Range = (4.0, 8.0)
+    """How far another wave swings, which bends the glyphs too."""
+    wave_length: Range = (80.0, 130.0)
     bend: float = 2.5
     """Maximum displacement of the line besides, at each point of a coarse grid."""
-    distractors: int = 1
-    """Thin strokes in the same ink along the upper or lower edge of the line."""
-    lightness: Range = (0.32, 0.45)
+    strikes: int = 0
+    """Thin strokes in the same ink across the line."""
+    lightness: Range = (0.4, 0.5)
     """How much of a stroke's soft edge is paper: the stroke's weight, which varies along the line."""
-    scribbles: int = 8
+    scribbles: int = 6
     """Glyphs in pale ink that the line is written over."""
     unevenness: float = 0.05
     """Of the paper's brightness."""
-    contrast: Range = (0.82, 0.92)
-    """Of ink to paper."""
-    pale_contrast: Range = (0.27, 0.35)
-    """Of pale ink to paper."""
-    noise: float = 0.15
+    contrast: Range = (0.8, 0.95)
+    """Of ink to paper; varies along the picture."""
+    pale_contrast: Range = (0.18, 0.34)
+    """Of pale ink to paper, likewise: no threshold parts the two everywhere."""
+    noise: float = 0.1
     """Standard deviation of the Gaussian noise, in brightness."""
     grain: int = 2
     """Side of the squares that the noise is made of: too coarse to be smoothed away."""
 
+    def width(self, length: int) -> int:
+        """Give the width of a picture of a code of `length` characters, in pixels of single density."""
+        return self.pitch * (length + _USUAL_DECOYS * bool(self.decoys))
 
-DIFFICULTIES = {
-    "easy": RenderStyle(
-        size=(0.9, 1.05), slant=0.1, gap=(0.0, 4.0), wave=(2.0, 5.0), bend=1.5, distractors=0, scribbles=3, noise=0.1
-    ),
-    "standard": RenderStyle(),
-    "hard": RenderStyle(
-        turn=0.2,
-        shear=0.25,
-        gap=(-4.0, 1.0),
-        wave=(6.0, 10.0),
-        wave_length=(80.0, 150.0),
-        bend=4.0,
-        distractors=2,
-        scribbles=10,
-        pale_contrast=(0.35, 0.45),
-        noise=0.22,
-    ),
+
+_EASY: dict[str, Any] = {"scribbles": 3, "pale_contrast": (0.15, 0.28), "noise": 0.08}
+_HARD: dict[str, Any] = {"scribbles": 10, "contrast": (0.62, 0.95), "pale_contrast": (0.25, 0.45), "noise": 0.15}
+_PLAIN = RenderStyle()
+# Strokes through a glyph show if it is narrow and does not touch its neighbours.
+_CROSSED_OUT = replace(
+    _PLAIN,
+    pitch=37,
+    enlargement=(1.75, 2.05),
+    aspect=0.75,
+    size=(0.9, 1.0),
+    gap=(-2.0, 2.0),
+    climb=(8.0, 13.0),
+    climb_length=(75.0, 120.0),
+    wave=(5.0, 10.0),
+    wave_length=(75.0, 120.0),
+)
+STYLES = {
+    "plain": {
+        "easy": replace(_PLAIN, **_EASY, gap=(-1.0, 3.0), climb=(7.0, 12.0), wave=(2.0, 5.0)),
+        "standard": _PLAIN,
+        "hard": replace(_PLAIN, **_HARD, gap=(-8.0, -3.0), climb=(17.0, 24.0), wave=(6.0, 11.0), strikes=1),
+    },
+    "crossed-out": {
+        "easy": replace(_CROSSED_OUT, **_EASY, gap=(5.0, 9.0), climb=(4.0, 8.0), wave=(2.0, 4.0)),
+        "standard": _CROSSED_OUT,
+        "hard": replace(_CROSSED_OUT, **_HARD, gap=(-3.0, 2.0), climb=(11.0, 17.0), wave=(7.0, 11.0)),
+    },
 }
+"""By kind and difficulty."""
 
 
 def choose_style(settings: "Settings") -> RenderStyle:
     """Give the style that the settings ask for."""
-    return replace(DIFFICULTIES[settings.difficulty], dark=settings.theme == "dark", pixel_ratio=settings.pixel_ratio)
+    decoys = settings.alphabet if settings.kind == "crossed-out" else ""
+    style = STYLES[settings.kind][settings.difficulty]
+    return replace(style, decoys=decoys, dark=settings.theme == "dark", pixel_ratio=settings.pixel_ratio)

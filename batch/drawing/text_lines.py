@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from batch.alphabet import SIDE
 from batch.drawing.interpolate import interpolate_onto
-from batch.drawing.style import HEIGHT, PITCH, RenderStyle
+from batch.drawing.style import RenderStyle
 
 _MARGIN = 2  # beyond what the bend may add
 _INKED = 96  # of 255: what counts as ink where glyphs are set close
-_AFFINE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+AFFINE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 cv2.setNumThreads(1)  # captchas are drawn in several processes
 
@@ -28,8 +28,8 @@ class TextLines(NamedTuple):
     strokes: Strokes
     places: npt.NDArray[np.float64]
     """`[N, L, 3]`, where each glyph's ink begins and ends, and the height of its middle"""
-    owners: npt.NDArray[np.uint8]
-    """`[N, H, W]`, bit k set where glyph k has ink; `[0, 0, 0]` if not asked for"""
+    owners: npt.NDArray[np.uint16]
+    """`[N, H, W]`, up to 16 glyphs: bit k set where glyph k has ink; `[0, 0, 0]` if not asked for"""
 
 
 def concat_pics(
@@ -52,23 +52,25 @@ def concat_pics(
     gaps = np.maximum(rng.uniform(*style.gap, (count, length)) * style.pixel_ratio, -most)
     starts = np.cumsum(widths + gaps, 1) - widths - gaps[:, :1]
     x = np.rint(left.max() + starts - left).astype(int)
-    most_rise = style.rise * style.pixel_ratio
-    y = np.rint(most_rise + rng.uniform(-most_rise, most_rise, (count, length))).astype(int)
+    rise = rng.uniform(-style.rise, style.rise, (count, length))
+    climb, climb_length = (rng.uniform(*of, (count, 1)) for of in (style.climb, style.climb_length))
+    rise += climb * np.sin(2 * np.pi * (x / (climb_length * style.pixel_ratio) + rng.random((count, 1))))
+    y = np.rint((rise + style.rise + style.climb[1]) * style.pixel_ratio).astype(int)
     windows = windows.reshape(count, length, side, side)
     strokes = _set(windows, x, y, cv2.max)
-    owners = np.empty((0, 0, 0), np.uint8)
+    owners = np.empty((0, 0, 0), np.uint16)
     if owned:
-        bits = 1 << np.arange(length, dtype=np.uint8)[:, None, None]
+        bits = 1 << np.arange(length, dtype=np.uint16)[:, None, None]
         owners = _set((windows > _INKED) * bits, x, y, cv2.bitwise_or)
     return TextLines(strokes, np.stack([x + left, x + right, y + (side - 1) / 2], 2), owners)
 
 
 def _set(
-    windows: npt.NDArray[np.uint8], x: npt.NDArray[np.int64], y: npt.NDArray[np.int64], join: Callable[..., Any]
-) -> npt.NDArray[np.uint8]:
+    windows: npt.NDArray[Any], x: npt.NDArray[np.int64], y: npt.NDArray[np.int64], join: Callable[..., Any]
+) -> npt.NDArray[Any]:
     """Join windows `[N, L, side, side]` into lines at `x`, `y` `[N, L]`: `[N, H, W]`."""
     side = windows.shape[-1]
-    lines = np.zeros((len(windows), side + y.max(), side + x.max()), np.uint8)
+    lines = np.zeros((len(windows), side + y.max(), side + x.max()), windows.dtype)
     for line, line_x, line_y, line_windows in zip(lines, x.tolist(), y.tolist(), windows, strict=True):
         for at_x, at_y, window in zip(line_x, line_y, line_windows, strict=True):
             place = line[at_y : at_y + side, at_x : at_x + side]
@@ -100,7 +102,7 @@ def redraw(glyphs: npt.NDArray[np.uint8], distortions: npt.NDArray[np.float64]) 
     boxes = zip(glyphs, from_box, windows, starts.tolist(), ends.tolist(), strict=True)
     for glyph, matrix, window, (left, top), (right, bottom) in boxes:
         box = window[top:bottom, left:right]
-        cv2.warpAffine(glyph, matrix, box.shape[::-1], dst=box, flags=_AFFINE)
+        cv2.warpAffine(glyph, matrix, box.shape[::-1], dst=box, flags=AFFINE)
     return windows
 
 
@@ -116,6 +118,7 @@ def distortions(count: int, turn: float, rng: np.random.Generator, style: Render
     """Draw the distortion of each glyph: matrices `[count, 2, 2]` from its own frame to the picture's."""
     angle = rng.uniform(-turn, turn, count)
     across, down = rng.uniform(*style.enlargement, (2, count)) * style.pixel_ratio
+    across = across * style.aspect
     shear = rng.uniform(-style.shear, style.shear, count) * down
     turned = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     sheared = np.array([[across, shear], [np.zeros(count), down]])
@@ -123,13 +126,13 @@ def distortions(count: int, turn: float, rng: np.random.Generator, style: Render
     return distortions
 
 
-def bend_lines(lines: TextLines, rng: np.random.Generator, style: RenderStyle) -> TextLines:
+def bend_lines(lines: TextLines, width: int, rng: np.random.Generator, style: RenderStyle) -> TextLines:
     """Bend the lines by waves and elastic displacements (Simard et al. 2003), and fit them into the picture."""
-    count, length = lines.places.shape[:2]
+    count, points = len(lines.strokes), width // style.pitch
     ratio = style.pixel_ratio
-    height, width = HEIGHT * ratio, PITCH * length * ratio
+    height, width = style.height * ratio, width * ratio
     pull, margin = style.bend * ratio, _MARGIN * ratio
-    sideways, down = (rng.uniform(-pull, pull, (count, 3, 3 + length)) for _ in range(2))
+    sideways, down = (rng.uniform(-pull, pull, (count, 3, 3 + points)) for _ in range(2))
     swing = rng.uniform(*style.wave, (count, 1)) * ratio
     columns, rows = np.arange(width), np.arange(height)
     turns = columns / (rng.uniform(*style.wave_length, (count, 1)) * ratio) + rng.random((count, 1))
@@ -143,9 +146,9 @@ def bend_lines(lines: TextLines, rng: np.random.Generator, style: RenderStyle) -
     strokes = np.empty((count, height, width), np.uint8)
     for line, line_x, line_y, bent in zip(lines.strokes, x, y, strokes, strict=True):
         cv2.remap(line, line_x, line_y, cv2.INTER_LINEAR, dst=bent)
-    owners = np.empty_like(strokes[: len(lines.owners)])
-    for line, line_x, line_y, bent in zip(lines.owners, x, y, owners, strict=False):
-        cv2.remap(line, line_x, line_y, cv2.INTER_NEAREST, dst=bent)
+    owners = np.empty((len(lines.owners), height, width), np.uint16)
+    for owned, line_x, line_y, bent_owned in zip(lines.owners, x, y, owners, strict=False):
+        cv2.remap(owned, line_x, line_y, cv2.INTER_NEAREST, dst=bent_owned)
     places = np.stack(
         [*(across.target(lines.places[:, :, side]) for side in (0, 1)), along.target(lines.places[:, :, 2])], 2
     )

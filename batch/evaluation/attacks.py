@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from batch.drawing.captchas import draw_pictures
 from batch.drawing.png import to_grey
-from batch.drawing.style import HEIGHT, PITCH, RenderStyle
+from batch.drawing.style import RenderStyle
 from batch.evaluation.metrics import wilson_interval
 from batch.evaluation.ocr import Pictures, has_tesseract, read_with_ddddocr, read_with_tesseract
 from batch.evaluation.solver import CnnSolver, downsample
@@ -48,11 +48,11 @@ def draw_ours(codes: list[str], sampler: Sampler, style: RenderStyle, report: Ca
     return np.concatenate(parts)
 
 
-def draw_theirs(codes: list[str], report: Callable[[int], Any]) -> Pictures:
+def draw_theirs(codes: list[str], style: RenderStyle, report: Callable[[int], Any]) -> Pictures:
     """Draw the PyPI package's captchas for these codes, at our size: grey `[N, H, W]`."""
     from captcha.image import ImageCaptcha  # noqa: PLC0415 - only developers have it
 
-    generator = ImageCaptcha(width=PITCH * len(codes[0]), height=HEIGHT)
+    generator = ImageCaptcha(width=style.width(len(codes[0])), height=style.height)
     pictures = []
     for code in codes:
         pictures.append(np.asarray(generator.generate_image(code).convert("L")))

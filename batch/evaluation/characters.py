@@ -20,7 +20,8 @@ def read_characters(
     The classifier is told where each glyph is, and sees the lines before strokes cross them and noise covers them.
     """
     classes = choose_classes(codes, rng)
-    lines = bend_lines(concat_pics(sampler.draw_legible(classes, rng), rng, style), rng, style)
+    lines = concat_pics(sampler.draw_legible(classes, rng), rng, style)
+    lines = bend_lines(lines, style.width(len(codes[0])), rng, style)
     enlargement = style.pixel_ratio * float(np.mean(style.enlargement) * np.mean(style.size))
     glyphs = cut_out(lines, vary_weight(lines.strokes, rng, style), enlargement)
     read = judge.judge(glyphs.reshape(-1, SIDE, SIDE)).classes

@@ -13,7 +13,7 @@ from batch.datasets.formats import FORMATS
 from batch.drawing.workers import on_ray, on_this_machine
 from batch.fill import to_pool
 from pool.errors import one_line_errors
-from pool.settings import Difficulty, load_settings
+from pool.settings import Difficulty, Kind, load_settings
 
 
 def _of_dataset(text: str, *names: str, **bounds: Any) -> Any:
@@ -23,6 +23,7 @@ def _of_dataset(text: str, *names: str, **bounds: Any) -> Any:
 def main(
     count: Annotated[int | None, typer.Option(min=1, help="Draw exactly so many captchas.")] = None,
     target: Annotated[int | None, typer.Option(min=0, help="Top the pool up to so many ready captchas.")] = None,
+    kind: Annotated[Kind | None, typer.Option(help="Instead of CAPTCHA_KIND.")] = None,
     difficulty: Annotated[Difficulty | None, typer.Option(help="Instead of CAPTCHA_DIFFICULTY.")] = None,
     alphabet: Annotated[str | None, typer.Option(help="Instead of CAPTCHA_ALPHABET.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that draw in parallel.")] = os.cpu_count() or 1,
@@ -52,6 +53,7 @@ def main(
         python -m batch.fill --count 10000 --difficulty hard
         python -m batch.fill --target 2000 --quiet
         python -m batch.fill --count 10000 --dataset captchas --split train=0.9,val=0.1 --seed 1
+        python -m batch.fill --count 10000 --dataset crossed --kind crossed-out
         python -m batch.fill --count 1000000 --dataset shards --format webdataset --length 4-8
         python -m batch.fill --dataset shards --resume
         python -m batch.fill --count 10000000 --dataset shards --format webdataset --engine ray --ray-address auto
@@ -65,7 +67,7 @@ def main(
         raise typer.BadParameter("--codes, --length, --seed, --shard-size and --resume need --dataset")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # an orderly end, which releases the lease
     with one_line_errors():
-        settings = load_settings(difficulty=difficulty, alphabet=alphabet)
+        settings = load_settings(kind=kind, difficulty=difficulty, alphabet=alphabet)
         folder = settings.checkpoints_dir
         chosen = on_ray(ray_address, folder) if engine == "ray" else on_this_machine(jobs, folder)
         if dataset:
