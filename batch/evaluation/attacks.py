@@ -1,21 +1,26 @@
-"""Attacks on captchas, ours and those of the PyPI package `captcha`."""
+"""Attacks on captchas, each in its variants: how pictures are prepared, cut and read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, BinaryIO, NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
-from rich.progress import Progress
 
-from batch.drawing.captchas import draw_pictures
-from batch.drawing.png import to_grey
-from batch.drawing.style import RenderStyle
+from batch.evaluation.ctc import Decoded, drop_least_certain
 from batch.evaluation.metrics import wilson_interval
-from batch.evaluation.ocr import Pictures, has_tesseract, read_with_ddddocr, read_with_tesseract
-from batch.evaluation.solver import CnnSolver, downsample
-from batch.glyphs.sampler import Sampler
+from batch.evaluation.ocr import has_tesseract, read_with_ddddocr, read_with_tesseract
+from batch.evaluation.preprocessing import PREPROCESSINGS, Pictures
+from batch.evaluation.segmentation import Classify, read_segments
+from batch.evaluation.told import CUTS, OcrNetwork, open_ddddocr, open_rapidocr, read_rows
+from pool.answers import normalize_answer
 
-_CHUNK = 500
+Read = Callable[[Pictures], list[str]]
+ReadCount = Callable[[Pictures, int], Decoded]
+Variants = Mapping[str, Read]
+
+_THRESHOLDS = [name for name in PREPROCESSINGS if name.startswith("threshold")]
+_TWO_LEVELS = [name for name in PREPROCESSINGS if "threshold" in name or name == "flattened"]
 
 
 class Success(NamedTuple):
@@ -28,80 +33,103 @@ class Success(NamedTuple):
     """95 % interval of `codes`."""
     characters: float
     """Share of characters read in their place."""
+    variant: str = ""
+    """The one that read most of other pictures."""
+    chosen_at: float | None = None
+    """Share of codes that it read of those."""
 
 
 def rate(codes: Sequence[str], answers: Sequence[str]) -> Success:
-    """Compare answers with codes, without case."""
-    pairs = [(code, answer.lower()) for code, answer in zip(codes, answers, strict=True)]
+    """Compare answers with codes as the server does."""
+    pairs = [(normalize_answer(code), normalize_answer(answer)) for code, answer in zip(codes, answers, strict=True)]
     whole = sum(code == answer for code, answer in pairs)
     in_place = sum(one == other for pair in pairs for one, other in zip(*pair, strict=False))
     low, high = wilson_interval(whole, len(pairs))
     return Success(whole / len(pairs), low, high, in_place / sum(map(len, codes)))
 
 
-def draw_ours(codes: list[str], sampler: Sampler, style: RenderStyle, report: Callable[[int], Any]) -> Pictures:
-    """Draw our captchas for these codes: grey `[N, H, W]`."""
-    rng, parts = np.random.default_rng(), []
-    for start in range(0, len(codes), _CHUNK):
-        parts.append(to_grey(draw_pictures(codes[start : start + _CHUNK], sampler, style, rng)))
-        report(len(parts[-1]))
-    return np.concatenate(parts)
+def attack(variants: Variants, pictures: Pictures, codes: Sequence[str], report: Callable[[float], Any]) -> Success:
+    """Choose a variant on the first half of the pictures, and measure it on the other half.
 
-
-def draw_theirs(codes: list[str], style: RenderStyle, report: Callable[[int], Any]) -> Pictures:
-    """Draw the PyPI package's captchas for these codes, at our size: grey `[N, H, W]`."""
-    from captcha.image import ImageCaptcha  # noqa: PLC0415 - only developers have it
-
-    generator = ImageCaptcha(width=style.width(len(codes[0])), height=style.height)
-    pictures = []
-    for code in codes:
-        pictures.append(np.asarray(generator.generate_image(code).convert("L")))
+    With one variant there is nothing to choose, and all are measured. Of several the better half is kept after each
+    round (sequential halving, Karnin et al. 2013). `report` is called with each finished share.
+    """
+    if len(variants) == 1:
+        ((name, read),) = variants.items()
+        found = rate(codes, read(pictures))
         report(1)
-    return np.stack(pictures)
+        return found._replace(variant=name)
+    left, half = dict.fromkeys(variants, 0.0), len(pictures) // 2
+    rounds = (len(variants) - 1).bit_length()
+    bounds = (half * np.linspace(0, 1, rounds + 1) ** 1.5).astype(int)  # few for the many, more for the good
+    for first, last in pairwise(bounds):
+        for name in left:
+            answers = variants[name](pictures[first:last]) if last > first else []
+            left[name] += sum(map(_is_right, codes[first:last], answers))
+            report(1 / (rounds + 1) / len(left))
+        best = sorted(left, key=lambda name: -left[name])[: -(-len(left) // 2)]
+        left = {name: left[name] for name in best}
+    (name,) = left
+    found = rate(codes[half:], variants[name](pictures[half:]))
+    report(1 / (rounds + 1))
+    return found._replace(variant=name, chosen_at=left[name] / max(half, 1))
 
 
-def attack(
-    name: str,
-    pictures: Pictures,
-    codes: list[str],
-    alphabet: str,
-    samples: Sequence[int],
-    attacked: int,
-    steps: int,
-    progress: Progress,
-) -> dict[str, Success]:
-    """Run all attacks on captchas of one kind: the first are attacked, the CNN solver learns from the rest."""
-    victims, truth = pictures[:attacked], codes[:attacked]
-    ocr: dict[str, Callable[[], list[str]]] = {"ddddocr": partial(read_with_ddddocr, victims)}
+def _is_right(code: str, answer: str) -> bool:
+    return normalize_answer(code) == normalize_answer(answer)
+
+
+def untrained_attacks(
+    alphabet: str, length: int, classifiers: Mapping[str, Classify], extra: int = 0
+) -> Iterator[tuple[str, Callable[[], Variants]]]:
+    """Give the attacks that need none of our captchas: names, and what loads their programs and gives their variants.
+
+    Where captchas show `extra` characters that do not count, all are read and the least certain left out.
+    """
+    yield "ddddocr", lambda: {"": read_with_ddddocr}
     if has_tesseract():
-        for mode in ("line", "word"):
-            ocr[f"tesseract-{mode}"] = partial(read_with_tesseract, victims, mode, alphabet)
-    results = {}
-    for program, read in ocr.items():
-        task = progress.add_task(f"{name}: {program}", total=None)
-        results[program] = rate(truth, read())
-        progress.update(task, total=1, completed=1)
-    downsampled = downsample(pictures)
-    for count in samples:
-        task = progress.add_task(f"{name}: CNN, {count} labelled", total=steps)
-        solver, learnt = CnnSolver(alphabet, seed=1), slice(attacked, attacked + count)
-        solver.train(downsampled[learnt], codes[learnt], partial(progress.advance, task), steps)
-        results[f"cnn-{count}"] = rate(truth, solver.solve(downsampled[:attacked]))
-    return results
+        yield "tesseract-line", lambda: {"": partial(read_with_tesseract, mode="line", alphabet=alphabet)}
+        yield "tesseract-word", lambda: {"": partial(read_with_tesseract, mode="word", alphabet=alphabet)}
+        yield "tesseract-told", partial(_tesseract_variants, alphabet)
+    networks: dict[str, Callable[[str], OcrNetwork]] = {
+        "ddddocr-told": open_ddddocr,
+        "ddddocr-beta-told": partial(open_ddddocr, beta=True),
+        "rapidocr-told": open_rapidocr,
+    }
+    for name, open_network in networks.items():
+        yield name, partial(_told_variants, open_network, alphabet, length, extra)
+    for name, classify in classifiers.items():
+        read = partial(read_segments, alphabet=alphabet, classify=classify)
+        yield f"segments-{name}", partial(_variants, read, _TWO_LEVELS, alphabet, length, extra)
 
 
-def plot(file: BinaryIO, results: dict[str, dict[str, Success]], counts: Sequence[int]) -> None:
-    """Draw success of the CNN against the number of labelled captchas."""
-    from matplotlib.figure import Figure  # noqa: PLC0415 - only developers have it
+def _told_variants(open_network: Callable[[str], OcrNetwork], alphabet: str, length: int, extra: int) -> Variants:
+    return _variants(open_network(alphabet).read, list(PREPROCESSINGS), alphabet, length, extra)
 
-    figure = Figure((7, 4), layout="constrained")
-    axes = figure.subplots()
-    for name, row in results.items():
-        found = [row[f"cnn-{count}"] for count in counts]
-        middles = np.array([success.codes for success in found])
-        reach = np.abs(np.array([(success.low, success.high) for success in found]).T - middles)
-        axes.errorbar(counts, 100 * middles, 100 * reach, marker="o", capsize=3, label=name)
-    axes.set(xscale="log", xlabel="labelled captchas to learn from", ylabel="codes read whole, %", ylim=(0, 100))
-    axes.set_xticks(counts, [f"{count:,}" for count in counts])
-    axes.legend()
-    figure.savefig(file, format="png", dpi=120)
+
+def _tesseract_variants(alphabet: str) -> Variants:
+    def read(preprocessing: str, mode: str, pictures: Pictures) -> list[str]:
+        return read_with_tesseract(PREPROCESSINGS[preprocessing](pictures), mode, alphabet)
+
+    return {f"{name}, {mode}": partial(read, name, mode) for name in PREPROCESSINGS for mode in ("line", "word")}
+
+
+def _variants(read: ReadCount, preprocessings: list[str], alphabet: str, length: int, extra: int) -> Variants:
+    """Combine preprocessings, also the surest of all thresholds for each picture, with cuts and left out characters."""
+    symbols = np.array(sorted(set(alphabet)))
+
+    def answer(names: list[str], cut: float | None, dropped: int, pictures: Pictures) -> list[str]:
+        decoded = [read_rows(read, PREPROCESSINGS[name](pictures), length + dropped, cut) for name in names]
+        surest = np.argmax([reading.score for reading in decoded], 0)
+        texts = np.stack([drop_least_certain(reading, dropped) for reading in decoded])
+        return ["".join(characters) for characters in symbols[texts[surest, np.arange(len(pictures))]]]
+
+    prepared = {name: [name] for name in preprocessings} | {"surest threshold": _THRESHOLDS}
+    return {
+        f"{name}{cut_name}{f', without the {dropped} least certain' * (dropped > 0)}": partial(
+            answer, names, cut, dropped
+        )
+        for cut_name, cut in CUTS.items()
+        for name, names in prepared.items()
+        for dropped in {0, extra}
+    }

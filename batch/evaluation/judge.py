@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax
 
 from batch.alphabet import GLYPH_CLASSES, SIDE
 from batch.training.classifier import train_classifier
@@ -26,6 +27,8 @@ class Judgement(NamedTuple):
     """`[N]`, the likeliest ByMerge index"""
     features: npt.NDArray[np.float32]
     """`[N, 128]`, the last hidden layer"""
+    probabilities: npt.NDArray[np.float32]
+    """`[N, 47]`"""
 
 
 def make_reference_model() -> keras.Model:
@@ -90,4 +93,5 @@ class ReferenceClassifier:
         """Classify `[N, 28, 28]`."""
         parts = [self._forward(as_input(images[start : start + 1000])) for start in range(0, len(images), 1000)]
         logits = np.concatenate([part[0] for part in parts])
-        return Judgement(logits.argmax(1), np.concatenate([part[1] for part in parts]))
+        features = np.concatenate([part[1] for part in parts])
+        return Judgement(logits.argmax(1), features, softmax(logits, 1))

@@ -5,18 +5,15 @@ import re
 import shutil
 import subprocess
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from batch.evaluation.preprocessing import Pictures
 from pool.errors import GantchaError
 
 _TESSERACT_MODES = {"line": 7, "word": 8}
-
-Pictures = npt.NDArray[np.uint8]
-"""`[N, H, W]`, grey"""
 
 
 class OcrError(GantchaError):
@@ -28,9 +25,11 @@ def require_extras() -> None:
     try:
         import captcha  # noqa: F401, PLC0415
         import ddddocr  # noqa: F401, PLC0415
-        import matplotlib  # noqa: F401, PLC0415 - only developers have the three
+        import matplotlib  # noqa: F401, PLC0415 - only developers have these
     except ImportError as error:
         raise OcrError(f"{error.name} is missing: `pip install -r requirements-dev.txt`") from error
+    if not find_spec("rapidocr"):  # importing it would set up logging
+        raise OcrError("rapidocr is missing: `pip install -r requirements-dev.txt`")
 
 
 def has_tesseract() -> bool:

@@ -1,6 +1,7 @@
 """The CNN solver: a captcha solver as an attacker would train one, with a head for each place of the code."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,18 @@ def downsample(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     blocks = pictures.reshape(count, height // _SHRINK, _SHRINK, width // _SHRINK, _SHRINK)
     downsampled: npt.NDArray[np.uint8] = (blocks.sum((2, 4), np.uint16) // _SHRINK**2).astype(np.uint8)
     return downsampled
+
+
+def shifted_batches(
+    pictures: npt.NDArray[np.uint8], rng: np.random.Generator
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]]:
+    """Draw batches of `[N, H, W]` without end: their numbers, and the pictures shifted a little."""
+    around = np.pad(pictures, ((0, 0), (_SHIFT, _SHIFT), (_SHIFT, _SHIFT)), "symmetric")
+    windows = sliding_window_view(around, pictures.shape[1:], (1, 2))
+    while True:
+        chosen = rng.integers(len(pictures), size=_BATCH)
+        down, across = rng.integers(2 * _SHIFT + 1, size=(2, _BATCH))
+        yield chosen, windows[chosen, down, across]
 
 
 def make_solver_model(size: tuple[int, int], length: int, alphabet_size: int) -> keras.Model:
@@ -56,12 +69,8 @@ class CnnSolver:
         self._model = make_solver_model(pictures.shape[1:], labels.shape[1], len(self._alphabet))
         compile_classifier(self._model, _RATE, steps)
         rng = np.random.default_rng(self._seed)
-        around = np.pad(pictures, ((0, 0), (_SHIFT, _SHIFT), (_SHIFT, _SHIFT)), "symmetric")
-        shifted = sliding_window_view(around, pictures.shape[1:], (1, 2))
-        for _ in range(steps):
-            chosen = rng.integers(len(pictures), size=_BATCH)
-            down, across = rng.integers(2 * _SHIFT + 1, size=(2, _BATCH))
-            self._model.train_on_batch(as_input(shifted[chosen, down, across]), labels[chosen])
+        for chosen, shifted in islice(shifted_batches(pictures, rng), steps):
+            self._model.train_on_batch(as_input(shifted), labels[chosen])
             report(1)
 
     def solve(self, pictures: npt.NDArray[np.uint8]) -> list[str]:

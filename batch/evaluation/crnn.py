@@ -1,0 +1,72 @@
+"""The CRNN solver (after Shi et al. 2016): convolutions, a recurrent network along the text, and CTC."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from batch.evaluation.ctc import decode
+from batch.evaluation.solver import shifted_batches
+from batch.training.networks import as_input
+from batch.training.tensorflow import keras, tf
+
+_CONVOLUTIONS = ((32, (2, 2)), (64, (2, 2)), (96, (2, 1)), (128, (2, 1)))  # channels, pooling
+_UNITS = 128
+_RATE = 2e-3
+_WARM_UP = 0.05  # share of the time
+_CONTRAST = 0.3  # change of it, at most
+_CHUNK = 200
+
+
+def make_crnn_model(size: tuple[int, int], alphabet_size: int) -> keras.Model:
+    """Build the CRNN: pictures `[N, *size, 1]` in -1..1 -> logits `[N, columns, 1 + alphabet_size]`, blank first."""
+    layers = keras.layers
+    picture = layers.Input((*size, 1))
+    hidden = picture
+    for channels, pooling in _CONVOLUTIONS:
+        hidden = layers.Conv2D(channels, 3, padding="same", use_bias=False)(hidden)
+        hidden = layers.MaxPooling2D(pooling, padding="same")(layers.ReLU()(layers.BatchNormalization()(hidden)))
+    columns = layers.Permute((2, 1, 3))(hidden)
+    columns = layers.Reshape((columns.shape[1], columns.shape[2] * columns.shape[3]))(columns)
+    columns = layers.Dropout(0.2)(layers.Dense(_UNITS, activation="relu")(columns))
+    columns = layers.Bidirectional(layers.GRU(_UNITS, return_sequences=True))(columns)
+    return keras.Model(picture, layers.Dense(1 + alphabet_size)(layers.Dropout(0.2)(columns)))
+
+
+class CrnnSolver:
+    """A CRNN trained on labelled captchas."""
+
+    def __init__(self, alphabet: str, seed: int) -> None:
+        self._alphabet, self._seed = np.array(sorted(set(alphabet))), seed
+
+    def train(
+        self, pictures: npt.NDArray[np.uint8], codes: Sequence[str], report: Callable[[float], Any], seconds: float
+    ) -> None:
+        """Train for some time on downsampled pictures `[N, H, W]`; `report` is called with the seconds of each step."""
+        keras.utils.set_random_seed(self._seed)
+        labels = 1 + np.searchsorted(self._alphabet, np.array([list(code) for code in codes]))
+        self._length = labels.shape[1]
+        self._model = make_crnn_model(pictures.shape[1:], len(self._alphabet))
+        self._model.compile(keras.optimizers.Adam(_RATE, clipnorm=1.0), keras.losses.CTC(), jit_compile=False)
+        rng = np.random.default_rng(self._seed)
+        started = reported = time.monotonic()
+        for chosen, shifted in shifted_batches(pictures, rng):
+            done = (reported - started) / seconds
+            if done >= 1:
+                break
+            warmth = min(done / _WARM_UP + 0.05, 1)
+            self._model.optimizer.learning_rate = _RATE * warmth * (1 + np.cos(np.pi * done)) / 2
+            contrast = rng.uniform(1 - _CONTRAST, 1 + _CONTRAST, (len(chosen), 1, 1, 1)).astype(np.float32)
+            self._model.train_on_batch(as_input(shifted) * contrast, labels[chosen])
+            now = time.monotonic()
+            report(now - reported)
+            reported = now
+
+    def solve(self, pictures: npt.NDArray[np.uint8]) -> list[str]:
+        """Read downsampled pictures `[N, H, W]`."""
+        parts = np.split(pictures, range(_CHUNK, len(pictures), _CHUNK))
+        logits = np.concatenate([self._model.predict_on_batch(as_input(part)) for part in parts])
+        decoded = decode(tf.nn.log_softmax(logits).numpy(), self._length)
+        return ["".join(characters) for characters in self._alphabet[decoded.symbols]]

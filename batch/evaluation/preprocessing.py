@@ -1,0 +1,61 @@
+"""What an attacker does to grey pictures before reading them; each is one call of OpenCV or two."""
+
+from collections.abc import Callable
+from functools import partial
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Pictures = npt.NDArray[np.uint8]
+"""`[N, H, W]`, grey, dark ink on light paper"""
+Preprocessing = Callable[[Pictures], Pictures]
+
+BLUR = 1.2
+"""Pixels: as much as takes the grain away and leaves the strokes."""
+
+
+def _each(change: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]) -> Preprocessing:
+    def preprocess(pictures: Pictures) -> Pictures:
+        return np.stack([change(picture) for picture in pictures])
+
+    return preprocess
+
+
+def blurred(picture: npt.NDArray[np.uint8], sigma: float) -> npt.NDArray[np.uint8]:
+    """Blur `[H, W]` by a Gaussian of `sigma` pixels."""
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.uint8)
+
+
+def _threshold(picture: npt.NDArray[np.uint8], level: int) -> npt.NDArray[np.uint8]:
+    return np.asarray(cv2.threshold(blurred(picture, BLUR), level - 1, 255, cv2.THRESH_BINARY)[1], np.uint8)
+
+
+def _median(picture: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    return np.asarray(cv2.medianBlur(picture, side), np.uint8)
+
+
+def _adaptive(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    options = (255, cv2.ADAPTIVE_THRESH_GAUSSIAN_C, cv2.THRESH_BINARY, 31, 20)
+    return np.asarray(cv2.adaptiveThreshold(blurred(picture, BLUR), *options), np.uint8)
+
+
+def _half(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return np.asarray(cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _flat(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    divided = cv2.divide(blurred(picture, BLUR), blurred(picture, 20), scale=200)
+    return np.asarray(cv2.threshold(divided, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1], np.uint8)
+
+
+PREPROCESSINGS: dict[str, Preprocessing] = {
+    "none": lambda pictures: pictures,
+    **{f"blur {sigma}": _each(partial(blurred, sigma=sigma)) for sigma in (0.8, 1.2, 1.5)},
+    **{f"median {side}": _each(partial(_median, side=side)) for side in (3, 5)},
+    **{f"threshold {level}": _each(partial(_threshold, level=level)) for level in (80, 95, 110, 125, 140)},
+    "adaptive threshold": _each(_adaptive),
+    "half size": _each(_half),
+    "flattened": _each(_flat),
+}
+"""By name; thresholds follow a blur. `flattened`: divided by the paper around, then Otsu's threshold (1979)."""

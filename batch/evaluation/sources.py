@@ -1,0 +1,43 @@
+"""Captchas to attack: ours, and those of the PyPI package `captcha`."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from batch.drawing.captchas import draw_pictures
+from batch.drawing.png import to_grey
+from batch.drawing.style import RenderStyle
+from batch.evaluation.preprocessing import Pictures
+from batch.glyphs.sampler import Sampler
+
+_CHUNK = 500
+
+Draw = Callable[[list[str]], Pictures]
+
+
+def draw_ours(sampler: Sampler, style: RenderStyle, codes: list[str]) -> Pictures:
+    """Draw our captchas for these codes."""
+    return to_grey(draw_pictures(codes, sampler, style, np.random.default_rng()))
+
+
+def draw_theirs(size: tuple[int, int], codes: list[str]) -> Pictures:
+    """Draw the PyPI package's captchas for these codes, of a height and width."""
+    from captcha.image import ImageCaptcha  # noqa: PLC0415 - only developers have it
+
+    generator = ImageCaptcha(height=size[0], width=size[1])
+    return np.stack([np.asarray(generator.generate_image(code).convert("L")) for code in codes])
+
+
+def draw_in_chunks(
+    draw: Draw,
+    codes: Sequence[str],
+    report: Callable[[int], Any],
+    change: Callable[[Pictures], Pictures] = lambda pictures: pictures,
+) -> Pictures:
+    """Draw captchas and change them a few at a time, since tens of thousands are large; `report` counts them."""
+    parts = []
+    for first in range(0, len(codes), _CHUNK):
+        parts.append(change(draw(list(codes[first : first + _CHUNK]))))
+        report(len(parts[-1]))
+    return np.concatenate(parts)

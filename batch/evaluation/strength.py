@@ -1,0 +1,69 @@
+"""All attacks on captchas of one kind, untrained and trained."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rich.progress import Progress
+
+from batch.evaluation.attacks import Success, attack, rate, untrained_attacks
+from batch.evaluation.crnn import CrnnSolver
+from batch.evaluation.segmentation import Classify
+from batch.evaluation.solver import CnnSolver, downsample
+from batch.evaluation.sources import Draw, draw_in_chunks
+
+
+class Budget(NamedTuple):
+    """Of trainings."""
+
+    counts: Sequence[int]
+    """Labelled captchas; there is a training with each number."""
+    steps: int
+    """Of the CNN."""
+    seconds: float
+    """Of the CRNN."""
+
+
+def run_attacks(
+    kind: str,
+    draw: Draw,
+    codes: list[str],
+    lessons: list[str],
+    alphabet: str,
+    classifiers: Mapping[str, Classify],
+    budget: Budget,
+    words: Sequence[str],
+    progress: Progress,
+) -> dict[str, Success]:
+    """Attack captchas with these codes; solvers learn from captchas with the codes in `lessons`.
+
+    With `words`, run only attacks whose names contain one of them.
+    """
+
+    def bar(text: str, total: float) -> Callable[[float], Any]:
+        task = progress.add_task(f"{kind}: {text}", total=total)
+        return lambda done: progress.advance(task, done)
+
+    def wanted(name: str) -> bool:
+        return not words or any(word in name for word in words)
+
+    victims = draw_in_chunks(draw, codes, bar("drawing", len(codes)))
+    found = {
+        name: attack(variants(), victims, codes, bar(name, 1))
+        for name, variants in untrained_attacks(alphabet, len(codes[0]), classifiers)
+        if wanted(name)
+    }
+    names = [name for count in budget.counts for name in (f"cnn-{count}", f"crnn-{count}") if wanted(name)]
+    if names:
+        pictures = draw_in_chunks(draw, lessons, bar("drawing for the solvers", len(lessons)), downsample)
+    for name in names:
+        solver_name, _, count = name.partition("-")
+        learnt, taught = pictures[: int(count)], lessons[: int(count)]
+        solver: CnnSolver | CrnnSolver
+        if solver_name == "cnn":
+            solver = CnnSolver(alphabet, seed=1)
+            solver.train(learnt, taught, bar(name, budget.steps), budget.steps)
+        else:
+            solver = CrnnSolver(alphabet, seed=1)
+            solver.train(learnt, taught, bar(name, budget.seconds), budget.seconds)
+        found[name] = rate(codes, solver.solve(downsample(victims)))
+    return found

@@ -1,0 +1,72 @@
+"""What attacks found, as a table, JSON and a plot."""
+
+from collections.abc import Sequence
+from typing import BinaryIO
+
+import numpy as np
+from rich.table import Table
+
+from batch.evaluation.attacks import Success
+
+Results = dict[str, dict[str, Success]]
+"""by kind of captcha and attack"""
+
+
+def best_attack(found: dict[str, Success]) -> str:
+    """Say which attack reads most, and how much."""
+    name = max(found, key=lambda name: found[name].codes)
+    best = found[name]
+    return f"best attack: {name} reads {best.codes:.1%} of codes (95 % interval {best.low:.1%} - {best.high:.1%})"
+
+
+def as_table(results: Results) -> Table:
+    """Set one attack beside another."""
+    table = Table("attack", title="codes read whole (95 % interval); characters; what was chosen on other captchas")
+    for kind in results:
+        table.add_column(kind, justify="right")
+    for name in next(iter(results.values())):
+        table.add_row(name, *(_cell(found[name]) for found in results.values()))
+    return table
+
+
+def _cell(found: Success) -> str:
+    cell = f"{found.codes:.1%} ({found.low:.1%} - {found.high:.1%}); {found.characters:.1%}"
+    return cell if found.chosen_at is None else f"{cell}\n{found.variant}: {found.chosen_at:.1%} where chosen"
+
+
+def as_json(found: dict[str, Success]) -> dict[str, dict[str, float | str]]:
+    """Round the figures, and leave out what an attack has not."""
+    return {
+        name: {
+            key: value if isinstance(value, str) else round(float(value), 4)
+            for key, value in success._asdict().items()
+            if value not in ("", None)
+        }
+        for name, success in found.items()
+    }
+
+
+def plot(file: BinaryIO, results: Results, counts: Sequence[int]) -> None:
+    """Draw success of the trained solvers against the number of labelled captchas; lines show the best untrained."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 - only developers have it
+
+    figure = Figure((7, 4), layout="constrained")
+    axes = figure.subplots()
+    for colour, (kind, found) in enumerate(results.items()):
+        untrained = [success.codes for name, success in found.items() if name.rpartition("-")[0] not in ("cnn", "crnn")]
+        axes.axhline(
+            100 * max(untrained, default=0), color=f"C{colour}", linestyle=":", label=f"{kind}, best untrained"
+        )
+        for solver, style in (("cnn", "--"), ("crnn", "-")):
+            measured = [(count, found[name]) for count in counts if (name := f"{solver}-{count}") in found]
+            middles = np.array([success.codes for _, success in measured])
+            reach = np.abs(
+                np.array([(success.low, success.high) for _, success in measured]).reshape(-1, 2).T - middles
+            )
+            places, label = [count for count, _ in measured], f"{kind}, {solver}"
+            look = f"oC{colour}{style}"
+            axes.errorbar(places, 100 * middles, 100 * reach, fmt=look, capsize=3, label=label)
+    axes.set(xscale="log", xlabel="labelled captchas to learn from", ylabel="codes read whole, %", ylim=(0, 100))
+    axes.set_xticks(counts, [f"{count:,}" for count in counts])
+    axes.legend()
+    figure.savefig(file, format="png", dpi=120)
