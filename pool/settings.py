@@ -18,7 +18,7 @@ from pool.errors import SettingsError
 PREFIX = "CAPTCHA_"
 CHARACTERS = string.digits + string.ascii_lowercase
 CONFUSABLE = "01abcefghilnoqrstuvyz"
-"""Left out of codes by default: in distorted handwriting these look like others (0 o, 2 a, 4 h, 6 b, 7 r, c e, f p, m n)."""
+"""Left out of codes by default: in distorted handwriting these look like others (0 o, 2 a, 4 h, 6 b, 7 r, c e, f p)."""
 DEFAULT_CHECKPOINTS_DIR = Path(__file__).parent.parent / "checkpoints"
 Kind = Literal["plain", "crossed-out"]
 Difficulty = Literal["easy", "standard", "hard"]

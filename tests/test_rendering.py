@@ -12,7 +12,7 @@ from PIL import Image
 from batch.captcha import generate_captcha
 from batch.drawing import render
 from batch.drawing.png import encode_pngs, save_pic
-from batch.drawing.style import DIFFICULTIES, GREY_LEVELS, RenderStyle, choose_style
+from batch.drawing.style import GREY_LEVELS, STYLES, RenderStyle, choose_style
 from batch.drawing.text_lines import bend_lines, concat_pics
 from pool.errors import StorageError
 from pool.settings import Settings
@@ -20,6 +20,10 @@ from tests import emnist_files
 from tests.conftest import only_line, run
 
 PLAIN = RenderStyle(
+    height=80,
+    pitch=40,
+    aspect=1,
+    climb=(0.0, 0.0),
     size=(1.0, 1.0),
     slant=0,
     enlargement=(2.0, 2.0),
@@ -30,9 +34,10 @@ PLAIN = RenderStyle(
     lift=0,
     wave=(0.0, 0.0),
     bend=0,
-    distractors=0,
+    strikes=0,
     scribbles=0,
 )
+STANDARD, HARD = STYLES["plain"]["standard"], STYLES["plain"]["hard"]
 
 
 def rng() -> np.random.Generator:
@@ -105,9 +110,9 @@ def test_no_line_is_cut_off(ratio: int) -> None:
     """Six broad glyphs are pressed together rather than cut off."""
     broad = np.zeros((20, 6, 28, 28), np.uint8)
     broad[:, :, 3:25, 2:26] = 255
-    settings = replace(DIFFICULTIES["hard"], pixel_ratio=ratio)
-    bent = bend_lines(concat_pics(broad, rng(), settings), rng(), settings)
-    assert bent.strokes.shape == (20, 80 * ratio, 240 * ratio)
+    settings = replace(HARD, pixel_ratio=ratio)
+    bent = bend_lines(concat_pics(broad, rng(), settings), 240, rng(), settings)
+    assert bent.strokes.shape == (20, HARD.height * ratio, 240 * ratio)
     rim = (bent.strokes[:, 0], bent.strokes[:, -1], bent.strokes[:, :, 0], bent.strokes[:, :, -1])
     assert max(side.max() for side in rim) < 96
     assert (bent.places[:, :, 0] >= 0).all() and (bent.places[:, :, 1] <= 240 * ratio).all()
@@ -117,8 +122,8 @@ def test_a_bent_line_keeps_its_ink_and_loses_its_straightness() -> None:
     bars = np.zeros((20, 6, 28, 28), np.uint8)
     bars[:, :, 12:16, 2:26] = 255  # six dashes: a straight line
     straight = concat_pics(bars, rng(), PLAIN)
-    bent = bend_lines(straight, rng(), replace(PLAIN, bend=4.0)).strokes
-    assert bent.mean() == pytest.approx(bend_lines(straight, rng(), PLAIN).strokes.mean(), rel=0.2)
+    bent = bend_lines(straight, 240, rng(), replace(PLAIN, bend=4.0)).strokes
+    assert bent.mean() == pytest.approx(bend_lines(straight, 240, rng(), PLAIN).strokes.mean(), rel=0.2)
     middle = (bent.astype(float) * np.arange(80)[:, None]).sum(1) / bent.sum(1).clip(1)
     spread = [line[ink > 0].std() for line, ink in zip(middle, bent.sum(1), strict=True)]
     assert np.mean(spread) > 0.8
@@ -128,7 +133,7 @@ def test_small_lines_lie_anywhere() -> None:
     squares = np.zeros((60, 6, 28, 28), np.uint8)
     squares[:, :, 9:19, 9:19] = 255
     settings = replace(PLAIN, size=(0.5, 0.5), lift=20.0)
-    bent = bend_lines(concat_pics(squares, rng(), settings), rng(), settings)
+    bent = bend_lines(concat_pics(squares, rng(), settings), 240, rng(), settings)
     middles = bent.places[:, :, :2].mean((1, 2)), bent.places[:, :, 2].mean(1)
     for middle, size, most in zip(middles, (240, 80), (79, 20), strict=True):
         assert np.abs(middle - size / 2).max() <= most
@@ -139,7 +144,7 @@ def test_a_wave_lifts_and_lowers_the_line() -> None:
     bars = np.zeros((20, 6, 28, 28), np.uint8)
     bars[:, :, 13:15, 2:26] = 255
     settings = replace(PLAIN, wave=(9.0, 9.0), wave_length=(100.0, 100.0))
-    bent = bend_lines(concat_pics(bars, rng(), settings), rng(), settings).strokes.astype(float)
+    bent = bend_lines(concat_pics(bars, rng(), settings), 240, rng(), settings).strokes.astype(float)
     middle = (bent * np.arange(80)[:, None]).sum(1) / bent.sum(1).clip(1)
     for line, ink in zip(middle, bent.sum(1), strict=True):
         assert np.ptp(line[ink > 300]) == pytest.approx(18, abs=3)
@@ -155,11 +160,11 @@ def test_scribbles_are_glyphs_turned_any_way(glyphs: npt.NDArray[np.uint8]) -> N
     assert len(np.unique(some.reshape(40, -1), axis=0)) == 40
 
 
-def test_strokes_run_along_the_line(straight: npt.NDArray[np.uint8]) -> None:
+def test_strokes_run_across_the_line(straight: npt.NDArray[np.uint8]) -> None:
     empty = np.zeros((30, 80, 240), np.uint8)
-    none = render.cross(empty.copy(), straight, rng(), replace(PLAIN, distractors=0))
-    one = render.cross(empty.copy(), straight, rng(), replace(PLAIN, distractors=1))
-    three = render.cross(empty.copy(), straight, rng(), replace(PLAIN, distractors=3))
+    none = render.cross(empty.copy(), straight, rng(), replace(PLAIN, strikes=0))
+    one = render.cross(empty.copy(), straight, rng(), replace(PLAIN, strikes=1))
+    three = render.cross(empty.copy(), straight, rng(), replace(PLAIN, strikes=3))
     assert none.max() == 0
     lengths = (one.max(1) > 127).sum(1)
     assert lengths.mean() > 60  # across more than a character
@@ -202,42 +207,57 @@ def test_noise_has_the_strength_it_should() -> None:
 
 
 @pytest.mark.parametrize("difficulty", ["easy", "standard", "hard"])
+@pytest.mark.parametrize("kind", ["plain", "crossed-out"])
 def test_a_seed_repeats_the_picture(
-    glyphs: npt.NDArray[np.uint8], straight: npt.NDArray[np.uint8], difficulty: str
+    glyphs: npt.NDArray[np.uint8], straight: npt.NDArray[np.uint8], kind: str, difficulty: str
 ) -> None:
-    style = DIFFICULTIES[difficulty]
+    style = STYLES[kind][difficulty]
     one, same, other = (render.render(glyphs, straight, np.random.default_rng(seed), style) for seed in (1, 1, 2))
-    assert one.shape == (40, 80, 240)
+    assert one.shape == (40, style.height, style.width(6))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
 
 
-def test_harder_means_more_overlap_more_bend_and_more_strokes() -> None:
-    easy, standard, hard = (DIFFICULTIES[name] for name in ("easy", "standard", "hard"))
+@pytest.mark.parametrize("kind", ["plain", "crossed-out"])
+def test_harder_means_more_overlap_more_swing_and_more_noise(kind: str) -> None:
+    easy, standard, hard = (STYLES[kind][name] for name in ("easy", "standard", "hard"))
     for milder, harsher in ((easy, standard), (standard, hard)):
-        assert milder.gap > harsher.gap and milder.bend < harsher.bend and milder.noise < harsher.noise
-        assert milder.distractors < harsher.distractors and milder.scribbles < harsher.scribbles
+        assert milder.gap > harsher.gap and milder.climb < harsher.climb and milder.wave < harsher.wave
+        assert milder.noise < harsher.noise and milder.scribbles < harsher.scribbles
+
+
+def test_a_climb_moves_glyphs_and_leaves_them_as_they_are() -> None:
+    squares = np.zeros((40, 6, 28, 28), np.uint8)
+    squares[:, :, 9:19, 9:19] = 255
+    level = concat_pics(squares, rng(), PLAIN)
+    climbing = concat_pics(squares, rng(), replace(PLAIN, climb=(15.0, 15.0), climb_length=(80.0, 80.0)))
+    assert np.ptp(level.places[:, :, 2]) == 0
+    heights = climbing.places[:, :, 2]
+    assert 20 < np.ptp(heights, 1).mean() <= 31 and np.ptp(heights) <= 31
+    assert climbing.strokes.sum(dtype=int) == level.strokes.sum(dtype=int)
 
 
 @pytest.mark.parametrize("length", [4, 5, 7, 8])
 def test_other_lengths_are_wider_or_narrower(straight: npt.NDArray[np.uint8], length: int) -> None:
     some = emnist_files.strokes(2 * length, rng()).reshape(2, length, 28, 28)
-    assert render.render(some, straight, rng(), DIFFICULTIES["standard"]).shape == (2, 80, 40 * length)
+    assert render.render(some, straight, rng(), STANDARD).shape == (2, STANDARD.height, STANDARD.width(length))
 
 
 def test_double_density_shows_the_same_look_at_twice_the_size(
     glyphs: npt.NDArray[np.uint8], straight: npt.NDArray[np.uint8]
 ) -> None:
-    single = render.render(glyphs, straight, rng(), DIFFICULTIES["standard"])
-    double = render.render(glyphs, straight, rng(), replace(DIFFICULTIES["standard"], pixel_ratio=2))
-    assert double.shape == (40, 160, 480)
+    single = render.render(glyphs, straight, rng(), STANDARD)
+    double = render.render(glyphs, straight, rng(), replace(STANDARD, pixel_ratio=2))
+    assert double.shape == (40, 2 * STANDARD.height, 2 * STANDARD.width(6))
     assert double.mean() == pytest.approx(single.mean(), rel=0.03)
     assert (double < 3).mean() == pytest.approx((single < 3).mean(), rel=0.15)
 
 
 def test_settings_choose_the_look() -> None:
     style = choose_style(Settings(difficulty="hard", theme="dark", pixel_ratio=2))
-    assert style == replace(DIFFICULTIES["hard"], dark=True, pixel_ratio=2)
+    assert style == replace(HARD, dark=True, pixel_ratio=2)
+    crossed_out = choose_style(Settings(kind="crossed-out", alphabet="abc123"))
+    assert crossed_out == replace(STYLES["crossed-out"]["standard"], decoys="abc123")
 
 
 def test_a_png_shows_the_levels_it_was_made_of() -> None:
@@ -257,7 +277,7 @@ def test_generate_captcha_draws_all_36_characters(tmp_path: Path) -> None:
         assert text.lower() not in name.lower()
         assert (tmp_path / name).stat().st_size < 8000
         with Image.open(tmp_path / name) as image:
-            assert image.size == (240, 80)
+            assert image.size == (STANDARD.width(6), STANDARD.height)
             grey = np.asarray(image.convert("L"))
         # Ink all along the line, whatever the characters.
         inked = np.flatnonzero((grey < 100).sum(0) > 2)
@@ -283,7 +303,14 @@ def test_boxes_hold_the_ink(length: int, ratio: int) -> None:
     blots = np.zeros((40, length, 28, 28), np.uint8)
     blots[:, :, 6:22, 9:19] = 255
     settings = replace(
-        DIFFICULTIES["hard"], distractors=0, scribbles=0, noise=0, unevenness=0, gap=(3.0, 9.0), pixel_ratio=ratio
+        HARD,
+        strikes=0,
+        scribbles=0,
+        noise=0,
+        unevenness=0,
+        gap=(3.0, 9.0),
+        contrast=(0.85, 0.95),
+        pixel_ratio=ratio,
     )
     pictures, boxes = render.render_boxed(blots, blots[0], rng(), settings)
     assert np.array_equal(pictures, render.render(blots, blots[0], rng(), settings))
