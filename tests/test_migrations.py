@@ -16,7 +16,7 @@ from pool.errors import DatabaseError
 from pool.models import REVISION, State, captcha, fill, metadata, token
 from pool.pool import Drawn, Pool
 from pool.storage.files import new_id
-from tests.conftest import ROOT, a_png
+from tests.conftest import PLAIN, ROOT, a_png
 
 CONFIG = Config(ROOT / "alembic.ini")
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(CONFIG).walk_revisions()][::-1]
@@ -96,10 +96,10 @@ def test_an_upgrade_keeps_what_a_database_holds(revision: str, pool: Pool, migra
             (key,) = (column.name for column in table.primary_key)
             held = connection.execute(select(table).where(table.c[key] == row[key])).mappings().one()
             assert {name: held[name] for name in row} == row
-    assert [(issued.id, issued.code) for issued in pool.pop(5)] == [(READY, "abc234")]
+    assert [(issued.id, issued.code) for issued in pool.pop(5, stock=PLAIN)] == [(READY, "abc234")]
     assert pool.files.read(READY) == a_png()
     assert pool.look_up(ISSUED).code == "def567"
-    assert len(pool.add([Drawn("xyz789", a_png())])) == 1
+    assert len(pool.add([Drawn("xyz789", a_png())], PLAIN)) == 1
 
 
 def test_all_the_way_down_and_up_again(pool: Pool, migrate_to: Any) -> None:
@@ -108,13 +108,13 @@ def test_all_the_way_down_and_up_again(pool: Pool, migrate_to: Any) -> None:
     with database.transaction(pool.engine) as connection:
         assert inspect(connection).get_table_names() == ["alembic_version"]
     with pytest.raises(DatabaseError, match="run `alembic upgrade head`"):
-        pool.level()
+        pool.level(PLAIN)
     migrate_to(REVISIONS[-1])
-    assert pool.level() == 0
+    assert pool.level(PLAIN) == 0
 
 
 @pytest.mark.parametrize("revision", REVISIONS[:1])
 def test_a_database_that_was_not_upgraded_says_what_to_do(revision: str, pool: Pool, migrate_to: Any) -> None:
     migrate_to(revision)
     with pytest.raises(DatabaseError, match="run `alembic upgrade head`"):
-        pool.pop()
+        pool.pop(stock=PLAIN)

@@ -17,7 +17,7 @@ from pool.models import State, captcha
 from pool.pool import Issued, Pool
 from pool.storage.files import FileStore, new_id
 from pool.sweep import Sweep
-from tests.conftest import a_png, drawn, png_names
+from tests.conftest import PLAIN, a_png, drawn, png_names
 
 _FINAL = {State.SOLVED, State.FAILED, State.EXPIRED}
 
@@ -46,14 +46,14 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 5))
     def add(self, count: int) -> None:
-        ids = self.pool.add(drawn(count))
+        ids = self.pool.add(drawn(count), PLAIN)
         assert not set(ids) & set(self.states)
         self.states |= dict.fromkeys(ids, State.READY)
 
     @rule(count=st.integers(1, 4), redeemable=st.booleans())
     def pop(self, count: int, redeemable: bool) -> None:
         ready = self._in(State.READY)
-        popped = self.pool.pop(count, redeemable=redeemable)
+        popped = self.pool.pop(count, redeemable=redeemable, stock=PLAIN)
         ids = {issued.id for issued in popped}
         assert len(popped) == len(ids) == min(count, len(ready))
         assert ids <= ready
@@ -121,7 +121,7 @@ class PoolMachine(RuleBasedStateMachine):
             rows = {row.id: row.state for row in connection.execute(select(captcha.c.id, captcha.c.state))}
         assert rows == self.states
         assert set(rows) <= png_names(self.pool.files.folder)
-        assert self.pool.level() == len(self._in(State.READY))
+        assert self.pool.level(PLAIN) == len(self._in(State.READY))
 
     def _in(self, state: State) -> set[str]:
         return {file_id for file_id, its_state in self.states.items() if its_state is state}

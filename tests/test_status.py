@@ -5,15 +5,15 @@ import json
 from pathlib import Path
 
 from pool.pool import Pool
-from tests.conftest import ROOT, drawn, only_line, run
+from tests.conftest import PLAIN, ROOT, drawn, only_line, run
 
 
 def test_the_table_shows_states_marks_and_fills(pool: Pool, settings: dict[str, object], tmp_path: Path) -> None:
     settings |= {"TARGET": 2000, "LOW_WATER": 1000}
     assert run("batch.fill", "--count", 3, **settings).returncode == 0
     assert run("batch.fill", "--count", 3, **settings | {"CHECKPOINTS_DIR": tmp_path}).returncode == 1
-    pool.add(drawn(4))
-    right, _ = pool.pop(2, redeemable=True)
+    pool.add(drawn(4), PLAIN)
+    right, _ = pool.pop(2, redeemable=True, stock=PLAIN)
     pool.verify(right.id, right.code)
     shown = run("pool.status", **settings)
     assert shown.returncode == 0, shown.stderr

@@ -18,7 +18,7 @@ from pool.models import captcha
 from pool.pool import Drawn
 from server import speech
 from tests.browser import Visit, browser
-from tests.conftest import ROOT, Site, a_png, running_site, sqlite_settings_in
+from tests.conftest import PLAIN, ROOT, Site, a_png, running_site, sqlite_settings_in
 from tests.programs import needs
 
 __all__ = ["browser"]
@@ -37,7 +37,7 @@ def test_the_demo_is_solved_as_a_visitor_would(site: Site, visit: Visit) -> None
     file_id = visit.open(site.server.url)
     page = visit.page
     assert page.url.endswith("/demo")
-    page.get_by_label("Type the characters").fill(site.code(file_id))
+    page.get_by_label("Answer").fill(site.code(file_id))
     page.get_by_role("button", name="Check").click()
     expect(page.get_by_role("status").get_by_text("Confirmed")).to_be_visible()
     page.get_by_role("button", name="Send").click()
@@ -49,7 +49,7 @@ def test_the_demo_is_solved_as_a_visitor_would(site: Site, visit: Visit) -> None
 
 def test_a_wrong_answer_shows_another_picture(site: Site, visit: Visit) -> None:
     first = visit.open(site.server.url + "/demo")
-    field = visit.page.get_by_label("Type the characters")
+    field = visit.page.get_by_label("Answer")
     field.fill("nothing")
     second = visit.renewed_by(lambda: field.press("Enter"))
     assert second != first
@@ -65,7 +65,7 @@ def test_a_wrong_answer_shows_another_picture(site: Site, visit: Visit) -> None:
 
 def test_what_nobody_sees_is_no_answer_and_spoils_none(site: Site, visit: Visit) -> None:
     file_id = visit.open(site.server.url + "/demo")
-    field = visit.page.get_by_label("Type the characters")
+    field = visit.page.get_by_label("Answer")
     field.fill("\ufeff\u200b \u200f")
     field.press("Enter")  # as if nothing had been typed
     field.fill("".join(f"\u2066\u200b{character}\u200d\u2069\u200b\ufe0f\u200f" for character in site.code(file_id)))
@@ -79,7 +79,7 @@ def test_an_expired_answer_shows_another_picture(site: Site, visit: Visit) -> No
     first = visit.open(site.server.url + "/demo")
     with database.transaction(site.pool.engine) as connection:
         connection.execute(update(captcha).where(captcha.c.id == first).values(expires_at=captcha.c.issued_at))
-    field = visit.page.get_by_label("Type the characters")
+    field = visit.page.get_by_label("Answer")
     field.fill("abc234")
     assert visit.renewed_by(lambda: field.press("Enter")) != first
     expect(visit.page.get_by_text("has expired")).to_be_visible()
@@ -97,7 +97,7 @@ def test_the_keyboard_is_enough(site: Site, visit: Visit) -> None:
     if not speech.is_installed():
         wanted.remove("Listen")
     assert [name for name in reached if name in wanted][: len(wanted)] == wanted
-    page.get_by_label("Type the characters").focus()
+    page.get_by_label("Answer").focus()
     page.keyboard.type(site.code(file_id))
     page.keyboard.press("Enter")
     expect(page.get_by_text("Confirmed")).to_be_visible()
@@ -111,8 +111,8 @@ def test_sending_the_form_checks_the_answer_first(site: Site, visit: Visit) -> N
     file_id = visit.open(site.server.url + "/demo")
     page = visit.page
     page.get_by_role("button", name="Send").click()
-    expect(page.get_by_label("Type the characters")).to_be_focused()  # nothing was typed: nothing is sent
-    page.get_by_label("Type the characters").fill(site.code(file_id))
+    expect(page.get_by_label("Answer")).to_be_focused()  # nothing was typed: nothing is sent
+    page.get_by_label("Answer").fill(site.code(file_id))
     page.get_by_role("button", name="Send").click()
     expect(page.get_by_text("Thank you")).to_be_visible()
 
@@ -128,7 +128,7 @@ def test_the_sound_is_played(site: Site, visit: Visit) -> None:
     with visit.page.expect_response(lambda answer: f"{file_id}.wav" in answer.url) as sound:
         visit.page.get_by_role("button", name="Listen").click()
     assert sound.value.ok
-    expect(visit.page.get_by_label("Type the characters")).to_be_focused()
+    expect(visit.page.get_by_label("Answer")).to_be_focused()
     assert visit.complaints == []
 
 
@@ -161,7 +161,7 @@ def test_screen_readers_are_told(site: Site, visit: Visit) -> None:
     visit.open(site.server.url + "/demo")
     group = visit.page.get_by_role("group", name="Captcha")
     expect(group.get_by_role("img")).to_have_accessible_name(re.compile("handwritten letters and digits"))
-    expect(group.get_by_role("textbox")).to_have_accessible_name("Type the characters")
+    expect(group.get_by_role("textbox")).to_have_accessible_name("Answer")
     for name in ("Check", "Another picture"):
         expect(group.get_by_role("button", name=name)).to_be_visible()
     expect(group.get_by_role("status")).to_have_text("")
@@ -174,7 +174,7 @@ def test_the_script_is_small() -> None:
 def test_a_confirmation_that_gets_old_is_taken_back(site: Site, visit: Visit) -> None:
     visit.page.clock.install()
     file_id = visit.open(site.server.url + "/demo")
-    field = visit.page.get_by_label("Type the characters")
+    field = visit.page.get_by_label("Answer")
     field.fill(site.code(file_id))
     field.press("Enter")
     expect(visit.page.get_by_text("Confirmed")).to_be_visible()
@@ -227,7 +227,7 @@ def site_for_all(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
     """A site that pages of any origin may use."""
     settings = sqlite_settings_in(sqlite_template, tmp_path_factory.mktemp("all")) | {"CORS_ORIGINS": "*"}
     with running_site(settings) as running:
-        running.pool.add([Drawn("abc234", a_png())] * 20)
+        running.pool.add([Drawn("abc234", a_png())] * 20, PLAIN)
         yield running
 
 
@@ -247,7 +247,7 @@ def test_another_site_s_form_gets_the_token(site_for_all: Site, visit: Visit, co
         said: list[str] = []
         visit.page.on("console", lambda message: said.append(message.text))
         file_id = visit.open(url)
-        visit.page.get_by_label("Введите символы").fill(site_for_all.code(file_id))
+        visit.page.get_by_label("Ответ").fill(site_for_all.code(file_id))
         visit.page.get_by_role("button", name="Готово").click()
         expect(visit.page.get_by_text("Подтверждено")).to_be_visible()
         with visit.page.expect_response(lambda answer: answer.request.method == "POST"):
