@@ -36,11 +36,13 @@ class StockStatus:
 
     kind: Kind
     difficulty: Difficulty
+    is_kept: bool
+    """by the settings: others are neither handed out nor filled"""
     level: int
     demand: float
     """captchas popped a second in the last minute"""
     low_water: int
-    """from the settings, or higher while demand is high; 0 if the settings do not keep the stock"""
+    """from the settings, or higher while demand is high; 0 if the stock is not kept"""
     target: int
     """likewise"""
 
@@ -79,8 +81,9 @@ def read_status(pool: Pool, settings: Settings) -> Status:
     stocks = []
     for stock in dict.fromkeys([*settings.stocks, *levels]):
         demand = pool.demand(stock)
-        marks = watermarks(settings, demand) if stock in settings.stocks else Watermarks(0, 0)
-        stocks.append(StockStatus(*stock, levels.get(stock, 0), demand, *marks))
+        is_kept = stock in settings.stocks
+        marks = watermarks(settings, demand) if is_kept else Watermarks(0, 0)
+        stocks.append(StockStatus(*stock, is_kept, levels.get(stock, 0), demand, *marks))
     fills, leases = last_fills(pool.engine, _FILLS), lease.ages(pool.engine)
     return Status(states, stocks, fills, leases, files, disk_bytes)
 
@@ -120,8 +123,9 @@ def _lines(status: Status) -> Iterator[str]:
     yield f"\n{'stock':<24}{'level':>9}{'low water':>12}{'target':>9}{'a second':>10}"
     for stock in status.stocks:
         numbers = f"{stock.level:>9}{stock.low_water:>12}{stock.target:>9}{stock.demand:>10.1f}"
-        comment = "  below the low-water mark" if stock.level < stock.low_water else ""
-        yield f"{Stock(stock.kind, stock.difficulty)!s:<24}{numbers}{comment}"
+        comment = "below the low-water mark" if stock.level < stock.low_water else ""
+        comment = comment if stock.is_kept else "not kept by these settings"
+        yield f"{Stock(stock.kind, stock.difficulty)!s:<24}{numbers}  {comment}".rstrip()
     yield ""
     yield from (f"{name} under way for {_duration(seconds)}" for name, seconds in status.leases.items())
     yield from lease.warnings(status.leases)

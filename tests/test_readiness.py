@@ -18,6 +18,8 @@ from pool.settings import Settings
 from tests.conftest import PLAIN, Server, drawn, migrate, run, wait_until
 from tests.test_challenges import counted
 
+EMPTY = "the pool has no plain (standard) captchas"
+
 
 def problem(server: Server) -> str:
     """The one thing that is wrong."""
@@ -116,7 +118,7 @@ def test_a_database_that_was_not_upgraded(
     assert f"revision {revision}" in problem(server)
     assert "run `alembic upgrade head`" in problem(server)
     migrate(str(sqlite_settings["DATABASE_URL"]))
-    wait_until(lambda: server.get("/readyz").json()["problems"] == ["the pool is empty"], "the server to notice")
+    wait_until(lambda: server.get("/readyz").json()["problems"] == [EMPTY], "the server to notice")
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)

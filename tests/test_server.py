@@ -378,7 +378,7 @@ def test_a_refill_that_fails_says_why_and_is_not_tried_at_once(
         assert server.get("/generate").status_code == 503
     readiness = server.get("/readyz")
     assert readiness.status_code == 503
-    assert "the pool is empty" in readiness.json()["problems"]
+    assert "the pool has no plain (standard) captchas" in readiness.json()["problems"]
     assert "manifest.json can't be read" in readiness.json()["refill_error"]
     output = server.stop()
     assert output.count("refill failed") == 1
