@@ -329,9 +329,9 @@ def test_the_pool_is_refilled_without_a_hand(sqlite_settings: dict[str, object],
         return len(ids) == 100
 
     wait_until(a_hundred_ids, "three refills", seconds=120)
-    wait_until(lambda: server.get("/readyz").json()["low_water"] > 20, "the marks to follow the demand")
-    readiness = server.get("/readyz").json()
-    assert readiness["target"] > readiness["low_water"]
+    wait_until(lambda: server.get("/readyz").json()["stocks"][0]["low_water"] > 20, "the marks to follow the demand")
+    (stock,) = server.get("/readyz").json()["stocks"]
+    assert stock["target"] > stock["low_water"]
     assert all(server.get(f"/{file_id}").status_code == 200 for file_id in ids)
 
 

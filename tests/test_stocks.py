@@ -74,7 +74,6 @@ def test_a_refill_fills_only_the_low_stock(pool: Pool, refill: Refill) -> None:
     pool.pop(25, stock=CROSSED_OUT)
     refill.count_pop(CROSSED_OUT, 25)
     wait_until(lambda: pool.level(CROSSED_OUT) >= 40, "the next refill")
-    assert pool.level(CROSSED_OUT) == 40
     assert pool.level(PLAIN) == 30
 
 

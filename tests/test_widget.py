@@ -9,16 +9,18 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import parse_qs
 
+import numpy as np
 import pytest
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from sqlalchemy import update
 
+from batch.drawing.png import encode_pngs
 from pool import database
 from pool.models import captcha
 from pool.pool import Drawn
 from server import speech
 from tests.browser import Visit, browser
-from tests.conftest import PLAIN, ROOT, Site, a_png, running_site, sqlite_settings_in
+from tests.conftest import CROSSED_OUT, PLAIN, ROOT, Site, a_png, running_site, sqlite_settings_in
 from tests.programs import needs
 
 __all__ = ["browser"]
@@ -161,7 +163,11 @@ def test_screen_readers_are_told(site: Site, visit: Visit) -> None:
     visit.open(site.server.url + "/demo")
     group = visit.page.get_by_role("group", name="Captcha")
     expect(group.get_by_role("img")).to_have_accessible_name(re.compile("handwritten letters and digits"))
+    expect(group.get_by_role("img")).to_have_accessible_name(
+        re.compile("^Type the characters that are not crossed out")
+    )
     expect(group.get_by_role("textbox")).to_have_accessible_name("Answer")
+    expect(group.get_by_role("textbox")).to_have_accessible_description("Type the characters that are not crossed out.")
     for name in ("Check", "Another picture"):
         expect(group.get_by_role("button", name=name)).to_be_visible()
     expect(group.get_by_role("status")).to_have_text("")
@@ -229,6 +235,66 @@ def site_for_all(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
     with running_site(settings) as running:
         running.pool.add([Drawn("abc234", a_png())] * 20, PLAIN)
         yield running
+
+
+def _asked(page: Page, sentence: str) -> None:
+    """Check that the sentence is seen, describes the field, and begins what is said of the picture."""
+    expect(page.get_by_text(sentence, exact=True)).to_be_visible()
+    expect(page.get_by_role("textbox", name=re.compile("Answer|Ответ"))).to_have_accessible_description(sentence)
+    expect(page.get_by_role("img", name=sentence)).to_be_visible()
+
+
+def test_the_sentence_says_what_to_type_of_each_kind(site: Site, site_for_all: Site, visit: Visit) -> None:
+    visit.open(site.server.url + "/demo")
+    _asked(visit.page, "Type the characters that are not crossed out.")
+    visit.open(site_for_all.server.url + "/demo")
+    _asked(visit.page, "Type the characters.")
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("attributes", "sentence"),
+    [
+        ('data-lang="ru"', "Введите символы, которые не зачёркнуты."),
+        ('data-text-crossed-out="Only what is left, please."', "Only what is left, please."),
+    ],
+)
+def test_the_sentence_is_translated(
+    sqlite_settings: dict[str, object], visit: Visit, attributes: str, sentence: str
+) -> None:
+    with running_site(sqlite_settings | {"CORS_ORIGINS": "*", "CHALLENGE_KIND": "crossed-out"}) as running:
+        running.pool.add([Drawn("abc234", a_png())] * 20, CROSSED_OUT)
+        with _page_elsewhere(running.server.url, f'<div class="gantcha" {attributes}></div>', "") as (url, _):
+            visit.open(url)
+            _asked(visit.page, sentence)
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("of_file", "shown"),
+    [((234, 104), 234), ((468, 208), 234), ((280, 104), 276), ((560, 208), 276), ((156, 104), 156), ((700, 208), 276)],
+)
+def test_a_picture_of_any_size_keeps_its_ratio_and_moves_nothing(
+    sqlite_settings: dict[str, object], visit: Visit, of_file: tuple[int, int], shown: int
+) -> None:
+    page, held = visit.page, []
+    page.route(re.compile("/[0-9a-f]{32}$"), lambda route: held.append(route))  # noqa: PLW0108 - as above
+    with running_site(sqlite_settings) as running:
+        (png,) = encode_pngs(np.full((1, *of_file[::-1]), 200, np.uint8))
+        running.pool.add([Drawn("abc234", png)], PLAIN)
+        with page.expect_request(re.compile("/[0-9a-f]{32}$")):
+            page.goto(running.server.url + "/demo")
+        expect(page.get_by_text("Type the characters.", exact=True)).to_be_visible()
+        loading = page.get_by_role("group").bounding_box()
+        held[0].continue_()
+        image = page.locator(".gantcha img")
+        page.wait_for_function("() => document.querySelector('.gantcha').shadowRoot.querySelector('img').naturalWidth")
+        box = image.bounding_box()
+        assert box
+        assert box["width"] == shown
+        assert box["width"] / box["height"] == pytest.approx(of_file[0] / of_file[1], rel=0.02)
+        assert page.get_by_role("group").bounding_box() == loading
+    assert visit.complaints == []
 
 
 @pytest.mark.parametrize(
