@@ -51,6 +51,7 @@ img { max-width: 100%; overflow: hidden; font-size: 13px; }
 img[src] { height: auto; }
 :host([data-dark]) img { filter: invert(0.88); }
 .row { display: flex; align-items: center; gap: 6px; }
+.head { min-height: 54px; }
 #prompt { flex: 1; min-height: 0; margin: 0; line-height: 1.25; color: var(--ink); }
 input { flex: 1; min-width: 0; padding: 0 10px; font: 17px ui-monospace, monospace; letter-spacing: 0.12em; }
 input::placeholder { font: 14px system-ui, sans-serif; letter-spacing: 0; color: var(--soft); }
@@ -128,7 +129,7 @@ p.good { color: var(--good); font-weight: 600; }
     const status = element("p", { id: "status", role: "status" });
     const prompt = element("p", { id: "prompt" });
     const frame = element("div", { className: "frame" }, image);
-    const head = element("div", { className: "row" }, prompt, listen, refresh);
+    const head = element("div", { className: "row head" }, prompt, listen, refresh);
     const row = element("div", { className: "row" }, input, check);
     root.append(element("div", { className: "card", role: "group", ariaLabel: say("name") }, frame, head, row, status));
     host.append(...hidden);
