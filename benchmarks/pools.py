@@ -11,8 +11,10 @@ from sqlalchemy import Engine, insert
 
 from pool import database
 from pool.models import State, captcha
+from pool.settings import Stock
 from pool.storage.files import new_id
 
+PLAIN = Stock("plain", "standard")
 ROOT = Path(__file__).parent.parent
 _ROWS = 50_000
 
@@ -42,6 +44,7 @@ def stock(engine: Engine, count: int) -> None:
     for start in range(0, count, _ROWS):
         rows = [
             {"id": new_id(), "code": "abc234", "state": State.READY, "created_at": now + timedelta(microseconds=number)}
+            | PLAIN._asdict()
             for number in range(start, min(start + _ROWS, count))
         ]
         with database.transaction(engine) as connection:

@@ -31,7 +31,7 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
         return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
 
 
-REVISION = "0004"
+REVISION = "0005"
 """The newest migration, which this version needs."""
 metadata = sa.MetaData()
 
@@ -50,6 +50,8 @@ captcha = sa.Table(
     metadata,
     sa.Column("id", FileId, primary_key=True),  # also the name of its PNG
     sa.Column("code", sa.String(16)),  # NULL: an upload without a code, which can be shown but never popped
+    sa.Column("kind", sa.String(16), nullable=False, server_default="plain"),
+    sa.Column("difficulty", sa.String(8), nullable=False, server_default="standard"),
     sa.Column("state", sa.String(8), nullable=False),
     # Popped for a challenge: its code has not left the server.
     sa.Column("redeemable", sa.Boolean, nullable=False, server_default=sa.false()),
@@ -63,7 +65,8 @@ _READY = sa.text(f"state = '{State.READY}'")
 _TAKEN = sa.text(f"state <> '{State.READY}'")
 # Only ready rows are indexed, so the cost of a pop does not depend on how many were issued; the other index lets the
 # sweep find what is due without reading ready rows.
-sa.Index("captcha_ready", captcha.c.created_at, postgresql_where=_READY, sqlite_where=_READY)
+_OLDEST_OF_STOCK = captcha.c.kind, captcha.c.difficulty, captcha.c.created_at
+sa.Index("captcha_ready", *_OLDEST_OF_STOCK, postgresql_where=_READY, sqlite_where=_READY)
 sa.Index("captcha_taken", captcha.c.state, captcha.c.expires_at, postgresql_where=_TAKEN, sqlite_where=_TAKEN)
 
 token = sa.Table(

@@ -1,4 +1,4 @@
-"""The pool's verbs: add, pop, give_back, verify, look_up, check, level, demand."""
+"""The pool's verbs: add, pop, give_back, verify, look_up, check, level, levels, demand."""
 
 import json
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from pool import database, tokens
 from pool.answers import is_right
 from pool.errors import AddingStoppedError, DatabaseError, StorageError, UnknownCaptchaError
 from pool.models import REVISION, State, captcha, identity
-from pool.settings import Settings
+from pool.settings import Settings, Stock
 from pool.storage.files import FileStore, new_id
 from pool.storage.objects import ObjectStore
 
@@ -42,6 +42,7 @@ class Issued(NamedTuple):
     expires_at: datetime
     pop_id: str
     """the pop that took it"""
+    stock: Stock
 
 
 class UnconfirmedPopError(DatabaseError):
@@ -68,6 +69,10 @@ class Shown(NamedTuple):
     """None for an upload without a code"""
     expires_at: datetime | None
     """None for a captcha that was not issued yet"""
+
+
+def _is_in(stock: Stock) -> sa.ColumnElement[bool]:
+    return sa.and_(captcha.c.kind == stock.kind, captcha.c.difficulty == stock.difficulty)
 
 
 def _take(connection: sa.Connection, statement: sa.Update, taken: dict[str, Any]) -> Iterable[tuple[str, str]]:
@@ -119,8 +124,8 @@ class Pool:
             self.files.belong_to(self.secret())
             self._files_checked = True
 
-    def add(self, drawn: Iterable[Drawn]) -> list[str]:
-        """Store captchas, files first and then all rows in one transaction; return their ids.
+    def add(self, drawn: Iterable[Drawn], stock: Stock) -> list[str]:
+        """Store captchas of one stock, files first and then all rows in one transaction; return their ids.
 
         Raises:
             AddingStoppedError: the disk is full or not writable; what was written before that is in the pool.
@@ -138,24 +143,25 @@ class Pool:
             failure = error
         self.files.sync()
         try:
-            self._insert(named, ids)
+            self._insert(named, ids, stock)
         except DatabaseError:
             if not failure:
                 raise
             # The database is on the same full disk: removing a few files makes room for the rows of the others.
             ids, spare = ids[:-_SPARE], ids[-_SPARE:]
             self.files.remove(spare)
-            self._insert(named, ids)
+            self._insert(named, ids, stock)
         if failure:
             raise AddingStoppedError(str(failure), ids) from failure
         return ids
 
-    def _insert(self, named: dict[str, Drawn], ids: list[str]) -> None:
+    def _insert(self, named: dict[str, Drawn], ids: list[str], stock: Stock) -> None:
         now = datetime.now(UTC)
         ready = {"state": State.READY, "issued_at": None, "expires_at": None}
         shown = {"state": State.ISSUED, "issued_at": now, "expires_at": now + self.ttl}
         rows = [
             {"id": file_id, "code": named[file_id].code, "created_at": now}
+            | stock._asdict()
             | (shown if named[file_id].code is None else ready)
             for file_id in ids
         ]
@@ -163,8 +169,8 @@ class Pool:
             with database.transaction(self.engine) as connection:
                 connection.execute(sa.insert(captcha), rows)
 
-    def pop(self, n: int = 1, *, redeemable: bool = False, hold: timedelta = timedelta()) -> list[Issued]:
-        """Hand out up to `n` of the oldest ready captchas, each at most once, however many pops run at the same time.
+    def pop(self, n: int = 1, *, stock: Stock, redeemable: bool = False, hold: timedelta = timedelta()) -> list[Issued]:
+        """Hand out up to `n` of the oldest ready captchas of a stock, each at most once, however many pops run at once.
 
         A single statement selects and updates, so no two pops can get the same row.
         Only `redeemable` captchas can be answered with `verify`. The time to live starts at the end of `hold`, for
@@ -176,7 +182,7 @@ class Pool:
         now, pop_id = datetime.now(UTC), new_id()
         candidate = (
             sa.select(captcha.c.id)
-            .where(_IS_READY)
+            .where(_IS_READY, _is_in(stock))
             .order_by(captcha.c.created_at)
             .limit(n)
             .with_for_update(skip_locked=True)
@@ -190,7 +196,7 @@ class Pool:
         try:
             with database.transaction(self.engine) as connection:
                 taken_rows = _take(connection, statement, taken)
-                issued = [Issued(file_id, code, expires_at, pop_id) for file_id, code in taken_rows]
+                issued = [Issued(file_id, code, expires_at, pop_id, stock) for file_id, code in taken_rows]
         except DatabaseError as error:
             if not issued:
                 raise
@@ -259,9 +265,9 @@ class Pool:
             pool_id: str = connection.execute(sa.select(identity.c.pool_id)).scalar_one()
         return pool_id
 
-    def level(self, at_most: int | None = None) -> int:
-        """Count the ready captchas, up to `at_most`."""
-        ready = sa.select(captcha.c.created_at).where(_IS_READY).limit(at_most).subquery()
+    def level(self, stock: Stock, at_most: int | None = None) -> int:
+        """Count the ready captchas of a stock, up to `at_most`."""
+        ready = sa.select(captcha.c.created_at).where(_IS_READY, _is_in(stock)).limit(at_most).subquery()
         with database.transaction(self.engine, **database.READ_ONLY) as connection:
             return connection.execute(sa.select(sa.func.count()).select_from(ready)).scalar_one()
 
@@ -279,12 +285,21 @@ class Pool:
                 )
             connection.execute(sa.update(identity).values(checked_at=datetime.now(UTC)))
 
-    def demand(self) -> float:
-        """Return how many captchas per second all processes popped in the last minute."""
+    def levels(self) -> dict[Stock, int]:
+        """Count the ready captchas of each stock that has any."""
+        columns = captcha.c.kind, captcha.c.difficulty
+        counts = sa.select(*columns, sa.func.count()).where(_IS_READY).group_by(*columns).order_by(*columns)
+        with database.transaction(self.engine, **database.READ_ONLY) as connection:
+            return {Stock(kind, difficulty): count for kind, difficulty, count in connection.execute(counts)}
+
+    def demand(self, stock: Stock) -> float:
+        """Return how many captchas of a stock per second all processes popped in the last minute."""
         since = datetime.now(UTC) - timedelta(seconds=_DEMAND_SECONDS)
         states = [state for state in State if state is not State.READY]
         # The index is on `expires_at`, which is at least the time to live after the pop.
         recent = IS_TAKEN, captcha.c.state.in_(states), captcha.c.expires_at > since + self.ttl
-        popped = sa.select(sa.func.count()).where(*recent, captcha.c.issued_at > since, captcha.c.code.is_not(None))
+        popped = sa.select(sa.func.count()).where(
+            _is_in(stock), *recent, captcha.c.issued_at > since, captcha.c.code.is_not(None)
+        )
         with database.transaction(self.engine, **database.READ_ONLY) as connection:
             return connection.execute(popped).scalar_one() / _DEMAND_SECONDS

@@ -6,7 +6,7 @@ import string
 from difflib import get_close_matches
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -20,9 +20,20 @@ CHARACTERS = string.digits + string.ascii_lowercase
 CONFUSABLE = "01abcefghilnoqrstuvyz"
 """Left out of codes by default: in distorted handwriting these look like others (0 o, 2 a, 4 h, 6 b, 7 r, c e, f p)."""
 DEFAULT_CHECKPOINTS_DIR = Path(__file__).parent.parent / "checkpoints"
+_DAY = 24 * 60 * 60
 Kind = Literal["plain", "crossed-out"]
 Difficulty = Literal["easy", "standard", "hard"]
-_DAY = 24 * 60 * 60
+
+
+class Stock(NamedTuple):
+    """Names the captchas of one kind and one difficulty: a pop takes from one stock, and a fill adds to one."""
+
+    kind: Kind
+    difficulty: Difficulty
+
+    def __str__(self) -> str:
+        """For messages."""
+        return f"{self.kind} ({self.difficulty})"
 
 
 def _check_alphabet(value: str) -> str:
@@ -106,6 +117,7 @@ class Settings(BaseSettings):
     answer_limit: _Limit = "30/minute"
     alphabet: Annotated[str, AfterValidator(_check_alphabet)] = "".join(c for c in CHARACTERS if c not in CONFUSABLE)
     kind: Kind = "plain"
+    challenge_kind: Kind = "crossed-out"
     difficulty: Difficulty = "standard"
     theme: Literal["light", "dark"] = "light"
     pixel_ratio: int = Field(default=1, ge=1, le=2)
@@ -117,6 +129,21 @@ class Settings(BaseSettings):
     low_water: int = Field(default=1000, ge=0)
     target: int = Field(default=2000, ge=0)
     refill_seconds: float = Field(default=10, gt=0, le=_DAY)
+
+    @property
+    def stock(self) -> Stock:
+        """What `/generate` hands out unless asked otherwise, and what `batch.fill --count` adds to."""
+        return Stock(self.kind, self.difficulty)
+
+    @property
+    def challenge_stock(self) -> Stock:
+        """What `/challenge` hands out."""
+        return Stock(self.challenge_kind, self.difficulty)
+
+    @property
+    def stocks(self) -> tuple[Stock, ...]:
+        """All that are kept filled."""
+        return tuple(dict.fromkeys([self.stock, self.challenge_stock]))
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:

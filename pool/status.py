@@ -15,7 +15,7 @@ from pool.errors import one_line_errors
 from pool.fills import Fill, last_fills
 from pool.models import State, captcha
 from pool.pool import Pool
-from pool.settings import Settings, load_settings
+from pool.settings import Difficulty, Kind, Settings, Stock, load_settings
 from pool.watermarks import Watermarks, watermarks
 
 _FILLS = 5
@@ -31,14 +31,29 @@ class StateCount:
 
 
 @dataclass(frozen=True)
+class StockStatus:
+    """The state of a stock."""
+
+    kind: Kind
+    difficulty: Difficulty
+    is_kept: bool
+    """by the settings: others are neither handed out nor filled"""
+    level: int
+    demand: float
+    """captchas popped a second in the last minute"""
+    low_water: int
+    """from the settings, or higher while demand is high; 0 if the stock is not kept"""
+    target: int
+    """likewise"""
+
+
+@dataclass(frozen=True)
 class Status:
     """The state of the pool."""
 
     states: dict[State, StateCount]
-    demand: float
-    """captchas popped a second in the last minute"""
-    watermarks: Watermarks
-    """the levels from the settings, or higher ones while demand is high"""
+    stocks: list[StockStatus]
+    """those that the settings keep, then others that have ready captchas"""
     fills: list[Fill]
     """the latest first"""
     leases: dict[str, float]
@@ -57,14 +72,20 @@ def read_status(pool: Pool, settings: Settings) -> Status:
     ages = select(captcha.c.state, func.count(), func.max(captcha.c.created_at), func.min(captcha.c.created_at))
     with database.transaction(pool.engine, **database.READ_ONLY) as connection:
         rows = connection.execute(ages.group_by(captcha.c.state)).all()
-    now, demand = datetime.now(UTC), pool.demand()
+    now, levels = datetime.now(UTC), pool.levels()
 
     states = dict.fromkeys(State, StateCount(0, None, None))
     for state, count, *drawn_at in rows:
         states[State(state)] = StateCount(count, *(round((now - time).total_seconds(), 1) for time in drawn_at))
     files, disk_bytes = pool.files.usage()
+    stocks = []
+    for stock in dict.fromkeys([*settings.stocks, *levels]):
+        demand = pool.demand(stock)
+        is_kept = stock in settings.stocks
+        marks = watermarks(settings, demand) if is_kept else Watermarks(0, 0)
+        stocks.append(StockStatus(*stock, is_kept, levels.get(stock, 0), demand, *marks))
     fills, leases = last_fills(pool.engine, _FILLS), lease.ages(pool.engine)
-    return Status(states, demand, watermarks(settings, demand), fills, leases, files, disk_bytes)
+    return Status(states, stocks, fills, leases, files, disk_bytes)
 
 
 def main(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")] = False) -> None:
@@ -83,7 +104,7 @@ def main(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
 
 def _as_json(status: Status) -> dict[str, Any]:
     fills = [row._asdict() | {"started_at": row.started_at.isoformat()} for row in status.fills]
-    return asdict(status) | {"marks": status.watermarks._asdict(), "fills": fills}
+    return asdict(status) | {"fills": fills}
 
 
 def _lines(status: Status) -> Iterator[str]:
@@ -99,10 +120,13 @@ def _lines(status: Status) -> Iterator[str]:
         yield f"{started_at:<21}{fill.added:>9}{fill.seconds:>10.1f}{rate:>10}  {generators}".rstrip()
         if fill.error:
             yield f"  {fill.error}"
-    level, (low_water, target) = status.states[State.READY].count, status.watermarks
-    comment = "below the low-water mark" if level < low_water else "enough"
-    yield f"\nlevel {level} ({comment}): low-water mark {low_water}, target {target}"
-    yield f"demand {status.demand:.1f} a second in the last minute"
+    yield f"\n{'stock':<24}{'level':>9}{'low water':>12}{'target':>9}{'a second':>10}"
+    for stock in status.stocks:
+        numbers = f"{stock.level:>9}{stock.low_water:>12}{stock.target:>9}{stock.demand:>10.1f}"
+        comment = "below the low-water mark" if stock.level < stock.low_water else ""
+        comment = comment if stock.is_kept else "not kept by these settings"
+        yield f"{Stock(stock.kind, stock.difficulty)!s:<24}{numbers}  {comment}".rstrip()
+    yield ""
     yield from (f"{name} under way for {_duration(seconds)}" for name, seconds in status.leases.items())
     yield from lease.warnings(status.leases)
     yield f"disk {decimal(status.disk_bytes)} in {status.files} files"

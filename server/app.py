@@ -45,8 +45,9 @@ def create_app(settings: Settings) -> FastAPI:
     """
     pool = Pool.open(settings, REQUEST_TIMEOUT)
     refill = Refill(settings, pool)
-    buffer = Buffer(pool, refill.count_pop, redeemable=False)
-    challenge_buffer = Buffer(pool, refill.count_pop, redeemable=True)
+    buffers = {stock.kind: Buffer(pool, stock, refill.count_pop, redeemable=False) for stock in settings.stocks}
+    challenge_buffer = Buffer(pool, settings.challenge_stock, refill.count_pop, redeemable=True)
+    all_buffers = [*buffers.values(), challenge_buffer]
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -58,11 +59,11 @@ def create_app(settings: Settings) -> FastAPI:
             )
         threading.Thread(target=_end_with_parent, daemon=True).start()
         refill.start()
-        buffer.open()
-        challenge_buffer.open()
+        for buffer in all_buffers:
+            buffer.open()
         yield
         try:
-            await asyncio.gather(buffer.close(), challenge_buffer.close())
+            await asyncio.gather(*(buffer.close() for buffer in all_buffers))
         finally:
             await run_in_threadpool(refill.stop)
             pool.engine.dispose()
@@ -71,9 +72,10 @@ def create_app(settings: Settings) -> FastAPI:
     state = app.state
     state.settings, state.pool, state.refill = settings, pool, refill
     state.public_url = str(settings.public_url).rstrip("/") if settings.public_url else None
-    state.buffer, state.challenge_buffer = buffer, challenge_buffer
+    state.buffers, state.challenge_buffer, state.all_buffers = buffers, challenge_buffer, all_buffers
+    state.buffer = buffers[settings.kind]
     state.keys, state.limits = Keys(settings), Limits(settings)
-    state.pool_metrics = PoolCollector(pool, lambda: refill.watermarks)
+    state.pool_metrics = PoolCollector(pool, refill.watermarks)
     state.speaks = settings.audio and speech.is_installed()
     state.readiness = health.ReadinessChecks(state)
     for router in (captchas.router, challenges.router, health.router, site.router, captchas.pictures):

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from pool.errors import DatabaseError
 from pool.pool import Issued, Pool, UnconfirmedPopError
+from pool.settings import Stock
 
 log = logging.getLogger(__name__)
 LARGEST = 2048
@@ -31,15 +32,16 @@ def _is_expected(error: BaseException) -> bool:
 
 
 class Buffer:
-    """Captchas that this process has popped and nobody has seen yet; lives in one event loop.
+    """Captchas of one stock that this process has popped and nobody has seen yet; lives in one event loop.
 
     The buffer is topped up in the background to half a second of the current demand, and to at most an eighth of the
     ready captchas: when few are left, each request pops its own. Captchas that nobody asks for go back to the pool
     within seconds, or once the database is back. A killed server loses what it holds.
     """
 
-    def __init__(self, pool: Pool, on_pop: Callable[[int], None], *, redeemable: bool) -> None:
-        """`on_pop` is called with the number of captchas of each pop."""
+    def __init__(self, pool: Pool, stock: Stock, on_pop: Callable[[Stock, int], None], *, redeemable: bool) -> None:
+        """`on_pop` is called with the stock and the number of captchas of each pop."""
+        self.stock = stock
         self._pool, self._on_pop, self._redeemable = pool, on_pop, redeemable
         self._held: deque[Issued] = deque()  # the oldest first
         # To be given back; never handed out again, since giving back may have taken effect.
@@ -76,7 +78,7 @@ class Buffer:
             log.error("%d captchas were not given back and will expire: %s", len(self._returning), error)
 
     async def take(self) -> Issued | None:
-        """Hand one out; None when the pool is empty.
+        """Hand one out; None when the stock is empty.
 
         It lives for the time to live and up to half a minute longer; while the database can't be reached, for at least
         half of the time to live. `expires_at` is the same as in the database.
@@ -123,7 +125,7 @@ class Buffer:
         if lacking <= 0:
             return None
         try:
-            popped = self._pool.pop(lacking, redeemable=self._redeemable, hold=self._hold)
+            popped = self._pool.pop(lacking, stock=self.stock, redeemable=self._redeemable, hold=self._hold)
         except UnconfirmedPopError as error:
             self._returning += error.issued
             raise
@@ -143,7 +145,7 @@ class Buffer:
         """Count the ready captchas up to what the buffer needs. Raises DatabaseError as the pool does."""
         now = time.monotonic()
         if now >= self._recount_at:
-            self._level = self._pool.level(at_most=_SHARE * LARGEST)
+            self._level = self._pool.level(self.stock, at_most=_SHARE * LARGEST)
             self._recount_at = now + _LEVEL_SECONDS
         return self._level
 
@@ -154,7 +156,7 @@ class Buffer:
             self._retry_at = time.monotonic() + _RETRY_SECONDS
             log.error("no captcha can be popped: %s", error, exc_info=None if _is_expected(error) else error)
         elif (popped := popping.result()) is not None:
-            self._on_pop(popped)
+            self._on_pop(self.stock, popped)
 
     async def _keep_up(self) -> None:
         """Give back what nobody asks for; retry after any error until it succeeds."""

@@ -24,6 +24,9 @@ class RouteError(NamedTuple):
 _LATER = {"Retry-After": str(RETRY_SECONDS)}
 
 MALFORMED = RouteError(400, "There was an error parsing the body")
+NOT_KEPT = RouteError(
+    400, "This server keeps no captchas of this kind; CAPTCHA_KIND and CAPTCHA_CHALLENGE_KIND name those that it keeps."
+)
 NO_KEY = RouteError(
     401, "This route needs the header `Authorization: Bearer <API key>`.", {"WWW-Authenticate": "Bearer"}
 )

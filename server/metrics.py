@@ -1,7 +1,7 @@
 """Prometheus metrics: counters of this server, and the state of the pool at the time of the request."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -12,6 +12,7 @@ from pool import lease
 from pool.errors import DatabaseError
 from pool.fills import last_fills
 from pool.pool import Pool
+from pool.settings import Stock
 from pool.watermarks import Watermarks
 
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
@@ -39,19 +40,21 @@ SECONDS = Histogram(
 class PoolCollector(Collector):
     """The pool at the time of the request; omits what an unreachable database can't tell."""
 
-    def __init__(self, pool: Pool, watermarks: Callable[[], Watermarks]) -> None:
+    def __init__(self, pool: Pool, watermarks: Mapping[Stock, Watermarks]) -> None:
+        """`watermarks` are read anew at each request."""
         self._pool, self._watermarks = pool, watermarks
 
     def collect(self) -> Iterator[Metric]:
         """Ask the pool."""
-        low_water, target = self._watermarks()
-        yield GaugeMetricFamily("gantcha_pool_low_water", "Level at which a refill starts", low_water)
-        yield GaugeMetricFamily("gantcha_pool_target", "Level at which a refill ends", target)
+        low_water = {stock: marks.low_water for stock, marks in self._watermarks.items()}
+        target = {stock: marks.target for stock, marks in self._watermarks.items()}
+        yield _by_stock("gantcha_pool_low_water", "Level at which a refill starts", low_water)
+        yield _by_stock("gantcha_pool_target", "Level at which a refill ends", target)
         try:
-            level, fills, ages = self._pool.level(), last_fills(self._pool.engine, 1), lease.ages(self._pool.engine)
+            levels, fills, ages = self._pool.levels(), last_fills(self._pool.engine, 1), lease.ages(self._pool.engine)
         except DatabaseError:
             return
-        yield GaugeMetricFamily("gantcha_pool_level", "Ready captchas", level)
+        yield _by_stock("gantcha_pool_level", "Ready captchas", dict.fromkeys(self._watermarks, 0) | levels)
         held = GaugeMetricFamily(
             "gantcha_lease_seconds", "How long a fill or a sweep has been running", labels=["name"]
         )
@@ -61,6 +64,13 @@ class PoolCollector(Collector):
         for fill in fills:
             rate = fill.added / fill.seconds if fill.seconds else 0
             yield GaugeMetricFamily("gantcha_refill_rate", "Captchas a second of the last fill, by any process", rate)
+
+
+def _by_stock(name: str, text: str, values: Mapping[Stock, int]) -> Metric:
+    metric = GaugeMetricFamily(name, text, labels=Stock._fields)
+    for stock, value in values.items():
+        metric.add_metric(stock, value)
+    return metric
 
 
 def exposition(pool: PoolCollector) -> bytes:

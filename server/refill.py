@@ -21,7 +21,7 @@ from pool.database import REQUEST_TIMEOUT
 from pool.errors import GantchaError, SettingsError, one_line_errors
 from pool.lease import FILLING, is_taken
 from pool.pool import Pool
-from pool.settings import Settings, load_settings
+from pool.settings import Settings, Stock, load_settings
 from pool.sweep import Sweep
 from pool.watermarks import Watermarks, watermarks
 from server import logs
@@ -50,8 +50,8 @@ class Refill:
         self._stopping = False
         self._failures = 0
         self._no_early_check_before = self._no_fill_before = 0.0  # by the monotonic clock
-        self._expected_level = settings.target
-        self.watermarks = Watermarks(settings.low_water, settings.target)
+        self._expected_levels = dict.fromkeys(settings.stocks, settings.target)
+        self.watermarks = dict.fromkeys(settings.stocks, Watermarks(settings.low_water, settings.target))
         self._level_error: str | None = None
         self._fill_error: str | None = None
 
@@ -77,10 +77,10 @@ class Refill:
                 self._process.terminate()
         self._scheduler.shutdown(wait=True)
 
-    def count_pop(self, popped: int) -> None:
-        """Count captchas that left the pool (0: it was empty), and check the level early if it is low."""
-        self._expected_level -= popped
-        is_low = popped == 0 or self._expected_level < self.watermarks.low_water
+    def count_pop(self, stock: Stock, popped: int) -> None:
+        """Count captchas that left a stock (0: it was empty), and check the levels early if it is low."""
+        self._expected_levels[stock] -= popped
+        is_low = popped == 0 or self._expected_levels[stock] < self.watermarks[stock].low_water
         now = time.monotonic()
         if is_low and self._level_check and self._scheduler.running and now >= self._no_early_check_before:
             self._no_early_check_before = max(now + _EARLY_CHECK_SECONDS, self._no_fill_before)
@@ -94,28 +94,35 @@ class Refill:
 
     def _check_level(self) -> None:
         try:
-            self._expected_level = self._pool.level()
-            self.watermarks = watermarks(self._settings, self._pool.demand())
-            is_due = self._expected_level < self.watermarks.low_water and time.monotonic() >= self._no_fill_before
-            if is_due and not is_taken(self._pool.engine, FILLING):
-                error = self._fill()
-                REFILLS.labels("error" if error else "ok").inc()
-                self._note(error)
-                self._expected_level = self._pool.level()
+            for stock in self._settings.stocks:
+                self._expected_levels[stock] = self._pool.level(stock)
+                self.watermarks[stock] = watermarks(self._settings, self._pool.demand(stock))
+            low = [stock for stock, level in self._expected_levels.items() if level < self.watermarks[stock].low_water]
+            if low and time.monotonic() >= self._no_fill_before and not is_taken(self._pool.engine, FILLING):
+                # The emptiest first; an error of one does not keep the others empty.
+                errors = [self._fill(stock) for stock in sorted(low, key=self._expected_levels.__getitem__)]
+                self._note(next(filter(None, errors), None))
             self._level_error = None
         except GantchaError as error:
             self._level_error = str(error)
             log.error("the level can't be checked: %s", error)
 
-    def _fill(self) -> str | None:
+    def _fill(self, stock: Stock) -> str | None:
+        """Fill a stock; count the fill, and return why it failed, or None."""
+        error = self._run_fill(stock, self.watermarks[stock].target)
+        REFILLS.labels("error" if error else "ok").inc()
+        self._expected_levels[stock] = self._pool.level(stock)
+        return error
+
+    def _run_fill(self, stock: Stock, target: int) -> str | None:
         """Run a fill until it ends; return why it failed, or None."""
-        # Leave a core for requests.
-        options = ["--target", str(self.watermarks.target), "--jobs", str(max(1, (os.cpu_count() or 1) - 1)), "--quiet"]
-        command = [sys.executable, "-m", "batch.fill", *options]
+        options = ["--target", str(target), "--kind", stock.kind, "--difficulty", stock.difficulty, "--quiet"]
+        jobs = str(max(1, (os.cpu_count() or 1) - 1))  # leave a core for requests
+        command = [sys.executable, "-m", "batch.fill", *options, "--jobs", jobs]
         with self._one_start_or_stop:
             if self._stopping:
                 return None
-            log.info("refill: %d ready captchas, filling to %d", self._expected_level, self.watermarks.target)
+            log.info("refill of %s: %d ready, filling to %d", stock, self._expected_levels[stock], target)
             # In a separate session Ctrl-C reaches only the server, which then ends the fill.
             self._process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
             niceness = min(os.getpriority(os.PRIO_PROCESS, 0) + _NICENESS, _LEAST_PRIORITY)

@@ -5,6 +5,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from pool.settings import Difficulty, Kind
+
+PROMPTS: dict[Kind, str] = {
+    "plain": "Type the characters.",
+    "crossed-out": "Type the characters that are not crossed out.",
+}
 _ID = "5f0c2b7d9e1a4c3f8b6d7e2a1c9f4b30"
 _URL = f"http://127.0.0.1:8000/{_ID}"
 _TOKEN = "Zq3v1mXo7Y0a9sLr5bWc2dKe8fTg4hUj6iNkPlQmRno"  # noqa: S105 - an example
@@ -20,10 +26,20 @@ def _example(**values: JsonValue) -> ConfigDict:
 class Generated(BaseModel):
     """A captcha with its code, for a back end that compares the answer itself."""
 
-    model_config = _example(code="7k2h9m", fileURL=_URL, id=_ID, expires_at="2030-01-01T12:10:00Z")
+    model_config = _example(
+        code="7k2h9m",
+        fileURL=_URL,
+        kind="plain",
+        prompt=PROMPTS["plain"],
+        id=_ID,
+        expires_at="2030-01-01T12:10:00Z",
+    )
 
     code: str
     fileURL: str  # noqa: N815 - the name the API has had since its first version
+    kind: Kind
+    prompt: str
+    """what to ask of the visitor, in English"""
     id: str
     expires_at: datetime
 
@@ -31,10 +47,20 @@ class Generated(BaseModel):
 class Challenge(BaseModel):
     """A captcha whose code stays with the server."""
 
-    model_config = _example(id=_ID, fileURL=_URL, audioURL=f"{_URL}.wav", expires_at="2030-01-01T12:10:00Z")
+    model_config = _example(
+        id=_ID,
+        fileURL=_URL,
+        kind="crossed-out",
+        prompt=PROMPTS["crossed-out"],
+        audioURL=f"{_URL}.wav",
+        expires_at="2030-01-01T12:10:00Z",
+    )
 
     id: str
     fileURL: str  # noqa: N815 - as above
+    kind: Kind
+    prompt: str
+    """what to ask of the visitor, in English"""
     audioURL: str | None  # noqa: N815 - as above
     """the code spoken; null where the server can't speak"""
     expires_at: datetime
@@ -121,16 +147,25 @@ class Healthy(BaseModel):
     status: Literal["ok"] = "ok"
 
 
+class StockLevel(BaseModel):
+    """How full a stock is: the captchas of one kind and one difficulty."""
+
+    kind: Kind
+    difficulty: Difficulty
+    level: int | None
+    """ready captchas; null when the database does not answer"""
+    low_water: int
+    target: int
+
+
 class Readiness(BaseModel):
-    """Whether captchas can be handed out."""
+    """Whether captchas of each stock that is kept can be handed out."""
 
     model_config = _example(
         ready=True,
         problems=[],
         warnings=[],
-        level=1893,
-        low_water=1000,
-        target=2000,
+        stocks=[{"kind": "plain", "difficulty": "standard", "level": 1893, "low_water": 1000, "target": 2000}],
         refill_error=None,
         keys_error=None,
     )
@@ -139,10 +174,7 @@ class Readiness(BaseModel):
     problems: list[str]
     warnings: list[str]
     """what needs attention but stops nothing, such as a lease held for very long"""
-    level: int | None
-    """ready captchas; null when the database does not answer"""
-    low_water: int
-    target: int
+    stocks: list[StockLevel]
     refill_error: str | None
     """why the last refill failed; null if it did not"""
     keys_error: str | None

@@ -29,11 +29,12 @@ from batch.drawing.png import encode_pngs
 from pool import database
 from pool.models import captcha
 from pool.pool import Drawn, Pool
-from pool.settings import Settings
+from pool.settings import Settings, Stock
 from pool.storage.files import FileStore
 from tests.programs import missing, summary
 
 ROOT = Path(__file__).parent.parent
+PLAIN, CROSSED_OUT = Stock("plain", "standard"), Stock("crossed-out", "standard")
 for name in [name for name in os.environ if name.startswith("CAPTCHA_")]:
     del os.environ[name]  # what the developer runs is no concern of the tests
 
@@ -156,8 +157,8 @@ def pool(database_url: str, tmp_path: Path) -> Iterator[Pool]:
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> dict[str, object]:
-    """Settings for a program that shares the database and files of `pool`; it does not refill."""
-    return {"DATABASE_URL": database_url, "FILES_DIR": tmp_path / "files", "TARGET": 0, "LOW_WATER": 0}
+    """Settings for a program that shares the database and files of `pool`; it keeps one stock, and does not refill."""
+    return {"DATABASE_URL": database_url, "FILES_DIR": tmp_path / "files"} | _ONE_STOCK
 
 
 @pytest.fixture
@@ -282,9 +283,12 @@ def ids_in(text: str) -> list[str]:
     return re.findall(r"[0-9a-f]{32}", text)
 
 
+_ONE_STOCK: dict[str, object] = {"TARGET": 0, "LOW_WATER": 0, "CHALLENGE_KIND": "plain"}
+
+
 def sqlite_settings_in(template: Path, folder: Path) -> dict[str, object]:
     shutil.copy(template, folder / "one.db")
-    return {"DATABASE_URL": f"sqlite:///{folder}/one.db", "FILES_DIR": folder / "files", "TARGET": 0, "LOW_WATER": 0}
+    return {"DATABASE_URL": f"sqlite:///{folder}/one.db", "FILES_DIR": folder / "files"} | _ONE_STOCK
 
 
 @pytest.fixture
@@ -340,11 +344,12 @@ def running_site(settings: dict[str, object], **options: int) -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One site with plenty of captchas, for tests that take a few."""
-    with running_site(sqlite_settings_in(sqlite_template, tmp_path_factory.mktemp("site"))) as running:
-        running.pool.add(
-            [Drawn(f"{number % 10}k{number % 7}m{number % 9}w", a_png(number % 16)) for number in range(4000)]
-        )
+    """One site with plenty of captchas of both kinds, for tests that take a few."""
+    settings = sqlite_settings_in(sqlite_template, tmp_path_factory.mktemp("site"))
+    with running_site(settings | {"CHALLENGE_KIND": "crossed-out"}) as running:
+        codes = [f"{number % 10}k{number % 7}m{number % 9}w" for number in range(4000)]
+        for stock in (PLAIN, CROSSED_OUT):
+            running.pool.add([Drawn(code, a_png(number % 16)) for number, code in enumerate(codes)], stock)
         yield running
 
 

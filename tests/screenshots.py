@@ -17,7 +17,7 @@ def main(folder: Path) -> None:
         url = f"sqlite:///{temporary}/pool.db"
         settings: dict[str, object] = {"DATABASE_URL": url, "FILES_DIR": Path(temporary) / "files"}
         migrate(url)
-        run("batch.fill", "--count", 20, **settings).check_returncode()
+        run("batch.fill", "--target", 20, **settings).check_returncode()
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         with running_site(settings | {"TARGET": 0, "LOW_WATER": 0}) as site:
             for name, (scheme, width) in _LOOKS.items():

@@ -9,7 +9,7 @@ import requests
 from pool.pool import Drawn
 from pool.settings import Settings
 from server.limits import Limits, client_of
-from tests.conftest import Server, Site, a_png, only_line, run, running_server, running_site, wait_until
+from tests.conftest import PLAIN, Server, Site, a_png, only_line, run, running_server, running_site, wait_until
 from tests.test_challenges import counted
 
 Serve = Callable[..., Server]
@@ -132,7 +132,7 @@ def test_a_trusted_proxy_tells_clients_apart(sqlite_settings: dict[str, object])
 
 def test_behind_a_proxy_urls_are_what_the_browser_sees(sqlite_settings: dict[str, object]) -> None:
     with running_site(sqlite_settings | {"TRUSTED_PROXIES": "127.0.0.1"}) as site:
-        site.pool.add([Drawn("abc234", a_png())])
+        site.pool.add([Drawn("abc234", a_png())], PLAIN)
         headers = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.1", "Host": "captcha.example"}
         answer = site.server.get("/challenge", headers=headers)
         assert answer.json()["fileURL"].startswith("https://captcha.example/")

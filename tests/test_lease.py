@@ -11,7 +11,7 @@ from pool import database, models
 from pool.errors import DatabaseError, LeaseLostError
 from pool.lease import FILLING, SWEEPING, is_taken, lease
 from pool.pool import Pool
-from tests.conftest import ROOT, environment, run, wait_until
+from tests.conftest import PLAIN, ROOT, environment, run, wait_until
 
 _HOLD = """
 import sys, time
@@ -115,7 +115,7 @@ def test_a_fill_that_was_stopped_for_long_ends_and_keeps_what_it_finished(
     command = [sys.executable, "-m", "batch.fill", "--target", "100000", "--jobs", "1", "--quiet"]
     engine = database.connect(database_url, timeout=2)
     with subprocess.Popen(command, cwd=ROOT, env=environment(settings), stderr=subprocess.PIPE, text=True) as fill:
-        wait_until(lambda: pool.level() > 0, "the first chunk")
+        wait_until(lambda: pool.level(PLAIN) > 0, "the first chunk")
 
         def stop() -> bool:
             fill.send_signal(signal.SIGSTOP)
@@ -127,12 +127,12 @@ def test_a_fill_that_was_stopped_for_long_ends_and_keeps_what_it_finished(
             return True
 
         wait_until(stop, "a moment between transactions")
-        kept = pool.level()
+        kept = pool.level(PLAIN)
         with lease(engine, FILLING) as other:
             assert other is not None
             fill.send_signal(signal.SIGCONT)
             _, errors = fill.communicate(timeout=120)
     assert fill.returncode == 1
     assert errors == "error: the lease for filling is lost: this process was silent for 60 s and another took over\n"
-    assert pool.level() >= kept > 0
+    assert pool.level(PLAIN) >= kept > 0
     engine.dispose()

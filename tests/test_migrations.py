@@ -16,7 +16,7 @@ from pool.errors import DatabaseError
 from pool.models import REVISION, State, captcha, fill, metadata, token
 from pool.pool import Drawn, Pool
 from pool.storage.files import new_id
-from tests.conftest import ROOT, a_png
+from tests.conftest import CROSSED_OUT, PLAIN, ROOT, a_png
 
 CONFIG = Config(ROOT / "alembic.ini")
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(CONFIG).walk_revisions()][::-1]
@@ -96,10 +96,43 @@ def test_an_upgrade_keeps_what_a_database_holds(revision: str, pool: Pool, migra
             (key,) = (column.name for column in table.primary_key)
             held = connection.execute(select(table).where(table.c[key] == row[key])).mappings().one()
             assert {name: held[name] for name in row} == row
-    assert [(issued.id, issued.code) for issued in pool.pop(5)] == [(READY, "abc234")]
+    assert [(issued.id, issued.code) for issued in pool.pop(5, stock=PLAIN)] == [(READY, "abc234")]
     assert pool.files.read(READY) == a_png()
     assert pool.look_up(ISSUED).code == "def567"
-    assert len(pool.add([Drawn("xyz789", a_png())])) == 1
+    assert len(pool.add([Drawn("xyz789", a_png())], PLAIN)) == 1
+
+
+def _indexes(engine: Engine) -> set[str]:
+    """What the database says of the indexes of captchas, without the table's own."""
+    of_sqlite = "SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'captcha' AND sql IS NOT NULL"
+    of_postgresql = "SELECT indexdef FROM pg_indexes WHERE tablename = 'captcha'"
+    with database.transaction(engine) as connection:
+        return set(connection.scalars(text(of_sqlite if engine.dialect.name == "sqlite" else of_postgresql)))
+
+
+def test_kinds_come_and_go_with_their_revision(pool: Pool, migrate_to: Any) -> None:
+    """Captchas from before are plain; an older server is not left any of a kind that it could not explain."""
+    newest = _indexes(pool.engine)
+    migrate_to("0004")
+    older = _indexes(pool.engine)
+    assert len(older) == len(newest)
+    assert all("ready" in index for index in older ^ newest)
+    _insert(pool.engine)
+    migrate_to("0005")
+    assert _indexes(pool.engine) == newest
+    with database.transaction(pool.engine) as connection:
+        assert set(connection.execute(select(captcha.c.kind, captcha.c.difficulty))) == {("plain", "standard")}
+    assert pool.levels() == {PLAIN: 1}
+    crossed = pool.add([Drawn("xyz789", a_png())] * 3, CROSSED_OUT)
+    (shown,) = pool.pop(stock=CROSSED_OUT)
+    migrate_to("0004")
+    assert _indexes(pool.engine) == older
+    with database.transaction(pool.engine) as connection:
+        kept = set(connection.scalars(text("SELECT id FROM captcha")))
+    assert kept == {READY, ISSUED, UPLOADED, shown.id}
+    assert len(crossed) == 3
+    migrate_to("0005")
+    assert pool.levels() == {PLAIN: 1}
 
 
 def test_all_the_way_down_and_up_again(pool: Pool, migrate_to: Any) -> None:
@@ -108,13 +141,13 @@ def test_all_the_way_down_and_up_again(pool: Pool, migrate_to: Any) -> None:
     with database.transaction(pool.engine) as connection:
         assert inspect(connection).get_table_names() == ["alembic_version"]
     with pytest.raises(DatabaseError, match="run `alembic upgrade head`"):
-        pool.level()
+        pool.level(PLAIN)
     migrate_to(REVISIONS[-1])
-    assert pool.level() == 0
+    assert pool.level(PLAIN) == 0
 
 
 @pytest.mark.parametrize("revision", REVISIONS[:1])
 def test_a_database_that_was_not_upgraded_says_what_to_do(revision: str, pool: Pool, migrate_to: Any) -> None:
     migrate_to(revision)
     with pytest.raises(DatabaseError, match="run `alembic upgrade head`"):
-        pool.pop()
+        pool.pop(stock=PLAIN)

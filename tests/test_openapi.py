@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from pool.pool import Drawn
-from tests.conftest import Server, a_png, running_site
+from tests.conftest import PLAIN, Server, a_png, running_site
 from tests.programs import needs
 
 _KEY = "a-key-of-sixteen-or-more"
@@ -21,7 +21,7 @@ _EXCLUDED = (
 @needs("espeak-ng")
 def test_every_answer_is_as_documented(sqlite_settings: dict[str, object], tmp_path: Path) -> None:
     with running_site(sqlite_settings | {"API_KEY": _KEY}) as site:
-        site.pool.add([Drawn("abc234", a_png())] * 3000)
+        site.pool.add([Drawn("abc234", a_png())] * 3000, PLAIN)
         command = [
             sys.executable,
             "-m",

@@ -21,86 +21,86 @@ from pool.models import State, captcha
 from pool.pool import Drawn, Pool
 from pool.storage.files import FileStore, new_id
 from pool.sweep import Sweep
-from tests.conftest import ROOT, a_png, drawn, environment, migrate, png_names, row_ids, run
+from tests.conftest import PLAIN, ROOT, a_png, drawn, environment, migrate, png_names, row_ids, run
 from tests.load import ids_in_state
 
 
 def test_what_is_added_is_popped_with_its_code_and_picture(pool: Pool) -> None:
-    ids = pool.add([Drawn("abc234", a_png(3)), Drawn("xyz789", a_png(9))])
-    popped = {issued.code: issued for issued in pool.pop(2)}
+    ids = pool.add([Drawn("abc234", a_png(3)), Drawn("xyz789", a_png(9))], PLAIN)
+    popped = {issued.code: issued for issued in pool.pop(2, stock=PLAIN)}
     assert {issued.id for issued in popped.values()} == set(ids)
     assert pool.files.path(popped["abc234"].id).read_bytes() == a_png(3)
     assert pool.files.path(popped["xyz789"].id).read_bytes() == a_png(9)
 
 
 def test_each_captcha_is_popped_once(pool: Pool) -> None:
-    pool.add(drawn(5))
-    codes = [issued.code for _ in range(3) for issued in pool.pop(2)]
+    pool.add(drawn(5), PLAIN)
+    codes = [issued.code for _ in range(3) for issued in pool.pop(2, stock=PLAIN)]
     assert sorted(codes) == [f"{number:06d}" for number in range(5)]
-    assert pool.pop() == []
+    assert pool.pop(stock=PLAIN) == []
 
 
 def test_pop_sets_the_time_to_live_from_the_moment_of_issue(pool: Pool) -> None:
-    pool.add(drawn(1))
+    pool.add(drawn(1), PLAIN)
     before = datetime.now(UTC)
-    (issued,) = pool.pop()
+    (issued,) = pool.pop(stock=PLAIN)
     assert before + timedelta(minutes=10) <= issued.expires_at <= datetime.now(UTC) + timedelta(minutes=10)
     assert pool.look_up(issued.id).expires_at == issued.expires_at
 
 
 def test_level_counts_what_is_ready(pool: Pool) -> None:
-    pool.add(drawn(4))
-    pool.pop(3)
-    assert pool.level() == 1
+    pool.add(drawn(4), PLAIN)
+    pool.pop(3, stock=PLAIN)
+    assert pool.level(PLAIN) == 1
 
 
 def test_a_picture_without_a_code_is_shown_but_never_popped(pool: Pool) -> None:
-    (file_id,) = pool.add([Drawn(None, a_png())])
+    (file_id,) = pool.add([Drawn(None, a_png())], PLAIN)
     until = pool.look_up(file_id).expires_at
     assert until is not None and until > datetime.now(UTC)
-    assert pool.pop() == []
+    assert pool.pop(stock=PLAIN) == []
 
 
 def test_what_is_given_back_is_popped_again(pool: Pool) -> None:
-    pool.add(drawn(3))
-    first, second = pool.pop(2, redeemable=True)
+    pool.add(drawn(3), PLAIN)
+    first, second = pool.pop(2, redeemable=True, stock=PLAIN)
     pool.give_back([first])
-    assert pool.level() == 2
-    assert {issued.id for issued in pool.pop(3)} == {first.id, *row_ids(pool)} - {second.id}
+    assert pool.level(PLAIN) == 2
+    assert {issued.id for issued in pool.pop(3, stock=PLAIN)} == {first.id, *row_ids(pool)} - {second.id}
     assert pool.verify(first.id, first.code).state is None  # the second time it was popped with its code
     pool.give_back([second, second._replace(id=new_id())])
-    assert pool.level() == 1
+    assert pool.level(PLAIN) == 1
 
 
 def test_only_the_pop_that_took_a_captcha_can_give_it_back(pool: Pool) -> None:
     """Who does not know whether it gave one back tries again, and may be late."""
-    pool.add(drawn(3))
-    first = pool.pop(3)
+    pool.add(drawn(3), PLAIN)
+    first = pool.pop(3, stock=PLAIN)
     pool.give_back(first)
-    shown = pool.pop(1) + pool.pop(1, redeemable=True)
+    shown = pool.pop(1, stock=PLAIN) + pool.pop(1, redeemable=True, stock=PLAIN)
     pool.give_back(first + [one._replace(pop_id=other.pop_id) for one, other in zip(shown, first, strict=False)])
-    assert pool.level() == 1
+    assert pool.level(PLAIN) == 1
     assert ids_in_state(pool.engine, State.ISSUED) == {issued.id for issued in shown}
 
 
 def test_what_nobody_saw_is_given_back_even_if_it_expired(pool: Pool) -> None:
     pool.ttl = timedelta(seconds=-1)
-    pool.add(drawn(2))
-    popped = pool.pop(2)
+    pool.add(drawn(2), PLAIN)
+    popped = pool.pop(2, stock=PLAIN)
     Sweep(pool, timedelta(minutes=1)).all()
     assert len(ids_in_state(pool.engine, State.EXPIRED)) == 2
     pool.give_back(popped)
-    assert pool.level() == 2
+    assert pool.level(PLAIN) == 2
 
 
 def test_a_count_stops_where_it_is_told(pool: Pool) -> None:
-    pool.add(drawn(5))
-    assert [pool.level(at_most) for at_most in (0, 3, 9)] == [0, 3, 5]
+    pool.add(drawn(5), PLAIN)
+    assert [pool.level(PLAIN, at_most) for at_most in (0, 3, 9)] == [0, 3, 5]
 
 
 def test_a_challenge_can_be_tried_once(pool: Pool) -> None:
-    pool.add(drawn(3))
-    right, wrong, late = pool.pop(3, redeemable=True)
+    pool.add(drawn(3), PLAIN)
+    right, wrong, late = pool.pop(3, redeemable=True, stock=PLAIN)
     assert pool.verify(right.id, f" {right.code.upper()} ").state is State.SOLVED
     assert pool.verify(wrong.id, right.code).state is State.FAILED
     for burnt in (right, wrong):
@@ -113,35 +113,35 @@ def test_a_challenge_can_be_tried_once(pool: Pool) -> None:
 
 
 def test_what_was_popped_with_its_code_is_never_redeemed(pool: Pool) -> None:
-    pool.add(drawn(2))
-    (issued,) = pool.pop()
+    pool.add(drawn(2), PLAIN)
+    (issued,) = pool.pop(stock=PLAIN)
     assert pool.verify(issued.id, issued.code).state is None
     (ready,) = row_ids(pool) - {issued.id}
     assert pool.verify(ready, "000001").state is None
 
 
 def test_demand_counts_the_last_minute(pool: Pool) -> None:
-    pool.add(drawn(200))
-    assert pool.demand() == 0
-    pool.pop(90)
-    (one,) = pool.pop(1, redeemable=True, hold=timedelta(seconds=30))
+    pool.add(drawn(200), PLAIN)
+    assert pool.demand(PLAIN) == 0
+    pool.pop(90, stock=PLAIN)
+    (one,) = pool.pop(1, redeemable=True, hold=timedelta(seconds=30), stock=PLAIN)
     pool.verify(one.id, "wrong")
-    assert pool.demand() == pytest.approx(91 / 60)
+    assert pool.demand(PLAIN) == pytest.approx(91 / 60)
     with database.transaction(pool.engine) as connection:
         past = datetime.now(UTC) - timedelta(seconds=61)
         connection.execute(update(captcha).where(captcha.c.id == one.id).values(issued_at=past))
-    assert pool.demand() == pytest.approx(90 / 60)
+    assert pool.demand(PLAIN) == pytest.approx(90 / 60)
     pool.ttl += timedelta(seconds=65)  # what was popped with the old one expires too early to be recent
-    assert pool.demand() == 0
+    assert pool.demand(PLAIN) == 0
 
 
 def test_a_pop_reads_the_partial_index(pool: Pool, backend: str) -> None:
     """So that its cost does not grow with the rows that were handed out, nor with those that are ready."""
-    pool.add([Drawn("abc234", b"")] * 400)
-    pool.pop(300)
+    pool.add([Drawn("abc234", b"")] * 400, PLAIN)
+    pool.pop(300, stock=PLAIN)
     statements: list[tuple[str, object]] = []
     with event_listener(pool.engine, statements):
-        pool.pop(5)
+        pool.pop(5, stock=PLAIN)
     ((statement, parameters),) = [pair for pair in statements if "UPDATE captcha" in pair[0]]
     explain = "EXPLAIN QUERY PLAN " if backend == "sqlite" else "EXPLAIN "
     with database.transaction(pool.engine) as connection:
@@ -170,9 +170,10 @@ def test_expiry_does_not_depend_on_time_zones(
     pool: Pool, settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A host 14 hours ahead pops and sweeps; what it popped is neither expired here nor alive for longer."""
-    pool.add(drawn(2))
+    pool.add(drawn(2), PLAIN)
     script = (
-        "import pool.settings, pool.pool; p = pool.pool.Pool.open(pool.settings.load_settings()); print(p.pop()[0].id)"
+        "from pool import pool, settings; s = settings.load_settings();"
+        "print(pool.Pool.open(s).pop(stock=s.stock)[0].id)"
     )
     monkeypatch.setenv("TZ", "Pacific/Kiritimati")
     monkeypatch.setenv("PGTZ", "Pacific/Kiritimati")
@@ -198,19 +199,19 @@ def test_a_failed_write_keeps_what_was_written_before(pool: Pool) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, limits[1]))
     try:
         with pytest.raises(StorageError, match=r"can't write .*\.png: File too large"):
-            pool.add(pictures)
+            pool.add(pictures, PLAIN)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert sorted(issued.code for issued in pool.pop(9)) == ["000000", "000001", "000002"]
+    assert sorted(issued.code for issued in pool.pop(9, stock=PLAIN)) == ["000000", "000001", "000002"]
     assert row_ids(pool) == png_names(pool.files.folder)
 
 
 def test_the_files_of_another_pool_are_left_alone(pool: Pool, tmp_path: Path) -> None:
-    ids = pool.add(drawn(3))
+    ids = pool.add(drawn(3), PLAIN)
     url = f"sqlite:///{tmp_path}/other.db"
     migrate(url)
     other = Pool(database.connect(url), FileStore(pool.files.folder), timedelta(1))
-    for use in (Sweep(other, timedelta(0)).all, lambda: other.add(drawn(1))):
+    for use in (Sweep(other, timedelta(0)).all, lambda: other.add(drawn(1), PLAIN)):
         with pytest.raises(StorageError, match="files of another database"):
             use()
     assert png_names(pool.files.folder) == set(ids)
@@ -227,7 +228,7 @@ def test_files_are_never_addressed_by_foreign_names(tmp_path: Path) -> None:
 def test_a_database_without_schema_names_the_cure(tmp_path: Path) -> None:
     pool = Pool(database.connect(f"sqlite:///{tmp_path}/new.db"), FileStore(tmp_path), timedelta(1))
     with pytest.raises(DatabaseError, match="alembic upgrade head"):
-        pool.level()
+        pool.level(PLAIN)
     pool.engine.dispose()
 
 
@@ -235,7 +236,7 @@ def test_what_is_no_database_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "pool.db").write_bytes(b"no database" * 100)
     pool = Pool(database.connect(f"sqlite:///{tmp_path}/pool.db"), FileStore(tmp_path), timedelta(1))
     with pytest.raises(DatabaseError, match="file is not a database"):
-        pool.level()
+        pool.level(PLAIN)
     pool.engine.dispose()
 
 
@@ -243,13 +244,13 @@ def _pop_all(url: str, folder: Path, start: "multiprocessing.synchronize.Barrier
     pool = Pool(database.connect(url), FileStore(folder), timedelta(1))
     start.wait(timeout=120)
     with open(out, "w") as file:
-        while popped := pool.pop(7):
+        while popped := pool.pop(7, stock=PLAIN):
             file.writelines(f"{issued.code}\n" for issued in popped)
     pool.engine.dispose()
 
 
 def test_eight_processes_pop_every_row_once(pool: Pool, database_url: str, tmp_path: Path) -> None:
-    pool.add([Drawn(f"{number:06d}", b"") for number in range(4000)])
+    pool.add([Drawn(f"{number:06d}", b"") for number in range(4000)], PLAIN)
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(8)
     outs = [tmp_path / f"popped-{number}" for number in range(8)]
@@ -261,7 +262,7 @@ def test_eight_processes_pop_every_row_once(pool: Pool, database_url: str, tmp_p
         assert process.exitcode == os.EX_OK
     codes = [line for out in outs for line in out.read_text().split()]
     # With rows locked elsewhere a pop may find none and its process leave early; what is left must still be there.
-    codes += [issued.code for issued in pool.pop(4000)]
+    codes += [issued.code for issued in pool.pop(4000, stock=PLAIN)]
     assert sorted(codes) == [f"{number:06d}" for number in range(4000)]
 
 
@@ -270,5 +271,5 @@ def test_busy_threads_share_the_connections_that_are_open(pool: Pool) -> None:
     opened: list[object] = []
     event.listen(pool.engine, "connect", lambda connection, _record: opened.append(connection))
     with ThreadPoolExecutor(40) as threads:
-        list(threads.map(lambda _: pool.level(), range(800)))
+        list(threads.map(lambda _: pool.level(PLAIN), range(800)))
     assert len(opened) <= 15

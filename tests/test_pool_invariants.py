@@ -1,5 +1,6 @@
 """Whatever happens in whatever order, the pool's invariants hold: a model of the pool beside the real one."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -15,10 +16,12 @@ from sqlalchemy import Engine, delete, select, update
 from pool import database
 from pool.models import State, captcha
 from pool.pool import Issued, Pool
+from pool.settings import Stock
 from pool.storage.files import FileStore, new_id
 from pool.sweep import Sweep
-from tests.conftest import a_png, drawn, png_names
+from tests.conftest import CROSSED_OUT, PLAIN, a_png, drawn, png_names
 
+_STOCKS = st.sampled_from([PLAIN, CROSSED_OUT])
 _FINAL = {State.SOLVED, State.FAILED, State.EXPIRED}
 
 
@@ -34,7 +37,8 @@ class PoolMachine(RuleBasedStateMachine):
         with database.transaction(self.engine) as connection:
             connection.execute(delete(captcha))
         self.pool = Pool(self.engine, FileStore(Path(folder) / "files"), timedelta(minutes=10))
-        self.states: dict[str, State] = {}
+        self.states: dict[str, State] = {}  # in the order of adding: ids differ when Hypothesis repeats a run
+        self.stocks: dict[str, Stock] = {}
         self.popped: dict[str, Issued] = {}
         self.challenges: dict[str, Issued] = {}
         self.handed_out: set[str] = set()
@@ -44,16 +48,17 @@ class PoolMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.cleanup.close()
 
-    @rule(count=st.integers(1, 5))
-    def add(self, count: int) -> None:
-        ids = self.pool.add(drawn(count))
+    @rule(count=st.integers(1, 5), stock=_STOCKS)
+    def add(self, count: int, stock: Stock) -> None:
+        ids = self.pool.add(drawn(count), stock)
         assert not set(ids) & set(self.states)
+        self.stocks |= dict.fromkeys(ids, stock)
         self.states |= dict.fromkeys(ids, State.READY)
 
-    @rule(count=st.integers(1, 4), redeemable=st.booleans())
-    def pop(self, count: int, redeemable: bool) -> None:
-        ready = self._in(State.READY)
-        popped = self.pool.pop(count, redeemable=redeemable)
+    @rule(count=st.integers(1, 4), redeemable=st.booleans(), stock=_STOCKS)
+    def pop(self, count: int, redeemable: bool, stock: Stock) -> None:
+        ready = {file_id for file_id in self._in(State.READY) if self.stocks[file_id] == stock}
+        popped = self.pool.pop(count, redeemable=redeemable, stock=stock)
         ids = {issued.id for issued in popped}
         assert len(popped) == len(ids) == min(count, len(ready))
         assert ids <= ready
@@ -69,7 +74,7 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def give_back(self, data: st.DataObject) -> None:
         """Only what nobody was shown is given back, so it was never handed out."""
-        file_id = data.draw(st.sampled_from(sorted(self._in(State.ISSUED))))
+        file_id = data.draw(st.sampled_from([key for key, state in self.states.items() if state is State.ISSUED]))
         self.pool.give_back([self.popped[file_id]])
         self.handed_out.remove(file_id)
         self.challenges.pop(file_id, None)
@@ -78,7 +83,7 @@ class PoolMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.states)
     @rule(data=st.data(), knows=st.booleans())
     def verify(self, data: st.DataObject, knows: bool) -> None:
-        file_id = data.draw(st.sampled_from(sorted(self.states)))
+        file_id = data.draw(st.sampled_from(list(self.states)))
         challenge = self.challenges.get(file_id)
         verdict = self.pool.verify(file_id, challenge.code if challenge and knows else "nothing").state
         if challenge is None or self.states[file_id] is not State.ISSUED:
@@ -121,7 +126,7 @@ class PoolMachine(RuleBasedStateMachine):
             rows = {row.id: row.state for row in connection.execute(select(captcha.c.id, captcha.c.state))}
         assert rows == self.states
         assert set(rows) <= png_names(self.pool.files.folder)
-        assert self.pool.level() == len(self._in(State.READY))
+        assert self.pool.levels() == Counter(self.stocks[file_id] for file_id in self._in(State.READY))
 
     def _in(self, state: State) -> set[str]:
         return {file_id for file_id, its_state in self.states.items() if its_state is state}

@@ -9,7 +9,7 @@ import pytest
 
 from pool.pool import Pool
 from pool.settings import Settings
-from tests.conftest import only_line, refusal, run
+from tests.conftest import PLAIN, only_line, refusal, run
 from tests.documents import Reader
 
 
@@ -27,7 +27,7 @@ def test_the_server_says_so_before_it_refills(sqlite_settings: dict[str, object]
     assert line.startswith(f"error: can't listen on port {taken} of 127.0.0.1: ")
     assert "--port 8080" in line
     pool = Pool.open(Settings(database_url=str(sqlite_settings["DATABASE_URL"])))
-    assert pool.level() == 0
+    assert pool.level(PLAIN) == 0
     pool.engine.dispose()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pool.pool import Pool
-from tests.conftest import ROOT, environment, only_line, png_names, row_ids, run, wait_until
+from tests.conftest import PLAIN, ROOT, environment, only_line, png_names, row_ids, run, wait_until
 from tests.documents import documented
 
 _CLUSTER = """
@@ -82,14 +82,14 @@ def test_a_node_lost_half_way_costs_nothing_but_time(cluster: Cluster, pool: Poo
     words = [places.get(word, word) for word in documented("docs/machines.md", "--engine ray", "--target")]
     command = [sys.executable, "-m", *words]
     with subprocess.Popen(command, cwd=ROOT, env=environment(settings), stdout=subprocess.PIPE, text=True) as fill:
-        wait_until(lambda: pool.level() > 0, "the first chunk")
+        wait_until(lambda: pool.level(PLAIN) > 0, "the first chunk")
         cluster.lose_a_node()
         printed, _ = fill.communicate(timeout=120)
     assert fill.returncode == 0
     assert "5000 captchas added" in printed
-    assert pool.level() == 5000
+    assert pool.level(PLAIN) == 5000
     assert row_ids(pool) == png_names(pool.files.folder)
-    assert len({issued.id for issued in pool.pop(6000)}) == 5000
+    assert len({issued.id for issued in pool.pop(6000, stock=PLAIN)}) == 5000
 
 
 def test_a_cluster_that_does_not_answer_is_told(settings: dict[str, object]) -> None:

@@ -15,8 +15,10 @@ from pool import database, models
 from pool.lease import FILLING, lease
 from pool.pool import Pool
 from pool.settings import Settings
-from tests.conftest import Server, drawn, migrate, run, wait_until
+from tests.conftest import PLAIN, Server, drawn, migrate, run, wait_until
 from tests.test_challenges import counted
+
+EMPTY = "the pool has no plain (standard) captchas"
 
 
 def problem(server: Server) -> str:
@@ -40,7 +42,7 @@ def on_small_disk(sqlite_settings: dict[str, object], small_disk: Path) -> dict[
     url = f"sqlite:///{small_disk}/pool.db"
     migrate(url)
     pool = Pool.open(Settings(database_url=url, files_dir=sqlite_settings["FILES_DIR"]))
-    pool.add(drawn(20))
+    pool.add(drawn(20), PLAIN)
     pool.engine.dispose()
     return sqlite_settings | {"DATABASE_URL": url}
 
@@ -85,7 +87,7 @@ def test_a_disk_that_was_mounted_read_only(
 def test_a_database_that_was_set_read_only(
     pool: Pool, settings: dict[str, object], serve: Callable[..., Server]
 ) -> None:
-    pool.add(drawn(20))
+    pool.add(drawn(20), PLAIN)
     engine = create_engine(make_url(str(settings["DATABASE_URL"])), isolation_level="AUTOCOMMIT")
     others = (
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -116,14 +118,14 @@ def test_a_database_that_was_not_upgraded(
     assert f"revision {revision}" in problem(server)
     assert "run `alembic upgrade head`" in problem(server)
     migrate(str(sqlite_settings["DATABASE_URL"]))
-    wait_until(lambda: server.get("/readyz").json()["problems"] == ["the pool is empty"], "the server to notice")
+    wait_until(lambda: server.get("/readyz").json()["problems"] == [EMPTY], "the server to notice")
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_a_crowd_that_asks_costs_a_write_a_second(
     pool: Pool, settings: dict[str, object], serve: Callable[..., Server]
 ) -> None:
-    pool.add(drawn(20))
+    pool.add(drawn(20), PLAIN)
     with database.transaction(pool.engine) as connection:
         connection.execute(text("CREATE TABLE look (at)"))
         count = "AFTER UPDATE ON identity BEGIN INSERT INTO look VALUES (NEW.checked_at); END"
@@ -170,7 +172,7 @@ def test_files_that_do_not_answer(
 def test_a_lease_that_is_held_for_long_is_shown(
     pool: Pool, settings: dict[str, object], serve: Callable[..., Server]
 ) -> None:
-    pool.add(drawn(20))
+    pool.add(drawn(20), PLAIN)
     server = serve(settings)
     with lease(pool.engine, FILLING):
         assert server.get("/readyz").json()["warnings"] == []

@@ -21,6 +21,7 @@ from pool.settings import Settings
 from pool.storage.files import new_id
 from pool.sweep import Sweep
 from tests.conftest import (
+    PLAIN,
     ROOT,
     Server,
     a_png,
@@ -40,7 +41,7 @@ KEY = "a-key-of-sixteen-or-more"
 
 
 def test_generate_gives_a_code_and_a_url_that_shows_it(pool: Pool, settings: dict[str, object], serve: Serve) -> None:
-    pool.add([Drawn("7k2h9m", a_png(5))])
+    pool.add([Drawn("7k2h9m", a_png(5))], PLAIN)
     answer = serve(settings).get("/generate")
     assert answer.status_code == 200
     assert answer.json()["code"] == "7k2h9m"
@@ -57,7 +58,7 @@ def test_a_picture_that_cant_be_read_and_a_folder_that_went_away_are_told_in_the
     pool = Pool.open(
         Settings(database_url=str(sqlite_settings["DATABASE_URL"]), files_dir=sqlite_settings["FILES_DIR"])
     )
-    pool.add(drawn(3))
+    pool.add(drawn(3), PLAIN)
     server = serve(sqlite_settings)
     file_id = server.get("/generate").json()["id"]
     pool.files.path(file_id).unlink()
@@ -71,13 +72,13 @@ def test_a_picture_that_cant_be_read_and_a_folder_that_went_away_are_told_in_the
     wait_until(lambda: server.get("/readyz").status_code == 503, "another look")
     assert any("is the disk mounted?" in problem for problem in server.get("/readyz").json()["problems"])
     with pytest.raises(StorageError, match="is the disk mounted"):
-        pool.add(drawn(1))
+        pool.add(drawn(1), PLAIN)
     assert not png_names(pool.files.folder)
     pool.engine.dispose()
 
 
 def test_five_hundred_requests_give_five_hundred_ids(pool: Pool, settings: dict[str, object], serve: Serve) -> None:
-    pool.add(drawn(500))
+    pool.add(drawn(500), PLAIN)
     server = serve(settings)
     answers = [server.get("/generate").json() for _ in range(500)]
     assert len({answer["fileURL"] for answer in answers}) == 500
@@ -92,7 +93,7 @@ def test_an_empty_pool_says_when_to_come_back(idle_server: Server) -> None:
 
 
 def test_public_url_is_what_file_urls_begin_with(pool: Pool, settings: dict[str, object], serve: Serve) -> None:
-    pool.add(drawn(1))
+    pool.add(drawn(1), PLAIN)
     server = serve(settings | {"PUBLIC_URL": "https://captcha.example/c/"})
     assert server.get("/challenge").json()["fileURL"].startswith("https://captcha.example/c/")
 
@@ -106,8 +107,8 @@ def test_unknown_and_odd_ids_are_not_found(idle_server: Server) -> None:
 
 def test_an_expired_captcha_is_gone(pool: Pool, settings: dict[str, object], serve: Serve) -> None:
     pool.ttl = timedelta(seconds=-1)
-    pool.add(drawn(1))
-    (issued,) = pool.pop()
+    pool.add(drawn(1), PLAIN)
+    (issued,) = pool.pop(stock=PLAIN)
     answer = serve(settings).get(f"/{issued.id}")
     assert answer.status_code == 410
     assert "expired" in answer.json()["detail"]
@@ -249,7 +250,7 @@ def test_another_machine_does_not_get_in_without_a_key(sqlite_settings: dict[str
 
 
 def test_a_database_out_of_reach_is_503_and_not_the_end(pool: Pool, settings: dict[str, object], serve: Serve) -> None:
-    pool.add(drawn(1))
+    pool.add(drawn(1), PLAIN)
     server = serve(settings)
     assert server.get("/generate").status_code == 200
     with pool.engine.begin() as connection:
@@ -260,7 +261,7 @@ def test_a_database_out_of_reach_is_503_and_not_the_end(pool: Pool, settings: di
     assert server.get("/healthz").json() == {"status": "ok"}
     with pool.engine.begin() as connection:
         connection.execute(text("ALTER TABLE elsewhere RENAME TO captcha"))
-    pool.add(drawn(2))
+    pool.add(drawn(2), PLAIN)
     assert server.get("/generate").status_code == 200
     wait_until(lambda: server.get("/readyz").json()["ready"], "the next look")
 
@@ -328,9 +329,9 @@ def test_the_pool_is_refilled_without_a_hand(sqlite_settings: dict[str, object],
         return len(ids) == 100
 
     wait_until(a_hundred_ids, "three refills", seconds=120)
-    wait_until(lambda: server.get("/readyz").json()["low_water"] > 20, "the marks to follow the demand")
-    readiness = server.get("/readyz").json()
-    assert readiness["target"] > readiness["low_water"]
+    wait_until(lambda: server.get("/readyz").json()["stocks"][0]["low_water"] > 20, "the marks to follow the demand")
+    (stock,) = server.get("/readyz").json()["stocks"]
+    assert stock["target"] > stock["low_water"]
     assert all(server.get(f"/{file_id}").status_code == 200 for file_id in ids)
 
 
@@ -377,7 +378,7 @@ def test_a_refill_that_fails_says_why_and_is_not_tried_at_once(
         assert server.get("/generate").status_code == 503
     readiness = server.get("/readyz")
     assert readiness.status_code == 503
-    assert "the pool is empty" in readiness.json()["problems"]
+    assert "the pool has no plain (standard) captchas" in readiness.json()["problems"]
     assert "manifest.json can't be read" in readiness.json()["refill_error"]
     output = server.stop()
     assert output.count("refill failed") == 1

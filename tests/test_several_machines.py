@@ -16,7 +16,7 @@ from pool.pool import Drawn, Pool
 from pool.storage.files import BUCKETS, new_id
 from pool.storage.objects import ObjectStore
 from pool.sweep import Sweep
-from tests.conftest import ROOT, Server, a_png, drawn, environment, free_port, only_line, refusal, run
+from tests.conftest import PLAIN, ROOT, Server, a_png, drawn, environment, free_port, only_line, refusal, run
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_two_servers_and_two_fills_share_a_pool(
 def test_a_redirect_leads_to_the_picture(
     machine: Callable[[str], dict[str, object]], shared: Pool, serve: Callable[..., Server]
 ) -> None:
-    shared.add([Drawn("abc234", a_png())])
+    shared.add([Drawn("abc234", a_png())], PLAIN)
     server = serve(machine("one") | {"FILES_REDIRECT": "true"})
     url = server.get("/generate").json()["fileURL"]
     redirected = requests.get(url, timeout=30, allow_redirects=False)
@@ -96,7 +96,7 @@ def test_a_redirect_leads_to_the_picture(
 def test_what_expired_is_removed_and_what_is_new_is_not(shared: Pool) -> None:
     """An object without a row may be one whose row is about to be committed."""
     shared.ttl = timedelta(seconds=-1)
-    (expired,) = shared.add([Drawn(None, a_png())])
+    (expired,) = shared.add([Drawn(None, a_png())], PLAIN)
     (orphan,) = shared.files.write_all([(new_id(), a_png())])
     sweep = Sweep(shared, timedelta(0))
     assert sweep.all().purged == 1
@@ -106,7 +106,7 @@ def test_what_expired_is_removed_and_what_is_new_is_not(shared: Pool) -> None:
 
 
 def test_another_database_may_not_have_the_bucket(shared: Pool, tmp_path: Path) -> None:
-    shared.add(drawn(1))
+    shared.add(drawn(1), PLAIN)
     url = f"sqlite:///{tmp_path}/other.db"
     assert run("alembic", "upgrade", "head", DATABASE_URL=url).returncode == 0
     line = only_line(run("batch.fill", "--count", 1, DATABASE_URL=url, FILES_URL=shared.files.url))
@@ -120,7 +120,7 @@ def test_a_bucket_out_of_reach_is_told(
     serve: Callable[..., Server],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    shared.add(drawn(3))
+    shared.add(drawn(3), PLAIN)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     server = serve(machine("one"))
     assert server.get(server.get("/generate").json()["fileURL"].removeprefix(server.url)).status_code == 503

@@ -5,29 +5,38 @@ import json
 from pathlib import Path
 
 from pool.pool import Pool
-from tests.conftest import ROOT, drawn, only_line, run
+from tests.conftest import PLAIN, ROOT, drawn, only_line, run
 
 
 def test_the_table_shows_states_marks_and_fills(pool: Pool, settings: dict[str, object], tmp_path: Path) -> None:
     settings |= {"TARGET": 2000, "LOW_WATER": 1000}
     assert run("batch.fill", "--count", 3, **settings).returncode == 0
     assert run("batch.fill", "--count", 3, **settings | {"CHECKPOINTS_DIR": tmp_path}).returncode == 1
-    pool.add(drawn(4))
-    right, _ = pool.pop(2, redeemable=True)
+    pool.add(drawn(4), PLAIN)
+    right, _ = pool.pop(2, redeemable=True, stock=PLAIN)
     pool.verify(right.id, right.code)
     shown = run("pool.status", **settings)
     assert shown.returncode == 0, shown.stderr
     lines = [" ".join(line.replace("\u2502", " ").split()) for line in shown.stdout.splitlines()]
     for beginning in ("ready 5 ", "issued 1 ", "solved 1 ", "failed 0", "expired 0"):
         assert any(line.startswith(beginning) for line in lines), (beginning, shown.stdout)
-    assert "level 5 (below the low-water mark): low-water mark 1000, target 2000" in lines
+    assert "plain (standard) 5 1000 2000 0.0 below the low-water mark" in lines
     assert any("manifest.json can't be read" in line for line in lines)
 
     told = json.loads(run("pool.status", "--json", **settings).stdout)
     assert told["states"]["ready"]["count"] == 5
     assert told["states"]["ready"]["oldest"] >= told["states"]["ready"]["youngest"] >= 0
     assert told["states"]["expired"] == {"count": 0, "youngest": None, "oldest": None}
-    assert told["marks"] == {"low_water": 1000, "target": 2000}
+    (stock,) = told["stocks"]
+    assert stock == {
+        "kind": "plain",
+        "difficulty": "standard",
+        "is_kept": True,
+        "level": 5,
+        "demand": 2 / 60,
+        "low_water": 1000,
+        "target": 2000,
+    }
     failed, done = told["fills"]
     assert (failed["added"], done["added"]) == (0, 3)
     manifest = (ROOT / "checkpoints" / "manifest.json").read_bytes()

@@ -18,7 +18,7 @@ from pool.models import State, captcha
 from pool.pool import Drawn, Pool
 from pool.storage.files import BUCKETS, new_id
 from pool.sweep import Sweep, Swept
-from tests.conftest import ROOT, Server, a_png, drawn, environment, png_names, row_ids, run, wait_until
+from tests.conftest import PLAIN, ROOT, Server, a_png, drawn, environment, png_names, row_ids, run, wait_until
 
 
 def _age(pool: Pool, seconds: float) -> None:
@@ -42,7 +42,7 @@ def _write_old_orphan(pool: Pool) -> Path:
 
 
 def test_orphans_go_and_nothing_else(pool: Pool) -> None:
-    live = pool.add(drawn(3))
+    live = pool.add(drawn(3), PLAIN)
     orphan, half_written = new_id(), new_id()
     pool.files.write(orphan, a_png())
     pool.files.write(half_written, a_png()[:60])
@@ -61,8 +61,8 @@ def test_orphans_go_and_nothing_else(pool: Pool) -> None:
 
 
 def test_what_expired_is_marked_then_purged_with_its_file(pool: Pool) -> None:
-    ids = pool.add([*drawn(4), Drawn(None, a_png())])
-    solved, failed, unanswered = pool.pop(3, redeemable=True)
+    ids = pool.add([*drawn(4), Drawn(None, a_png())], PLAIN)
+    solved, failed, unanswered = pool.pop(3, redeemable=True, stock=PLAIN)
     pool.verify(solved.id, solved.code)
     pool.verify(failed.id, "wrong")
     _age(pool, seconds=30)
@@ -75,13 +75,13 @@ def test_what_expired_is_marked_then_purged_with_its_file(pool: Pool) -> None:
     assert keeping.all() == Swept(expired=0, purged=4, orphans=0)
     (ready,) = row_ids(pool)
     assert png_names(pool.files.folder) == {ready}
-    assert pool.level() == 1
+    assert pool.level(PLAIN) == 1
 
 
 def test_a_tick_is_bounded_and_the_next_goes_on(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pool.sweep._ROUNDS_A_TICK", 1)
-    pool.add([Drawn("abc234", b"")] * 2500)
-    pool.pop(2500)
+    pool.add([Drawn("abc234", b"")] * 2500, PLAIN)
+    pool.pop(2500, stock=PLAIN)
     _age(pool, seconds=1)
     orphans = [bucket + new_id()[2:] for bucket in BUCKETS]
     for orphan in orphans:
@@ -95,8 +95,8 @@ def test_a_tick_is_bounded_and_the_next_goes_on(pool: Pool, monkeypatch: pytest.
 
 
 def test_a_file_that_is_gone_does_not_stop_the_sweep(pool: Pool) -> None:
-    (file_id,) = pool.add(drawn(1))
-    pool.pop()
+    (file_id,) = pool.add(drawn(1), PLAIN)
+    pool.pop(stock=PLAIN)
     _age(pool, seconds=1)
     pool.files.path(file_id).unlink()
     assert Sweep(pool, timedelta(0)).all() == Swept(0, 1, 0)
@@ -110,8 +110,8 @@ def test_one_sweeps_at_a_time(pool: Pool, settings: dict[str, object]) -> None:
 
 
 def test_the_command_says_what_it_did(pool: Pool, settings: dict[str, object]) -> None:
-    pool.add(drawn(2))
-    pool.pop(1)
+    pool.add(drawn(2), PLAIN)
+    pool.pop(1, stock=PLAIN)
     _age(pool, seconds=1)
     _write_old_orphan(pool)
     finished = run("pool.sweep", **settings, KEEP_SECONDS=0)
@@ -120,8 +120,8 @@ def test_the_command_says_what_it_did(pool: Pool, settings: dict[str, object]) -
 
 
 def test_the_server_sweeps(pool: Pool, settings: dict[str, object], serve: Callable[..., Server]) -> None:
-    pool.add(drawn(1))
-    pool.pop()
+    pool.add(drawn(1), PLAIN)
+    pool.pop(stock=PLAIN)
     _age(pool, seconds=1)
     serve(settings | {"KEEP_SECONDS": 0, "REFILL_SECONDS": 1})
     wait_until(lambda: not row_ids(pool) and not png_names(pool.files.folder), "the server's sweep")
@@ -130,7 +130,7 @@ def test_the_server_sweeps(pool: Pool, settings: dict[str, object], serve: Calla
 @pytest.mark.parametrize("name", ["", "..", "../../etc/passwd", "A" * 32, "a" * 31])
 def test_no_path_is_built_from_a_foreign_name(pool: Pool, name: str, tmp_path: Path) -> None:
     bystander = tmp_path / "files" / ".pool"
-    pool.add(drawn(1))
+    pool.add(drawn(1), PLAIN)
     with pytest.raises(ValueError, match="not a file id"):
         pool.files.remove([name])
     assert bystander.exists()

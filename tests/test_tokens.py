@@ -14,12 +14,12 @@ from pool.errors import SpentTokenError, UnknownTokenError
 from pool.models import token
 from pool.pool import Pool
 from pool.sweep import Sweep
-from tests.conftest import drawn
+from tests.conftest import PLAIN, drawn
 
 
 def _solve(pool: Pool, hostname: str = "www.example.com") -> str:
-    pool.add(drawn(1))
-    (one,) = pool.pop(1, redeemable=True)
+    pool.add(drawn(1), PLAIN)
+    (one,) = pool.pop(1, redeemable=True, stock=PLAIN)
     text = pool.verify(one.id, one.code, hostname).token
     assert text
     return text

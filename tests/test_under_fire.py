@@ -19,13 +19,24 @@ from pool.settings import Settings
 from pool.storage.files import FileStore
 from pool.sweep import Sweep
 from server.buffer import LARGEST
-from tests.conftest import ROOT, environment, migrate, only_line, png_names, row_ids, run, running_server, wait_until
+from tests.conftest import (
+    PLAIN,
+    ROOT,
+    environment,
+    migrate,
+    only_line,
+    png_names,
+    row_ids,
+    run,
+    running_server,
+    wait_until,
+)
 from tests.load import CLIENTS, Load, ids_in_state
 
 
 def test_a_killed_server_repeats_nothing_and_wastes_a_buffer(pool: Pool, settings: dict[str, object]) -> None:
     """Ten lives on each database, each ended by SIGKILL in the middle of the load."""
-    pool.add([Drawn("abc234", b"")] * 40_000)
+    pool.add([Drawn("abc234", b"")] * 40_000, PLAIN)
     seen: list[str] = []
     for life in range(1, 11):
         with running_server(settings) as server, Load(server) as load:
@@ -49,7 +60,7 @@ def test_a_killed_server_repeats_nothing_and_wastes_a_buffer(pool: Pool, setting
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_server_that_stops_returns_what_it_held(pool: Pool, settings: dict[str, object], workers: int) -> None:
-    pool.add([Drawn("abc234", b"")] * 3000)
+    pool.add([Drawn("abc234", b"")] * 3000, PLAIN)
     with running_server(settings, workers=workers) as server:
         with Load(server) as load:
             wait_until(lambda: len(load.ids) > 300, "the load")
@@ -57,7 +68,7 @@ def test_a_server_that_stops_returns_what_it_held(pool: Pool, settings: dict[str
         server.stop()
     assert max(Counter(load.ids).values()) == 1
     assert ids_in_state(pool.engine, State.ISSUED) == set(load.ids)
-    assert pool.level() == 3000 - len(load.ids)
+    assert pool.level(PLAIN) == 3000 - len(load.ids)
 
 
 _SPY = """
@@ -100,7 +111,7 @@ def test_a_fill_killed_at_any_moment_leaves_rows_and_files_in_step(
     written = dict(line.split() for line in log.read_text().splitlines())
     for file_id in row_ids(pool):
         assert hashlib.sha256(pool.files.path(file_id).read_bytes()).hexdigest() == written[file_id]
-    assert pool.level() == len(row_ids(pool)) >= 1000
+    assert pool.level(PLAIN) == len(row_ids(pool)) >= 1000
 
 
 def test_a_full_disk_stops_a_fill_with_all_that_is_finished_kept(
@@ -110,13 +121,13 @@ def test_a_full_disk_stops_a_fill_with_all_that_is_finished_kept(
     line = only_line(run("batch.fill", "--count", 1000, **settings))
     assert "No space left on device: free some space and run it again" in line
     on_disk = Pool(pool.engine, FileStore(small_disk / "files"), pool.ttl)
-    kept = pool.level()
+    kept = pool.level(PLAIN)
     assert f"; {kept} captchas were added before that" in line
     assert kept > 100
     assert row_ids(pool) == png_names(small_disk)
     subprocess.run(["mount", "-o", "remount,size=20m", small_disk], check=True)
     assert "20 captchas added" in run("batch.fill", "--count", 20, **settings).stdout
-    assert on_disk.level() == kept + 20
+    assert on_disk.level(PLAIN) == kept + 20
 
 
 def test_files_and_database_on_one_full_disk_keep_what_is_finished(
@@ -128,7 +139,7 @@ def test_files_and_database_on_one_full_disk_keep_what_is_finished(
     line = only_line(run("batch.fill", "--count", 1000, **sqlite_settings))
     assert "No space left on device" in line
     pool = Pool.open(Settings(database_url=url, files_dir=small_disk / "files"))
-    assert pool.level() > 50
+    assert pool.level(PLAIN) > 50
     assert row_ids(pool) == png_names(small_disk)
     pool.engine.dispose()
 
@@ -144,9 +155,9 @@ def test_a_full_disk_under_the_database_keeps_what_is_finished(
     assert "full" in only_line(run("batch.fill", "--count", 20_000, **sqlite_settings))
     ballast.unlink()
     pool = Pool.open(Settings(database_url=url, files_dir=sqlite_settings["FILES_DIR"]))
-    kept = pool.level()
+    kept = pool.level(PLAIN)
     assert "20 captchas added" in run("batch.fill", "--count", 20, **sqlite_settings).stdout
-    assert pool.level() == kept + 20
+    assert pool.level(PLAIN) == kept + 20
     Sweep(pool, timedelta(0), orphan_age=timedelta(0)).all()
     assert row_ids(pool) == png_names(pool.files.folder)
     pool.engine.dispose()

@@ -9,16 +9,18 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import parse_qs
 
+import numpy as np
 import pytest
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from sqlalchemy import update
 
+from batch.drawing.png import encode_pngs
 from pool import database
 from pool.models import captcha
 from pool.pool import Drawn
 from server import speech
 from tests.browser import Visit, browser
-from tests.conftest import ROOT, Site, a_png, running_site, sqlite_settings_in
+from tests.conftest import CROSSED_OUT, PLAIN, ROOT, Site, a_png, running_site, sqlite_settings_in
 from tests.programs import needs
 
 __all__ = ["browser"]
@@ -37,7 +39,7 @@ def test_the_demo_is_solved_as_a_visitor_would(site: Site, visit: Visit) -> None
     file_id = visit.open(site.server.url)
     page = visit.page
     assert page.url.endswith("/demo")
-    page.get_by_label("Type the characters").fill(site.code(file_id))
+    page.get_by_label("Answer").fill(site.code(file_id))
     page.get_by_role("button", name="Check").click()
     expect(page.get_by_role("status").get_by_text("Confirmed")).to_be_visible()
     page.get_by_role("button", name="Send").click()
@@ -49,7 +51,7 @@ def test_the_demo_is_solved_as_a_visitor_would(site: Site, visit: Visit) -> None
 
 def test_a_wrong_answer_shows_another_picture(site: Site, visit: Visit) -> None:
     first = visit.open(site.server.url + "/demo")
-    field = visit.page.get_by_label("Type the characters")
+    field = visit.page.get_by_label("Answer")
     field.fill("nothing")
     second = visit.renewed_by(lambda: field.press("Enter"))
     assert second != first
@@ -65,7 +67,7 @@ def test_a_wrong_answer_shows_another_picture(site: Site, visit: Visit) -> None:
 
 def test_what_nobody_sees_is_no_answer_and_spoils_none(site: Site, visit: Visit) -> None:
     file_id = visit.open(site.server.url + "/demo")
-    field = visit.page.get_by_label("Type the characters")
+    field = visit.page.get_by_label("Answer")
     field.fill("\ufeff\u200b \u200f")
     field.press("Enter")  # as if nothing had been typed
     field.fill("".join(f"\u2066\u200b{character}\u200d\u2069\u200b\ufe0f\u200f" for character in site.code(file_id)))
@@ -79,7 +81,7 @@ def test_an_expired_answer_shows_another_picture(site: Site, visit: Visit) -> No
     first = visit.open(site.server.url + "/demo")
     with database.transaction(site.pool.engine) as connection:
         connection.execute(update(captcha).where(captcha.c.id == first).values(expires_at=captcha.c.issued_at))
-    field = visit.page.get_by_label("Type the characters")
+    field = visit.page.get_by_label("Answer")
     field.fill("abc234")
     assert visit.renewed_by(lambda: field.press("Enter")) != first
     expect(visit.page.get_by_text("has expired")).to_be_visible()
@@ -97,7 +99,7 @@ def test_the_keyboard_is_enough(site: Site, visit: Visit) -> None:
     if not speech.is_installed():
         wanted.remove("Listen")
     assert [name for name in reached if name in wanted][: len(wanted)] == wanted
-    page.get_by_label("Type the characters").focus()
+    page.get_by_label("Answer").focus()
     page.keyboard.type(site.code(file_id))
     page.keyboard.press("Enter")
     expect(page.get_by_text("Confirmed")).to_be_visible()
@@ -111,8 +113,8 @@ def test_sending_the_form_checks_the_answer_first(site: Site, visit: Visit) -> N
     file_id = visit.open(site.server.url + "/demo")
     page = visit.page
     page.get_by_role("button", name="Send").click()
-    expect(page.get_by_label("Type the characters")).to_be_focused()  # nothing was typed: nothing is sent
-    page.get_by_label("Type the characters").fill(site.code(file_id))
+    expect(page.get_by_label("Answer")).to_be_focused()  # nothing was typed: nothing is sent
+    page.get_by_label("Answer").fill(site.code(file_id))
     page.get_by_role("button", name="Send").click()
     expect(page.get_by_text("Thank you")).to_be_visible()
 
@@ -128,7 +130,7 @@ def test_the_sound_is_played(site: Site, visit: Visit) -> None:
     with visit.page.expect_response(lambda answer: f"{file_id}.wav" in answer.url) as sound:
         visit.page.get_by_role("button", name="Listen").click()
     assert sound.value.ok
-    expect(visit.page.get_by_label("Type the characters")).to_be_focused()
+    expect(visit.page.get_by_label("Answer")).to_be_focused()
     assert visit.complaints == []
 
 
@@ -161,7 +163,11 @@ def test_screen_readers_are_told(site: Site, visit: Visit) -> None:
     visit.open(site.server.url + "/demo")
     group = visit.page.get_by_role("group", name="Captcha")
     expect(group.get_by_role("img")).to_have_accessible_name(re.compile("handwritten letters and digits"))
-    expect(group.get_by_role("textbox")).to_have_accessible_name("Type the characters")
+    expect(group.get_by_role("img")).to_have_accessible_name(
+        re.compile("^Type the characters that are not crossed out")
+    )
+    expect(group.get_by_role("textbox")).to_have_accessible_name("Answer")
+    expect(group.get_by_role("textbox")).to_have_accessible_description("Type the characters that are not crossed out.")
     for name in ("Check", "Another picture"):
         expect(group.get_by_role("button", name=name)).to_be_visible()
     expect(group.get_by_role("status")).to_have_text("")
@@ -174,7 +180,7 @@ def test_the_script_is_small() -> None:
 def test_a_confirmation_that_gets_old_is_taken_back(site: Site, visit: Visit) -> None:
     visit.page.clock.install()
     file_id = visit.open(site.server.url + "/demo")
-    field = visit.page.get_by_label("Type the characters")
+    field = visit.page.get_by_label("Answer")
     field.fill(site.code(file_id))
     field.press("Enter")
     expect(visit.page.get_by_text("Confirmed")).to_be_visible()
@@ -227,8 +233,68 @@ def site_for_all(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
     """A site that pages of any origin may use."""
     settings = sqlite_settings_in(sqlite_template, tmp_path_factory.mktemp("all")) | {"CORS_ORIGINS": "*"}
     with running_site(settings) as running:
-        running.pool.add([Drawn("abc234", a_png())] * 20)
+        running.pool.add([Drawn("abc234", a_png())] * 20, PLAIN)
         yield running
+
+
+def _asked(page: Page, sentence: str) -> None:
+    """Check that the sentence is seen, describes the field, and begins what is said of the picture."""
+    expect(page.get_by_text(sentence, exact=True)).to_be_visible()
+    expect(page.get_by_role("textbox", name=re.compile("Answer|Ответ"))).to_have_accessible_description(sentence)
+    expect(page.get_by_role("img", name=sentence)).to_be_visible()
+
+
+def test_the_sentence_says_what_to_type_of_each_kind(site: Site, site_for_all: Site, visit: Visit) -> None:
+    visit.open(site.server.url + "/demo")
+    _asked(visit.page, "Type the characters that are not crossed out.")
+    visit.open(site_for_all.server.url + "/demo")
+    _asked(visit.page, "Type the characters.")
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("attributes", "sentence"),
+    [
+        ('data-lang="ru"', "Введите символы, которые не зачёркнуты."),
+        ('data-text-crossed-out="Only what is left, please."', "Only what is left, please."),
+    ],
+)
+def test_the_sentence_is_translated(
+    sqlite_settings: dict[str, object], visit: Visit, attributes: str, sentence: str
+) -> None:
+    with running_site(sqlite_settings | {"CORS_ORIGINS": "*", "CHALLENGE_KIND": "crossed-out"}) as running:
+        running.pool.add([Drawn("abc234", a_png())] * 20, CROSSED_OUT)
+        with _page_elsewhere(running.server.url, f'<div class="gantcha" {attributes}></div>', "") as (url, _):
+            visit.open(url)
+            _asked(visit.page, sentence)
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("of_file", "shown"),
+    [((234, 104), 234), ((468, 208), 234), ((280, 104), 276), ((560, 208), 276), ((156, 104), 156), ((700, 208), 276)],
+)
+def test_a_picture_of_any_size_keeps_its_ratio_and_moves_nothing(
+    sqlite_settings: dict[str, object], visit: Visit, of_file: tuple[int, int], shown: int
+) -> None:
+    page, held = visit.page, []
+    page.route(re.compile("/[0-9a-f]{32}$"), lambda route: held.append(route))  # noqa: PLW0108 - as above
+    with running_site(sqlite_settings) as running:
+        (png,) = encode_pngs(np.full((1, *of_file[::-1]), 200, np.uint8))
+        running.pool.add([Drawn("abc234", png)], PLAIN)
+        with page.expect_request(re.compile("/[0-9a-f]{32}$")):
+            page.goto(running.server.url + "/demo")
+        expect(page.get_by_text("Type the characters.", exact=True)).to_be_visible()
+        loading = page.get_by_role("group").bounding_box()
+        held[0].continue_()
+        image = page.locator(".gantcha img")
+        page.wait_for_function("() => document.querySelector('.gantcha').shadowRoot.querySelector('img').naturalWidth")
+        box = image.bounding_box()
+        assert box
+        assert box["width"] == shown
+        assert box["width"] / box["height"] == pytest.approx(of_file[0] / of_file[1], rel=0.02)
+        assert page.get_by_role("group").bounding_box() == loading
+    assert visit.complaints == []
 
 
 @pytest.mark.parametrize(
@@ -247,7 +313,7 @@ def test_another_site_s_form_gets_the_token(site_for_all: Site, visit: Visit, co
         said: list[str] = []
         visit.page.on("console", lambda message: said.append(message.text))
         file_id = visit.open(url)
-        visit.page.get_by_label("Введите символы").fill(site_for_all.code(file_id))
+        visit.page.get_by_label("Ответ").fill(site_for_all.code(file_id))
         visit.page.get_by_role("button", name="Готово").click()
         expect(visit.page.get_by_text("Подтверждено")).to_be_visible()
         with visit.page.expect_response(lambda answer: answer.request.method == "POST"):

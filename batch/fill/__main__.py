@@ -22,7 +22,7 @@ def _of_dataset(text: str, *names: str, **bounds: Any) -> Any:
 
 def main(
     count: Annotated[int | None, typer.Option(min=1, help="Draw exactly so many captchas.")] = None,
-    target: Annotated[int | None, typer.Option(min=0, help="Top the pool up to so many ready captchas.")] = None,
+    target: Annotated[int | None, typer.Option(min=0, help="Top each stock up to so many ready captchas.")] = None,
     kind: Annotated[Kind | None, typer.Option(help="Instead of CAPTCHA_KIND.")] = None,
     difficulty: Annotated[Difficulty | None, typer.Option(help="Instead of CAPTCHA_DIFFICULTY.")] = None,
     alphabet: Annotated[str | None, typer.Option(help="Instead of CAPTCHA_ALPHABET.")] = None,
@@ -45,13 +45,16 @@ def main(
 ) -> None:
     """Draw captchas into the pool, or write them as a labelled dataset.
 
-    The CAPTCHA_ settings name the database, the files, the generators and the style. Chunks of a fill and shards of a
-    dataset are written whole or not at all: what is stopped keeps what it has finished.
+    The CAPTCHA_ settings name the database, the files, the generators and the style. --target fills the stocks of
+    CAPTCHA_KIND and CAPTCHA_CHALLENGE_KIND, or with --kind or --difficulty that one alone; --count fills one.
+    Chunks of a fill and shards of a dataset are written whole or not at all: what is stopped keeps what it has
+    finished.
 
     \b
     Examples:
         python -m batch.fill --count 10000 --difficulty hard
         python -m batch.fill --target 2000 --quiet
+        python -m batch.fill --target 2000 --kind crossed-out
         python -m batch.fill --count 10000 --dataset captchas --split train=0.9,val=0.1 --seed 1
         python -m batch.fill --count 10000 --dataset crossed --kind crossed-out
         python -m batch.fill --count 1000000 --dataset shards --format webdataset --length 4-8
@@ -76,7 +79,8 @@ def main(
         elif count is not None:
             report = to_pool.add(count, settings, chosen, quiet)
         else:
-            report = to_pool.top_up(target or 0, settings, chosen, quiet)
+            stocks = [settings.stock] if kind or difficulty else settings.stocks
+            report = to_pool.top_up(target or 0, settings, stocks, chosen, quiet)
     if not quiet:
         print(report)
 

@@ -1,91 +1,115 @@
 """Captchas into the pool, a chunk at a time."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 
-from rich.progress import TimeRemainingColumn
+from rich.progress import Progress, TaskID, TimeRemainingColumn
 
 from batch.alphabet import draw_codes
 from batch.drawing.style import choose_style
-from batch.drawing.workers import Engine, draw_chunk
+from batch.drawing.workers import Engine, Workers, draw_chunk
 from batch.glyphs.checkpoints import Checkpoints
 from batch.progress import progress_bar
 from pool.errors import AddingStoppedError, StorageError
 from pool.fills import FillRecord, recorded
 from pool.lease import FILLING, Lease, lease
 from pool.pool import Drawn, Pool
-from pool.settings import Settings
+from pool.settings import Settings, Stock
 
 _LEAST = 100  # captchas: fewer are not worth a call of all generators
 _CHUNK = 1000  # captchas drawn, written and committed together: a kill loses at most one chunk a process
 
 
+Lacking = Callable[[Stock, int], int]
+"""Called with a stock and the number that was added to it; says how many are missing."""
+
+
 def add(count: int, settings: Settings, engine: Engine, quiet: bool) -> str:
-    """Add exactly `count` captchas; return a line that reports it.
+    """Add exactly `count` captchas to the stock of the settings; return a line that reports it.
 
     Raises:
         GantchaError: the settings, the database, the files or the checkpoints are at fault; finished chunks stay.
     """
-    return _fill(Pool.open(settings), settings, engine, lambda added: count - added, quiet)
+    return _fill(Pool.open(settings), settings, [settings.stock], engine, lambda _, added: count - added, quiet)
 
 
-def top_up(target: int, settings: Settings, engine: Engine, quiet: bool) -> str:
-    """Add what the pool lacks to have `target` ready, unless another fill does; return and raise as `add` does."""
+def top_up(target: int, settings: Settings, stocks: Sequence[Stock], engine: Engine, quiet: bool) -> str:
+    """Add what each stock lacks to have `target` ready, unless another fill does; return and raise as `add` does."""
     pool = Pool.open(settings)
     # Two that top up at once would each add what is missing.
     with lease(pool.engine, FILLING) as held:
         if held:
-            return _fill(pool, settings, engine, _up_to(target, pool, held), quiet)
+            return _fill(pool, settings, stocks, engine, _up_to(target, pool, held), quiet)
         return "another fill is topping this pool up"
 
 
-def _up_to(target: int, pool: Pool, held: Lease) -> Callable[[int], int]:
-    """Say how many the pool lacks at the moment: others may pop meanwhile. Each look renews the lease."""
+def _up_to(target: int, pool: Pool, held: Lease) -> Lacking:
+    """Say how many a stock lacks at the moment: others may pop meanwhile. Each look renews the lease."""
 
-    def lacking(added: int) -> int:  # noqa: ARG001 - what counts is what is there
+    def lacking(stock: Stock, added: int) -> int:  # noqa: ARG001 - what counts is what is there
         held.renew()
-        return target - pool.level()
+        return target - pool.level(stock)
 
     return lacking
 
 
-def _fill(pool: Pool, settings: Settings, engine: Engine, lacking: Callable[[int], int], quiet: bool) -> str:
-    """Add captchas a chunk at a time as long as some are missing, and return a line that reports it.
-
-    `lacking` is called with the number added and says how many are missing; the next chunks are drawn while one is
-    written.
-    """
-    first = lacking(0)
-    if first <= 0:
-        return f"0 captchas added, {pool.level()} ready"
+def _fill(
+    pool: Pool, settings: Settings, stocks: Sequence[Stock], engine: Engine, lacking: Lacking, quiet: bool
+) -> str:
+    """Fill one stock after the other with the same workers, and return a line that reports it."""
+    first = {stock: max(lacking(stock, 0), 0) for stock in stocks}
+    if not any(first.values()):
+        return f"0 captchas added, {_ready(pool, stocks)}"
     with recorded(pool.engine) as record, progress_bar(TimeRemainingColumn(), quiet=quiet) as progress:
-        bar = progress.add_task("filling", total=first)
+        tasks = {stock: progress.add_task(f"filling {stock}", total=count) for stock, count in first.items()}
         checkpoints = Checkpoints(settings.checkpoints_dir)
         checkpoints.load()  # report a fault once, here, and not in every worker
         record.note(checkpoints=checkpoints.digest())
-        style = choose_style(settings)
-        with engine(-(-first // _CHUNK)) as workers:  # another worker would start too late to draw anything
-            underway: deque[tuple[list[str], Future[list[bytes]]]] = deque()
-            missing = lacking(0)  # to start the engine, or a cluster, may have taken a while
-            while missing > 0 or underway:
-                missing -= sum(len(codes) for codes, _ in underway)
-                while missing > 0 and len(underway) <= workers.count:
-                    count = min(_CHUNK, missing, max(-(-missing // workers.count), _LEAST))
-                    codes = draw_codes(count, settings.alphabet, settings.length)
-                    underway.append((codes, workers.submit(draw_chunk, codes, style, settings.checkpoints_dir)))
-                    missing -= count
-                codes, drawing = underway.popleft()
-                _add(pool, map(Drawn, codes, drawing.result()), record)
-                missing = lacking(record.added)
-                progress.update(bar, completed=record.added, total=record.added + max(missing, 0))
+        # A worker more than there are chunks would start too late to draw anything.
+        with engine(sum(-(-count // _CHUNK) for count in first.values())) as workers:
+            for stock, task in tasks.items():
+                own = settings.model_copy(update=stock._asdict())
+                _fill_stock(pool, own, workers, lacking, record, (progress, task))
     rate = record.added / record.seconds
-    return f"{record.added} captchas added in {record.seconds:.1f} s ({rate:.0f} a second), {pool.level()} ready"
+    return f"{record.added} captchas added in {record.seconds:.1f} s ({rate:.0f} a second), {_ready(pool, stocks)}"
 
 
-def _add(pool: Pool, drawn: Iterable[Drawn], record: FillRecord) -> None:
+def _fill_stock(
+    pool: Pool,
+    settings: Settings,
+    workers: Workers,
+    lacking: Lacking,
+    record: FillRecord,
+    bar: tuple[Progress, TaskID],
+) -> None:
+    """Add captchas a chunk at a time as long as some are missing; the next chunks are drawn while one is written."""
+    stock, style, added = settings.stock, choose_style(settings), 0
+    underway: deque[tuple[list[str], Future[list[bytes]]]] = deque()
+    missing = lacking(stock, 0)  # to start the engine, or to fill another stock, may have taken a while
+    while missing > 0 or underway:
+        missing -= sum(len(codes) for codes, _ in underway)
+        while missing > 0 and len(underway) <= workers.count:
+            count = min(_CHUNK, missing, max(-(-missing // workers.count), _LEAST))
+            codes = draw_codes(count, settings.alphabet, settings.length)
+            underway.append((codes, workers.submit(draw_chunk, codes, style, settings.checkpoints_dir)))
+            missing -= count
+        codes, drawing = underway.popleft()
+        added += _add(pool, map(Drawn, codes, drawing.result()), stock, record)
+        missing = lacking(stock, added)
+        progress, task = bar
+        progress.update(task, completed=added, total=added + max(missing, 0))
+
+
+def _add(pool: Pool, drawn: Iterable[Drawn], stock: Stock, record: FillRecord) -> int:
     try:
-        record.add(len(pool.add(drawn)))
+        ids = pool.add(drawn, stock)
     except AddingStoppedError as error:
         record.add(len(error.ids))
         raise StorageError(f"{error}; {record.added} captchas were added before that") from error
+    record.add(len(ids))
+    return len(ids)
+
+
+def _ready(pool: Pool, stocks: Sequence[Stock]) -> str:
+    return ", ".join(f"{pool.level(stock)} {stock} ready" for stock in stocks)

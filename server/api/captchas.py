@@ -15,15 +15,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pool.errors import UnknownCaptchaError
 from pool.pool import Drawn, Issued, Shown
-from pool.settings import CHARACTERS
+from pool.settings import CHARACTERS, Kind, Stock
 from pool.storage.files import ID
 from server import errors, metrics, speech
 from server.api.bodies import MULTIPART, documented_body, parse_form, read_body
 from server.api.uploads import MAX_FILE_BYTES, clean_png
 from server.auth import is_trusted_caller, require_trusted_caller
+from server.buffer import Buffer
 from server.errors import documented
 from server.limits import limit_issuing
-from server.schemas import Generated, Loaded
+from server.schemas import PROMPTS, Generated, Loaded
 
 router = APIRouter(tags=["captchas"])
 pictures = APIRouter(tags=["captchas"])
@@ -36,6 +37,7 @@ _GENERATED = metrics.ISSUED.labels("generate")
 _NOT_ISSUED = timedelta(minutes=1)  # lifetime of a signed URL for a captcha that was not issued
 _BINARY = {"type": "string", "format": "binary"}
 _GONE = (errors.UNKNOWN, errors.EXPIRED, errors.INVALID, errors.OUT_OF_REACH)
+_NOT_GENERATED = (*errors.UNTRUSTED, errors.NOT_KEPT, errors.INVALID, errors.EMPTY, errors.OUT_OF_REACH)
 _speakers = anyio.CapacityLimiter(2)
 
 
@@ -56,11 +58,15 @@ def _base(scheme: str, host: str | None, root_path: str) -> str:
     "/generate",
     dependencies=[Depends(require_trusted_caller)],
     response_class=Response,
-    responses={200: {"model": Generated}, **documented(*errors.UNTRUSTED, errors.EMPTY, errors.OUT_OF_REACH)},
+    responses={200: {"model": Generated}, **documented(*_NOT_GENERATED)},
 )
-async def generate(request: Request) -> Response:
+async def generate(request: Request, kind: Kind | None = None) -> Response:
     """Hand out a captcha with its code, for a back end that compares the answer itself; `HEAD` hands out none."""
-    captcha = await request.app.state.buffer.take()
+    state = request.app.state
+    buffer: Buffer | None = state.buffers.get(kind or state.settings.kind)
+    if buffer is None:
+        raise errors.NOT_KEPT.error()
+    captcha = await buffer.take()
     if captcha is None:
         metrics.EMPTY.labels("generate").inc()
         raise errors.EMPTY.error()
@@ -77,12 +83,13 @@ async def hand_out_nothing() -> Response:
 
 def _generated(request: Request, captcha: Issued) -> Response:
     _GENERATED.inc()
-    answer = {"code": captcha.code, "fileURL": file_url(request, captcha.id)}
+    kind = captcha.stock.kind
+    answer = {"code": captcha.code, "fileURL": file_url(request, captcha.id), "kind": kind, "prompt": PROMPTS[kind]}
     return Response(to_json(answer | {"id": captcha.id, "expires_at": captcha.expires_at}), headers=_JSON_HEADERS)
 
 
 class ShortCut:
-    """ASGI middleware that answers the most frequent request itself: `/generate` while the buffer holds a captcha.
+    """ASGI middleware that answers the most frequent request itself: `/generate` without a query, from the buffer.
 
     Everything else goes through FastAPI, which takes twice as long as the rest.
     """
@@ -92,7 +99,8 @@ class ShortCut:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass the request on."""
-        if scope["type"] == "http" and scope["path"] == _ROUTE.path and scope["method"] == "GET":
+        is_http = scope["type"] == "http"
+        if is_http and scope["path"] == _ROUTE.path and scope["method"] == "GET" and not scope["query_string"]:
             request = Request(scope)
             if is_trusted_caller(request) and (captcha := request.app.state.buffer.take_held()):
                 scope["route"] = _ROUTE
@@ -110,7 +118,7 @@ _UPLOAD = {
     "required": ["file"],
     "properties": {
         "file": _BINARY | {"description": "A PNG of at most 1 MiB and 2048 pixels a side"},
-        "code": {"type": "string", "description": "With its code, the picture joins the pool as a ready captcha"},
+        "code": {"type": "string", "description": "With its code, the picture joins the plain captchas of the pool"},
     },
 }
 
@@ -132,12 +140,15 @@ def load(request: Request, body: Annotated[bytes, Depends(_read_upload)]) -> Loa
     fields, files = parse_form(request.headers["content-type"], body)
     if "file" not in files:
         raise errors.INVALID.error("file: Field required.")
-    code, length = fields.get("code"), request.app.state.settings.length
+    settings = request.app.state.settings
+    code, length = fields.get("code"), settings.length
     if code is not None:
         code = code.lower()
         if not re.fullmatch(f"[{CHARACTERS}]{{{length}}}", code):
             raise errors.BAD_CODE.error(f"The code must be {length} characters of 0-9 and a-z.")
-    (file_id,) = request.app.state.pool.add([Drawn(code, clean_png(files["file"]))])
+    (file_id,) = request.app.state.pool.add(
+        [Drawn(code, clean_png(files["file"]))], Stock("plain", settings.difficulty)
+    )
     return Loaded(fileURL=file_url(request, file_id), id=file_id)
 
 

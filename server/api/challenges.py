@@ -23,7 +23,7 @@ from server.api.bodies import FORM, JSON, MULTIPART, documented_body, parse_form
 from server.api.captchas import NO_STORE, file_url, hand_out_nothing
 from server.errors import documented
 from server.limits import limit_answering, limit_issuing
-from server.schemas import Answer, Challenge, ErrorCode, Siteverified, SiteverifyRequest, Verified
+from server.schemas import PROMPTS, Answer, Challenge, ErrorCode, Siteverified, SiteverifyRequest, Verified
 
 log = structlog.get_logger("gantcha.challenges")
 router = APIRouter(tags=["challenges"])
@@ -49,7 +49,14 @@ async def challenge(request: Request, response: Response) -> Challenge:
     response.headers.update(NO_STORE)
     url = file_url(request, captcha.id)
     audio_url = f"{url}.wav" if request.app.state.speaks else None
-    return Challenge(id=captcha.id, fileURL=url, audioURL=audio_url, expires_at=captcha.expires_at)
+    return Challenge(
+        id=captcha.id,
+        fileURL=url,
+        kind=captcha.stock.kind,
+        prompt=PROMPTS[captcha.stock.kind],
+        audioURL=audio_url,
+        expires_at=captcha.expires_at,
+    )
 
 
 router.add_api_route("/challenge", hand_out_nothing, methods=["HEAD"], include_in_schema=False)

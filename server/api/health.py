@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 from typing import Annotated
 
 import structlog
@@ -11,10 +13,11 @@ from starlette.datastructures import State
 
 from pool import lease
 from pool.errors import DatabaseError, StorageError
+from pool.settings import Stock
 from server.auth import bearer, is_trusted_caller, require_trusted_caller
 from server.errors import RETRY_SECONDS, UNTRUSTED, documented
 from server.metrics import exposition
-from server.schemas import Healthy, Readiness
+from server.schemas import Healthy, Readiness, StockLevel
 
 log = structlog.get_logger("gantcha.readiness")
 router = APIRouter(tags=["operations"])
@@ -81,12 +84,13 @@ class ReadinessChecks:
             )
 
     def _check(self) -> Readiness:
-        state, problems, warnings, level = self._state, [], [], None
+        state, problems, warnings, levels = self._state, [], [], {}
         try:
             state.pool.check()
-            level = state.pool.level()
-            if not level and not len(state.buffer) and not len(state.challenge_buffer):
-                problems.append("the pool is empty")
+            levels = {stock: state.pool.level(stock) for stock in state.settings.stocks}
+            held = {buffer.stock for buffer in state.all_buffers if len(buffer)}
+            empty = [stock for stock, level in levels.items() if not level and stock not in held]
+            problems += [f"the pool has no {stock} captchas" for stock in empty]
             warnings = lease.warnings(lease.ages(state.pool.engine))
         except DatabaseError as error:
             problems.append(str(error))
@@ -96,18 +100,22 @@ class ReadinessChecks:
             problems.append(str(error))
         for problem in problems:
             log.error("not ready", reason=problem)
-        return self._describe(problems, warnings, level)
+        return self._describe(problems, warnings, levels)
 
-    def _describe(self, problems: list[str], warnings: list[str] | None = None, level: int | None = None) -> Readiness:
+    def _describe(
+        self, problems: list[str], warnings: Sequence[str] = (), levels: Mapping[Stock, int] = MappingProxyType({})
+    ) -> Readiness:
         refill = self._state.refill
         return Readiness(
             ready=not problems,
             problems=problems,
-            warnings=warnings or [],
-            level=level,
+            warnings=[*warnings],
+            stocks=[
+                StockLevel(**stock._asdict(), level=levels.get(stock), **marks._asdict())
+                for stock, marks in refill.watermarks.items()
+            ],
             refill_error=refill.error,
             keys_error=self._state.keys.error,
-            **refill.watermarks._asdict(),
         )
 
 

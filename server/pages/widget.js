@@ -7,8 +7,10 @@
   const words = {
     en: {
       name: "Captcha",
-      label: "Type the characters",
-      image: "A picture of handwritten letters and digits. The speaker button reads them out, where there is one.",
+      plain: "Type the characters.",
+      crossedOut: "Type the characters that are not crossed out.",
+      label: "Answer",
+      image: "A picture of handwritten letters and digits. The speaker button, where there is one, reads out what to type.",
       placeholder: "Characters",
       check: "Check",
       refresh: "Another picture",
@@ -22,8 +24,10 @@
     },
     ru: {
       name: "Капча",
-      label: "Введите символы",
-      image: "Картинка с рукописными латинскими буквами и цифрами. Если есть кнопка с динамиком, она их прочтёт.",
+      plain: "Введите символы.",
+      crossedOut: "Введите символы, которые не зачёркнуты.",
+      label: "Ответ",
+      image: "Картинка с рукописными латинскими буквами и цифрами. Если есть кнопка с динамиком, она прочтёт, что ввести.",
       placeholder: "Символы",
       check: "Проверить",
       refresh: "Другая картинка",
@@ -36,15 +40,19 @@
       failed: "Сейчас картинки нет. Попробуйте ещё раз.",
     },
   };
+  const prompts = { plain: "plain", "crossed-out": "crossedOut" }; // by kind
   const css = `
 :host { --ink: #1b1f24; --soft: #59636e; --line: #c4ccd4; --paper: #fff; --card: #f6f8fa; --accent: #0b5cad; --bad: #b3261e; --good: #1a7f37;
   display: block; width: 100%; max-width: 304px; font: 15px/1.4 system-ui, sans-serif; color: var(--ink); color-scheme: light; }
 :host([data-dark]) { --ink: #e8ebee; --soft: #a3adb8; --line: #4a535d; --paper: #161b22; --card: #1f262e; --accent: #79b8ff; --bad: #ff8a80; --good: #6fdd8b; color-scheme: dark; }
 .card { box-sizing: border-box; padding: 12px; border: 1px solid var(--line); border-radius: 8px; background: var(--card); }
-img { display: block; box-sizing: border-box; width: 100%; aspect-ratio: 3; border: 1px solid var(--line); border-radius: 4px; background: var(--paper); }
+.frame { display: grid; place-items: center; min-height: 104px; overflow: hidden; border: 1px solid var(--line); border-radius: 4px; background: var(--paper); }
+img { max-width: 100%; overflow: hidden; font-size: 13px; }
+img[src] { height: auto; }
 :host([data-dark]) img { filter: invert(0.88); }
 .row { display: flex; align-items: center; gap: 6px; }
-label { flex: 1; font-size: 14px; line-height: 1.25; }
+.head { min-height: 54px; }
+#prompt { flex: 1; min-height: 0; margin: 0; line-height: 1.25; color: var(--ink); }
 input { flex: 1; min-width: 0; padding: 0 10px; font: 17px ui-monospace, monospace; letter-spacing: 0.12em; }
 input::placeholder { font: 14px system-ui, sans-serif; letter-spacing: 0; color: var(--soft); }
 input, button { box-sizing: border-box; height: 44px; border: 1px solid var(--line); border-radius: 6px; color: var(--ink); background: var(--paper); }
@@ -102,7 +110,7 @@ p.good { color: var(--good); font-weight: 600; }
     sheet.replaceSync(css);
     const root = host.attachShadow({ mode: "open" });
     root.adoptedStyleSheets = [sheet];
-    const image = element("img", { alt: say("image"), width: 240, height: 80 });
+    const image = element("img", { width: 234, height: 104 }); // until a picture says how large it is
     const input = element("input", {
       id: "answer",
       type: "text",
@@ -113,15 +121,17 @@ p.good { color: var(--good); font-weight: 600; }
       maxLength: 256, // text that was copied may have much in it that nobody sees
       enterKeyHint: "done",
     });
-    input.setAttribute("aria-describedby", "status");
+    input.setAttribute("aria-describedby", "prompt status");
+    input.ariaLabel = say("label");
     const check = element("button", { type: "button", className: "check", textContent: say("check") });
     const button = (key) => element("button", { type: "button", title: say(key), ariaLabel: say(key) }, icon(key));
     const [refresh, listen] = [button("refresh"), button("listen")];
     const status = element("p", { id: "status", role: "status" });
-    const label = element("label", { htmlFor: "answer", textContent: say("label") });
-    const head = element("div", { className: "row" }, label, listen, refresh);
+    const prompt = element("p", { id: "prompt" });
+    const frame = element("div", { className: "frame" }, image);
+    const head = element("div", { className: "row head" }, prompt, listen, refresh);
     const row = element("div", { className: "row" }, input, check);
-    root.append(element("div", { className: "card", role: "group", ariaLabel: say("name") }, image, head, row, status));
+    root.append(element("div", { className: "card", role: "group", ariaLabel: say("name") }, frame, head, row, status));
     host.append(...hidden);
 
     let challenge = null, token = "", checking = null, timer = 0, sound = null;
@@ -144,6 +154,8 @@ p.good { color: var(--good); font-weight: 600; }
       try {
         challenge = await (await ask("challenge")).json();
         listen.hidden = !challenge.audioURL;
+        prompt.textContent = say(prompts[challenge.kind]);
+        image.alt = `${prompt.textContent} ${say("image")}`;
         image.src = base + challenge.id;
       } catch (error) {
         fail(error);
@@ -179,6 +191,10 @@ p.good { color: var(--good); font-weight: 600; }
     };
 
     image.addEventListener("error", () => fail());
+    image.addEventListener("load", () => {
+      const density = image.naturalWidth > 400 ? 2 : 1; // of single density a picture is never so wide
+      Object.assign(image, { width: image.naturalWidth / density, height: image.naturalHeight / density });
+    });
     check.addEventListener("click", verifyOnce);
     refresh.addEventListener("click", async () => {
       tell("");
