@@ -11,14 +11,14 @@ from rich.progress import TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from batch.alphabet import CHARACTER_OF_CLASS, named_classes
+from batch.emnist import read_emnist
 from batch.evaluation import CACHE_DIR
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import OVERSAMPLING, Sampler
 from batch.progress import progress_bar
 from batch.sheets import contact_sheet, writing
-from batch.training.architecture import Architecture
-from batch.training.emnist import read_emnist
 from batch.training.packages import training_packages
+from batch.training.recipe import Architecture
 from pool.errors import one_line_errors
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 

@@ -13,12 +13,12 @@ from batch.alphabet import draw_codes
 from batch.drawing.captchas import draw_pictures
 from batch.drawing.png import to_grey
 from batch.drawing.style import choose_style
+from batch.emnist import read_emnist
 from batch.evaluation import CACHE_DIR
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
 from batch.progress import progress_bar
 from batch.sheets import captcha_sheet, writing
-from batch.training.emnist import read_emnist
 from batch.training.packages import training_packages
 from pool.errors import one_line_errors
 from pool.settings import Difficulty, Kind, load_settings

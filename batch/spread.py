@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 from rich.progress import TimeRemainingColumn
 
+from batch.emnist import read_emnist
 from batch.evaluation import CACHE_DIR
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
 from batch.progress import progress_bar
-from batch.training.emnist import read_emnist
 from batch.training.packages import training_packages
 from pool.errors import one_line_errors
 from pool.settings import DEFAULT_CHECKPOINTS_DIR

@@ -14,20 +14,20 @@ from rich.console import Console
 from rich.progress import TimeElapsedColumn, TimeRemainingColumn
 
 from batch.alphabet import draw_codes
+from batch.attacks.ocr import has_tesseract, require_extras
 from batch.drawing.style import choose_style
+from batch.emnist import read_emnist
 from batch.evaluation import CACHE_DIR
-from batch.evaluation.ocr import has_tesseract, require_extras
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
 from batch.progress import progress_bar
 from batch.sheets import writing
-from batch.training.emnist import read_emnist
 from batch.training.packages import training_packages
 from pool.errors import GantchaError, StorageError, one_line_errors
 from pool.settings import Difficulty, load_settings
 
 if TYPE_CHECKING:
-    from batch.evaluation.segmentation import Classify
+    from batch.attacks.segmentation import Classify
 
 _TABLE_WIDTH = 120  # off a terminal
 _COUNTS = (1_000, 10_000, 50_000)
@@ -67,10 +67,10 @@ def main(
         steps, minutes = min(steps, _QUICK_STEPS), min(minutes, _QUICK_MINUTES)
     with one_line_errors():
         with training_packages():
+            from batch.attacks.report import as_json, as_table, best_attack, plot
+            from batch.attacks.run import Budget, run_attacks
+            from batch.attacks.sources import draw_ours, draw_theirs
             from batch.evaluation.judge import ReferenceClassifier
-            from batch.evaluation.sources import draw_ours, draw_theirs
-            from batch.evaluation.strength import Budget, run_attacks
-            from batch.evaluation.strength_report import as_json, as_table, best_attack, plot
         require_extras()
         settings = load_settings(difficulty=difficulty, pixel_ratio=1)  # theirs have no other
         sampler, style = Sampler(Checkpoints(settings.checkpoints_dir)), choose_style(settings)

@@ -10,9 +10,9 @@ import typer
 from rich.progress import TimeElapsedColumn, TimeRemainingColumn
 
 from batch.alphabet import named_classes
+from batch.emnist import read_emnist
 from batch.glyphs.checkpoints import Checkpoints
 from batch.progress import progress_bar
-from batch.training.emnist import read_emnist
 from batch.training.packages import training_packages
 from batch.training.recipe import STATE, TrainingSettings
 from pool.errors import StorageError, one_line_errors

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from batch.training.emnist import EmnistError, read_emnist
+from batch.emnist import EmnistError, read_emnist
 from tests import emnist_files
 from tests.conftest import only_line, run
 

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from batch.alphabet import GLYPH_CLASSES
+from batch.emnist import Emnist
 from batch.evaluation.accuracy_score import accuracy_by_class
 from batch.evaluation.latent_scale import widest
 from batch.evaluation.metrics import (
@@ -22,7 +23,6 @@ from batch.evaluation.metrics import (
     precision_and_recall,
 )
 from batch.evaluation.two_sample import TwoSampleTest
-from batch.training.emnist import Emnist
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 from tests import emnist_files
 from tests.conftest import invoke, run

@@ -13,19 +13,19 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from batch.attacks.cnn import CnnSolver, downsample
+from batch.attacks.crnn import CrnnSolver
+from batch.attacks.ctc import decode, drop_least_certain
+from batch.attacks.ocr import read_with_ddddocr, read_with_tesseract
+from batch.attacks.preprocessing import PREPROCESSINGS, Pictures
+from batch.attacks.segmentation import cut_into_pieces, read_segments
+from batch.attacks.told import OcrNetwork, open_ddddocr, open_rapidocr, read_rows
+from batch.attacks.untrained import attack, rate, untrained_attacks
 from batch.drawing.render import vary_weight
 from batch.drawing.style import RenderStyle
 from batch.drawing.text_lines import bend_lines, concat_pics
-from batch.evaluation.attacks import attack, rate, untrained_attacks
 from batch.evaluation.characters import cut_out
-from batch.evaluation.crnn import CrnnSolver
-from batch.evaluation.ctc import decode, drop_least_certain
 from batch.evaluation.metrics import wilson_interval
-from batch.evaluation.ocr import read_with_ddddocr, read_with_tesseract
-from batch.evaluation.preprocessing import PREPROCESSINGS, Pictures
-from batch.evaluation.segmentation import cut_into_pieces, read_segments
-from batch.evaluation.solver import CnnSolver, downsample
-from batch.evaluation.told import OcrNetwork, open_ddddocr, open_rapidocr, read_rows
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
 from pool.settings import DEFAULT_CHECKPOINTS_DIR

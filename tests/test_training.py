@@ -14,12 +14,11 @@ import pytest
 
 from batch.evaluation.metrics import frechet_distance
 from batch.glyphs.network import Network
-from batch.training.architecture import Architecture
 from batch.training.export import fuse_batch_norm, generator_to_onnx
 from batch.training.filter import filter_to_onnx, make_filter_model
 from batch.training.gan import Gan, RecipeError, TrainingSet
 from batch.training.networks import as_input
-from batch.training.recipe import TrainingSettings
+from batch.training.recipe import Architecture, TrainingSettings
 from batch.training.refine import FrechetLoss
 from batch.training.styles import cluster_styles
 from batch.training.tensorflow import tf

@@ -3,8 +3,8 @@
 import numpy as np
 
 from batch.alphabet import GLYPH_CLASSES, SIDE
+from batch.emnist import Emnist
 from batch.training.classifier import train_classifier
-from batch.training.emnist import Emnist
 from batch.training.networks import as_input
 from batch.training.tensorflow import keras
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from rich.progress import Progress
 
 from batch.alphabet import SIDE, GlyphClass
+from batch.emnist import Emnist
 from batch.evaluation.accuracy_score import accuracy_by_class
 from batch.evaluation.comparison import Comparison, Images, Metrics
 from batch.evaluation.judge import ReferenceClassifier
@@ -16,7 +17,6 @@ from batch.evaluation.summary import Measured, over_seeds, to_real
 from batch.evaluation.two_sample import TwoSampleTest
 from batch.glyphs.sampler import Sampler
 from batch.processes import started
-from batch.training.emnist import Emnist
 from batch.training.tensorflow import use_one_thread
 
 _KINDS = {"in_captchas": Sampler.draw_legible, "unfiltered": Sampler.draw}

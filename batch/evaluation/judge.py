@@ -10,8 +10,8 @@ import numpy.typing as npt
 from scipy.special import softmax
 
 from batch.alphabet import GLYPH_CLASSES, SIDE
+from batch.emnist import Emnist
 from batch.training.classifier import train_classifier
-from batch.training.emnist import Emnist
 from batch.training.networks import as_input
 from batch.training.tensorflow import keras, tf
 from pool.errors import StorageError

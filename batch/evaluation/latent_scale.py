@@ -6,10 +6,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from batch.alphabet import GLYPH_CLASSES, LOOKALIKES_OF_CLASS
+from batch.emnist import Emnist
 from batch.evaluation.judge import ReferenceClassifier
 from batch.evaluation.metrics import frechet_distance
 from batch.glyphs.sampler import Sampler
-from batch.training.emnist import Emnist
 
 LATENT_SCALES = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5)
 _FARTHER = 1.2  # variety is worth a Frechet distance of so many times the least

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from batch.alphabet import SIDE
-from batch.training.emnist import Emnist
+from batch.emnist import Emnist
 from batch.training.networks import as_input
 from batch.training.tensorflow import keras, tf
 

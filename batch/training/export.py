@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from batch.alphabet import SIDE
-from batch.training.architecture import BASE, SLOPE
 from batch.training.networks import EPSILON
+from batch.training.recipe import BASE, SLOPE
 from batch.training.tensorflow import keras, tf
 
 ops = keras.ops

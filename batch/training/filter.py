@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from batch.alphabet import GLYPH_CLASSES, SIDE
+from batch.emnist import Emnist
 from batch.training.classifier import train_classifier
-from batch.training.emnist import Emnist
 from batch.training.export import FLOAT, to_onnx
 from batch.training.tensorflow import keras
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from batch.alphabet import SIDE
-from batch.training.architecture import BASE, KERNEL, SLOPE, Architecture
+from batch.training.recipe import BASE, KERNEL, SLOPE, Architecture
 from batch.training.tensorflow import keras
 
 layers, ops = keras.layers, keras.ops

@@ -14,11 +14,10 @@ from batch.alphabet import GlyphClass
 from batch.glyphs.network import Network
 from batch.glyphs.sampler import legibility
 from batch.processes import SPAWN, started
-from batch.training.architecture import Architecture
 from batch.training.export import generator_to_onnx
 from batch.training.features import Features
 from batch.training.gan import Gan, StartingWeights, TrainingSet
-from batch.training.recipe import TrainingSettings
+from batch.training.recipe import Architecture, TrainingSettings
 from batch.training.refine import Refinement
 from batch.training.tensorflow import use_one_thread
 

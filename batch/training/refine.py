@@ -6,11 +6,10 @@ import numpy.typing as npt
 from batch.alphabet import SIDE, GlyphClass
 from batch.glyphs.network import Network
 from batch.glyphs.sampler import legibility
-from batch.training.architecture import BASE, SLOPE
 from batch.training.features import WEIGHTS, Features
 from batch.training.gan import TrainingSet, discriminator_loss, generator_loss, penalised_logits
 from batch.training.networks import as_input, make_discriminator_model
-from batch.training.recipe import TrainingSettings
+from batch.training.recipe import BASE, SLOPE, TrainingSettings
 from batch.training.tensorflow import keras, tf
 
 _IMAGES = 2500  # of a class, from which the moments of real features are taken

@@ -9,14 +9,13 @@ import numpy as np
 from rich.progress import Progress
 
 from batch.alphabet import GLYPH_CLASSES, GlyphClass
+from batch.emnist import Emnist
 from batch.glyphs.checkpoints import CheckpointError, Checkpoints
-from batch.training.architecture import Architecture
-from batch.training.emnist import Emnist
 from batch.training.features import train_features
 from batch.training.filter import FLOPS, train_filter
 from batch.training.gan import Gan, TrainingSet
 from batch.training.parallel import Task, Trained, run_training, train_in_parallel
-from batch.training.recipe import STATE, TrainingSettings
+from batch.training.recipe import STATE, Architecture, TrainingSettings
 from pool.errors import GantchaError
 
 

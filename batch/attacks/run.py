@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 from rich.progress import Progress
 
-from batch.evaluation.attacks import Success, attack, rate, untrained_attacks
-from batch.evaluation.crnn import CrnnSolver
-from batch.evaluation.segmentation import Classify
-from batch.evaluation.solver import CnnSolver, downsample
-from batch.evaluation.sources import Draw, draw_in_chunks
+from batch.attacks.cnn import CnnSolver, downsample
+from batch.attacks.crnn import CrnnSolver
+from batch.attacks.segmentation import Classify
+from batch.attacks.sources import Draw, draw_in_chunks
+from batch.attacks.untrained import Success, attack, rate, untrained_attacks
 
 
 class Budget(NamedTuple):

@@ -6,7 +6,7 @@ from typing import BinaryIO
 import numpy as np
 from rich.table import Table
 
-from batch.evaluation.attacks import Success
+from batch.attacks.untrained import Success
 
 Results = dict[str, dict[str, Success]]
 """by kind of captcha and attack"""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from batch.evaluation.preprocessing import Pictures
+from batch.attacks.preprocessing import Pictures
 from pool.errors import GantchaError
 
 _TESSERACT_MODES = {"line": 7, "word": 8}

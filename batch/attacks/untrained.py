@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from batch.evaluation.ctc import Decoded, drop_least_certain
+from batch.attacks.ctc import Decoded, drop_least_certain
+from batch.attacks.ocr import has_tesseract, read_with_ddddocr, read_with_tesseract
+from batch.attacks.preprocessing import PREPROCESSINGS, Pictures
+from batch.attacks.segmentation import Classify, read_segments
+from batch.attacks.told import CUTS, OcrNetwork, open_ddddocr, open_rapidocr, read_rows
 from batch.evaluation.metrics import wilson_interval
-from batch.evaluation.ocr import has_tesseract, read_with_ddddocr, read_with_tesseract
-from batch.evaluation.preprocessing import PREPROCESSINGS, Pictures
-from batch.evaluation.segmentation import Classify, read_segments
-from batch.evaluation.told import CUTS, OcrNetwork, open_ddddocr, open_rapidocr, read_rows
 from pool.answers import normalize_answer
 
 Read = Callable[[Pictures], list[str]]

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from onnxruntime import InferenceSession, SessionOptions
 from scipy.special import softmax
 
-from batch.evaluation.ctc import Decoded, LogProbabilities, decode
-from batch.evaluation.preprocessing import Pictures
+from batch.attacks.ctc import Decoded, LogProbabilities, decode
+from batch.attacks.preprocessing import Pictures
 
 _THREADS = 2
 _LEAST = 1e-9  # no character is impossible

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from scipy.signal import find_peaks
 
 from batch.alphabet import CHARACTER_OF_CLASS, SIDE
-from batch.evaluation.ctc import Decoded
-from batch.evaluation.preprocessing import Pictures
+from batch.attacks.ctc import Decoded
+from batch.attacks.preprocessing import Pictures
 
 Piece = npt.NDArray[np.bool_]
 """`[H, W]`: where its ink is"""

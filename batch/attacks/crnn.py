@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from batch.evaluation.ctc import decode
-from batch.evaluation.solver import shifted_batches
+from batch.attacks.cnn import shifted_batches
+from batch.attacks.ctc import decode
 from batch.training.networks import as_input
 from batch.training.tensorflow import keras, tf
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from batch.attacks.preprocessing import Pictures
 from batch.drawing.captchas import draw_pictures
 from batch.drawing.png import to_grey
 from batch.drawing.style import RenderStyle
-from batch.evaluation.preprocessing import Pictures
 from batch.glyphs.sampler import Sampler
 
 _CHUNK = 500

@@ -1,0 +1,1 @@
+"""Attacks on captchas: what machines read of them."""
