@@ -9,12 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import TimeElapsedColumn, TimeRemainingColumn
 
 from batch.alphabet import draw_codes
 from batch.attacks.ocr import has_tesseract, require_extras
+from batch.drawing.captchas import draw_crossed
+from batch.drawing.png import to_grey
 from batch.drawing.style import choose_style
 from batch.emnist import read_emnist
 from batch.evaluation import CACHE_DIR
@@ -24,7 +27,7 @@ from batch.progress import progress_bar
 from batch.sheets import writing
 from batch.training.packages import training_packages
 from pool.errors import GantchaError, StorageError, one_line_errors
-from pool.settings import Difficulty, load_settings
+from pool.settings import Difficulty, Kind, load_settings
 
 if TYPE_CHECKING:
     from batch.attacks.segmentation import Classify
@@ -35,6 +38,7 @@ _QUICK_ATTACKED, _QUICK_SAMPLES, _QUICK_STEPS, _QUICK_MINUTES = 200, 3_000, 150,
 
 
 def main(
+    kind: Annotated[Kind | None, typer.Option(help="Instead of CAPTCHA_KIND.")] = None,
     difficulty: Annotated[Difficulty | None, typer.Option(help="Instead of CAPTCHA_DIFFICULTY.")] = None,
     samples: Annotated[int, typer.Option(min=10, help="Labelled captchas for the solvers, at most.")] = _COUNTS[-1],
     attacked: Annotated[int, typer.Option(min=10, help="Captchas that each attack has to read.")] = 1000,
@@ -46,7 +50,9 @@ def main(
         Path | None, typer.Option(help="EMNIST folder: segments are also read by a larger network.")
     ] = None,
     cache: Annotated[Path, typer.Option(help="Folder that keeps the trained reference classifier.")] = CACHE_DIR,
-    out: Annotated[Path | None, typer.Option(help="Write strength-<difficulty>.json and .png to this folder.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write strength-<kind>-<difficulty>.json and .png to this folder.")
+    ] = None,
 ) -> None:
     """Measure how many captchas machines read: ours, and beside them those of the PyPI package `captcha`.
 
@@ -58,6 +64,7 @@ def main(
     \b
     Examples:
         python -m batch.strength --quick
+        python -m batch.strength --kind crossed-out --quick
         python -m batch.strength --difficulty hard --attacks "told segments"
         python -m batch.strength --data emnist --out docs
     """
@@ -72,7 +79,7 @@ def main(
             from batch.attacks.sources import draw_ours, draw_theirs
             from batch.evaluation.judge import ReferenceClassifier
         require_extras()
-        settings = load_settings(difficulty=difficulty, pixel_ratio=1)  # theirs have no other
+        settings = load_settings(kind=kind, difficulty=difficulty, pixel_ratio=1)  # theirs have no other
         sampler, style = Sampler(Checkpoints(settings.checkpoints_dir)), choose_style(settings)
         alphabet, length = settings.alphabet, settings.length
         counts = sorted({min(count, samples) for count in _COUNTS})
@@ -82,7 +89,9 @@ def main(
 
         classifiers: dict[str, Classify] = {"filter": lambda glyphs: sampler.filter.run(glyphs=glyphs)}
         ours = partial(draw_ours, sampler, style)
-        kinds = {"gantcha": ours, "captcha": partial(draw_theirs, ours(codes[:1]).shape[1:])}
+        victims, crossed = draw_crossed(codes, sampler, style, np.random.default_rng())
+        theirs = partial(draw_theirs, victims.shape[1:])
+        sources = {"gantcha": (ours, to_grey(victims), crossed), "captcha": (theirs, theirs(codes), [])}
         budget = Budget(counts, steps, 60 * minutes)
         with progress_bar(TimeElapsedColumn(), TimeRemainingColumn()) as progress:
             if data:
@@ -91,8 +100,20 @@ def main(
                 judge = ReferenceClassifier.cached(train, cache, lambda share: progress.advance(bar, share))
                 classifiers["reference"] = lambda glyphs: judge.judge(glyphs).probabilities
             results = {
-                kind: run_attacks(kind, draw, codes, lessons, alphabet, classifiers, budget, attacks.split(), progress)
-                for kind, draw in kinds.items()
+                source: run_attacks(
+                    source,
+                    draw,
+                    codes,
+                    pictures,
+                    crossed_out,
+                    lessons,
+                    alphabet,
+                    classifiers,
+                    budget,
+                    attacks.split(),
+                    progress,
+                )
+                for source, (draw, pictures, crossed_out) in sources.items()
             }
         if not results["gantcha"]:
             raise GantchaError(f"no attack's name contains any of {attacks!r}: leave out --attacks to see them all")
@@ -103,12 +124,13 @@ def main(
             "attacked": attacked,
             "cnn_steps": steps,
             "crnn_minutes": minutes,
-            "success": {kind: as_json(found) for kind, found in results.items()},
+            "success": {source: as_json(found) for source, found in results.items()},
         }
+        name = f"strength-{settings.kind}-{settings.difficulty}"
         if out:
-            with writing(out / f"strength-{settings.difficulty}.json") as file:
+            with writing(out / f"{name}.json") as file:
                 file.write(json.dumps(report, indent=1).encode() + b"\n")
-            with writing(out / f"strength-{settings.difficulty}.png") as file:
+            with writing(out / f"{name}.png") as file:
                 plot(file, results, counts)
     console = Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH, highlight=False)
     console.print(best_attack(results["gantcha"]))

@@ -244,12 +244,12 @@ def test_strength_compares_both_kinds_and_writes_what_it_found(tmp_path: Path) -
     assert "cnn-40" in finished.stdout
     first = finished.stdout.splitlines()[0]
     assert re.fullmatch(r"best attack: \S+ reads \S+% of codes \(95 % interval \S+% - \S+%\)", first)
-    report = json.loads((tmp_path / "strength-easy.json").read_text())
+    report = json.loads((tmp_path / "strength-plain-easy.json").read_text())
     assert set(report["success"]) == {"gantcha", "captcha"}
     for row in report["success"].values():
         assert {"ddddocr", "ddddocr-told", "rapidocr-told", "segments-filter", "cnn-40", "crnn-40"} <= set(row)
         assert all(success["low"] <= success["codes"] <= success["high"] for success in row.values())
-    with Image.open(tmp_path / "strength-easy.png") as plot:
+    with Image.open(tmp_path / "strength-plain-easy.png") as plot:
         assert plot.width > 600
     assert "no attack's name contains" in only_line(run("batch.strength", "--attacked", 10, "--attacks", "nobody"))
     assert "can't write to" in only_line(run("batch.strength", "--out", tmp_path / "nowhere"))

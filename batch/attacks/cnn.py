@@ -22,8 +22,8 @@ _SHIFT = 3
 
 def downsample(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Downsample grey pictures `[N, H, W]` to half their size: `[N, H / 2, W / 2]`."""
-    count, height, width = pictures.shape
-    blocks = pictures.reshape(count, height // _SHRINK, _SHRINK, width // _SHRINK, _SHRINK)
+    count, height, width = pictures.shape[0], *(side // _SHRINK * _SHRINK for side in pictures.shape[1:])
+    blocks = pictures[:, :height, :width].reshape(count, height // _SHRINK, _SHRINK, width // _SHRINK, _SHRINK)
     downsampled: npt.NDArray[np.uint8] = (blocks.sum((2, 4), np.uint16) // _SHRINK**2).astype(np.uint8)
     return downsampled
 

@@ -6,7 +6,7 @@ from typing import BinaryIO
 import numpy as np
 from rich.table import Table
 
-from batch.attacks.untrained import Success
+from batch.attacks.untrained import KNOWING, Success
 
 Results = dict[str, dict[str, Success]]
 """by kind of captcha and attack"""
@@ -14,7 +14,7 @@ Results = dict[str, dict[str, Success]]
 
 def best_attack(found: dict[str, Success]) -> str:
     """Say which attack reads most, and how much."""
-    name = max(found, key=lambda name: found[name].codes)
+    name = max((name for name in found if KNOWING not in name), key=lambda name: found[name].codes)
     best = found[name]
     return f"best attack: {name} reads {best.codes:.1%} of codes (95 % interval {best.low:.1%} - {best.high:.1%})"
 
@@ -25,7 +25,7 @@ def as_table(results: Results) -> Table:
     for kind in results:
         table.add_column(kind, justify="right")
     for name in next(iter(results.values())):
-        table.add_row(name, *(_cell(found[name]) for found in results.values()))
+        table.add_row(name, *(_cell(found[name]) if name in found else "-" for found in results.values()))
     return table
 
 
@@ -53,7 +53,11 @@ def plot(file: BinaryIO, results: Results, counts: Sequence[int]) -> None:
     figure = Figure((7, 4), layout="constrained")
     axes = figure.subplots()
     for colour, (kind, found) in enumerate(results.items()):
-        untrained = [success.codes for name, success in found.items() if name.rpartition("-")[0] not in ("cnn", "crnn")]
+        untrained = [
+            success.codes
+            for name, success in found.items()
+            if name.rpartition("-")[0] not in ("cnn", "crnn") and KNOWING not in name
+        ]
         axes.axhline(
             100 * max(untrained, default=0), color=f"C{colour}", linestyle=":", label=f"{kind}, best untrained"
         )

@@ -3,13 +3,17 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from rich.progress import Progress
 
 from batch.attacks.cnn import CnnSolver, downsample
 from batch.attacks.crnn import CrnnSolver
+from batch.attacks.preprocessing import Pictures
 from batch.attacks.segmentation import Classify
 from batch.attacks.sources import Draw, draw_in_chunks
-from batch.attacks.untrained import Success, attack, rate, untrained_attacks
+from batch.attacks.untrained import Success, attack, knowing_attacks, rate, untrained_attacks
+from batch.drawing.crossing import Crossed
+from batch.drawing.style import USUAL_DECOYS
 
 
 class Budget(NamedTuple):
@@ -27,6 +31,8 @@ def run_attacks(
     kind: str,
     draw: Draw,
     codes: list[str],
+    victims: Pictures,
+    crossed: Sequence[Crossed],
     lessons: list[str],
     alphabet: str,
     classifiers: Mapping[str, Classify],
@@ -34,9 +40,10 @@ def run_attacks(
     words: Sequence[str],
     progress: Progress,
 ) -> dict[str, Success]:
-    """Attack captchas with these codes; solvers learn from captchas with the codes in `lessons`.
+    """Attack captchas `victims` with these codes; solvers learn from captchas with the codes in `lessons`.
 
-    With `words`, run only attacks whose names contain one of them.
+    Where characters are `crossed` out, untrained attacks also read more than count and leave out the least certain;
+    others know what is crossed out. With `words`, run only attacks whose names contain one of them.
     """
 
     def bar(text: str, total: float) -> Callable[[float], Any]:
@@ -46,12 +53,18 @@ def run_attacks(
     def wanted(name: str) -> bool:
         return not words or any(word in name for word in words)
 
-    victims = draw_in_chunks(draw, codes, bar("drawing", len(codes)))
+    decoys = USUAL_DECOYS if any(map(np.any, crossed)) else 0
     found = {
         name: attack(variants(), victims, codes, bar(name, 1))
-        for name, variants in untrained_attacks(alphabet, len(codes[0]), classifiers)
+        for name, variants in untrained_attacks(alphabet, len(codes[0]), classifiers, decoys)
         if wanted(name)
     }
+    if decoys:
+        found |= {
+            name: attack(variants(), np.arange(len(codes)), codes, bar(name, 1))
+            for name, variants in knowing_attacks(alphabet, victims, crossed, classifiers)
+            if wanted(name)
+        }
     names = [name for count in budget.counts for name in (f"cnn-{count}", f"crnn-{count}") if wanted(name)]
     if names:
         pictures = draw_in_chunks(draw, lessons, bar("drawing for the solvers", len(lessons)), downsample)

@@ -1,17 +1,20 @@
 """Attacks on captchas, each in its variants: how pictures are prepared, cut and read."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from batch.attacks.ctc import Decoded, drop_least_certain
 from batch.attacks.ocr import has_tesseract, read_with_ddddocr, read_with_tesseract
 from batch.attacks.preprocessing import PREPROCESSINGS, Pictures
 from batch.attacks.segmentation import Classify, read_segments
 from batch.attacks.told import CUTS, OcrNetwork, open_ddddocr, open_rapidocr, read_rows
+from batch.drawing.crossing import Crossed
 from batch.evaluation.metrics import wilson_interval
 from pool.answers import normalize_answer
 
@@ -21,6 +24,9 @@ Variants = Mapping[str, Read]
 
 _THRESHOLDS = [name for name in PREPROCESSINGS if name.startswith("threshold")]
 _TWO_LEVELS = [name for name in PREPROCESSINGS if "threshold" in name or name == "flattened"]
+
+KNOWING = ", crossings known"
+"""In the names of attacks that know what is crossed out: bounds of what a detector of crossings can do."""
 
 
 class Success(NamedTuple):
@@ -48,7 +54,9 @@ def rate(codes: Sequence[str], answers: Sequence[str]) -> Success:
     return Success(whole / len(pairs), low, high, in_place / sum(map(len, codes)))
 
 
-def attack(variants: Variants, pictures: Pictures, codes: Sequence[str], report: Callable[[float], Any]) -> Success:
+def attack(
+    variants: Variants, pictures: npt.NDArray[Any], codes: Sequence[str], report: Callable[[float], Any]
+) -> Success:
     """Choose a variant on the first half of the pictures, and measure it on the other half.
 
     With one variant there is nothing to choose, and all are measured. Of several the better half is kept after each
@@ -101,6 +109,42 @@ def untrained_attacks(
     for name, classify in classifiers.items():
         read = partial(read_segments, alphabet=alphabet, classify=classify)
         yield f"segments-{name}", partial(_variants, read, _TWO_LEVELS, alphabet, length, extra)
+
+
+def knowing_attacks(
+    alphabet: str, victims: Pictures, crossed: Sequence[Crossed], classifiers: Mapping[str, Classify]
+) -> Iterator[tuple[str, Callable[[], Variants]]]:
+    """Give attacks that know what is crossed out, as nobody does: no detector of crossings helps more.
+
+    They read pictures by their numbers, so that each is read with its own number of characters.
+    """
+
+    def variants(read: ReadCount, preprocessings: list[str]) -> Variants:
+        return {name: partial(_read_uncrossed, read, name, alphabet, victims, crossed) for name in preprocessings}
+
+    yield f"ddddocr-told{KNOWING}", lambda: variants(open_ddddocr(alphabet).read, list(PREPROCESSINGS))
+    for name, classify in classifiers.items():
+        segments = partial(read_segments, alphabet=alphabet, classify=classify)
+        yield f"segments-{name}{KNOWING}", partial(variants, segments, _TWO_LEVELS)
+
+
+def _read_uncrossed(
+    read: ReadCount,
+    preprocessing: str,
+    alphabet: str,
+    victims: Pictures,
+    crossed: Sequence[Crossed],
+    numbers: npt.NDArray[np.int64],
+) -> list[str]:
+    symbols, answers = np.array(sorted(set(alphabet))), dict[int, str]()
+    by_count: dict[int, list[int]] = defaultdict(list)
+    for number in numbers.tolist():
+        by_count[len(crossed[number])].append(number)
+    for count, alike in by_count.items():
+        decoded = read(PREPROCESSINGS[preprocessing](victims[alike]), count)
+        for number, found in zip(alike, symbols[decoded.symbols], strict=True):
+            answers[number] = "".join(found[~crossed[number]])
+    return [answers[number] for number in numbers.tolist()]
 
 
 def _told_variants(open_network: Callable[[str], OcrNetwork], alphabet: str, length: int, extra: int) -> Variants:

@@ -81,12 +81,21 @@ def draw_labelled(
 def draw_pictures(
     codes: Sequence[str], sampler: Sampler, style: RenderStyle, rng: np.random.Generator
 ) -> npt.NDArray[np.uint8]:
-    """Draw a few codes of one length as grey levels `[N, H, W]`. Raises ValueError as `draw_captchas` does."""
+    """Draw codes of one length as grey levels `[N, H, W]`. Raises ValueError as `draw_captchas` does."""
+    return draw_crossed(codes, sampler, style, rng)[0]
+
+
+def draw_crossed(
+    codes: Sequence[str], sampler: Sampler, style: RenderStyle, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.uint8], list[Crossed]]:
+    """Draw as `draw_pictures` does, and tell which characters of each picture are crossed out."""
     straight = draw_straight(sampler, rng)
-    pictures: dict[int, npt.NDArray[np.uint8]] = {}
+    drawn: dict[int, tuple[npt.NDArray[np.uint8], Crossed]] = {}
     for part in _parts(codes, sampler, style, rng):
-        pictures |= zip(part.places, render(part.glyphs, straight, rng, style, part.crossed), strict=True)
-    return np.stack([pictures[place] for place in range(len(codes))])
+        pictures = render(part.glyphs, straight, rng, style, part.crossed)
+        drawn |= zip(part.places, zip(pictures, part.crossed, strict=True), strict=True)
+    in_order = [drawn[place] for place in range(len(codes))]
+    return np.stack([picture for picture, _ in in_order]), [crossed for _, crossed in in_order]
 
 
 def _parts(codes: Sequence[str], sampler: Sampler, style: RenderStyle, rng: np.random.Generator) -> Iterator[_Part]:

@@ -9,7 +9,8 @@ if TYPE_CHECKING:  # workers import this file, and settings are slow to import
 GREY_LEVELS = 8  # a third of the bytes of 256 levels, and the noise hides the steps
 MOST_BOXES = 8
 """Characters of a code with boxes, at most."""
-_USUAL_DECOYS = 2  # the picture has room for so many
+USUAL_DECOYS = 2
+"""Characters that are crossed out; the picture has room for so many."""
 
 Range = tuple[float, float]
 
@@ -73,7 +74,7 @@ class RenderStyle:
 
     def width(self, length: int) -> int:
         """Give the width of a picture of a code of `length` characters, in pixels of single density."""
-        return self.pitch * (length + _USUAL_DECOYS * bool(self.decoys))
+        return self.pitch * (length + USUAL_DECOYS * bool(self.decoys))
 
 
 _EASY: dict[str, Any] = {"scribbles": 3, "pale_contrast": (0.15, 0.28), "noise": 0.08}
