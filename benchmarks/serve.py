@@ -19,7 +19,7 @@ import psutil
 import requests
 
 from benchmarks.figures import Figure, by_turns
-from benchmarks.pools import ROOT, environment, fill_command, stock
+from benchmarks.pools import ROOT, environment, fill_command, insert_ready
 from pool import database
 
 _READY = 800_000
@@ -56,7 +56,7 @@ def measure() -> list[Figure]:
         subprocess.run(fill_command(1), cwd=ROOT, env=settings, check=True)
         (picture,) = Path(settings["CAPTCHA_FILES_DIR"]).rglob("*.png")
         engine = database.connect(settings["CAPTCHA_DATABASE_URL"])
-        stock(engine, _READY)
+        insert_ready(engine, _READY)
         engine.dispose()
         (Path(folder) / "bare.py").write_text(_CONSTANT % str(folder))
         bare_command = ["uvicorn", "bare:app", "--app-dir", folder, "--no-access-log", "--log-level", "warning"]

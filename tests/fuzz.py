@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from tests.conftest import PLAIN, Site, a_png, drawn, migrate, running_site
+from tests.conftest import CROSSED_OUT, PLAIN, Site, a_png, drawn, migrate, running_site
 from tests.watch import Watch
 
 KEY = "a-key-of-sixteen-or-more"
@@ -281,8 +281,9 @@ def attack(
             sender.start()
         ends = time.monotonic() + seconds
         while (left := ends - time.monotonic()) > 0 and site.server.process.poll() is None:
-            if site.pool.level(PLAIN) < _LOW_LEVEL:
-                site.pool.add(drawn(_LOW_LEVEL), PLAIN)
+            for stock in (PLAIN, CROSSED_OUT):
+                if site.pool.level(stock) < _LOW_LEVEL:
+                    site.pool.add(drawn(_LOW_LEVEL), stock)
             time.sleep(min(left, _PROGRESS_SECONDS))
             progress(
                 f"{max(left, 0):5.0f} s left, {statuses.total()} requests, /healthz at worst "

@@ -18,6 +18,7 @@ from markdown_it import MarkdownIt
 from playwright.sync_api import Browser, expect
 
 import batch
+from batch.drawing.style import choose_style
 from pool.settings import Settings
 from server.keys import Keys
 from tests.browser import browser
@@ -78,7 +79,7 @@ def reader(request: pytest.FixtureRequest, page: Path, tmp_path: Path) -> Iterat
         if page.name in ("site.md", "deployment.md"):
             reader.type("alembic upgrade head")
         if page.name == "site.md":
-            reader.type("python -m batch.fill --count 40\npython -m server")
+            reader.type("python -m batch.fill --target 40\npython -m server")
             reader.variables["TOKEN"] = _solve(reader)
         yield reader
 
@@ -153,7 +154,9 @@ def _show(page: str, url: str, browser: Browser) -> None:
     tab = context.new_page()
     tab.route(f"{url}/page", lambda route: route.fulfill(body=f"<!doctype html>{page}", content_type="text/html"))
     tab.goto(f"{url}/page")
-    expect(tab.locator(".gantcha img")).to_have_js_property("naturalWidth", 240)
+    expect(tab.locator(".gantcha img")).to_have_js_property(
+        "naturalWidth", choose_style(Settings(kind="crossed-out")).width(6)
+    )
     context.close()
 
 

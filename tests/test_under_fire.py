@@ -99,7 +99,7 @@ def test_a_fill_killed_at_any_moment_leaves_rows_and_files_in_step(
             )
             for _ in range(2)
         ]
-        seen = pool.level if number % 2 else lambda: len(png_names(pool.files.folder))
+        seen = (lambda: pool.level(PLAIN)) if number % 2 else lambda: len(png_names(pool.files.folder))
         before = seen()
         wait_until(lambda: seen() > before, "the first chunk, or file")  # noqa: B023 - called at once
         for fill in fills:

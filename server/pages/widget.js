@@ -110,7 +110,7 @@ p.good { color: var(--good); font-weight: 600; }
     sheet.replaceSync(css);
     const root = host.attachShadow({ mode: "open" });
     root.adoptedStyleSheets = [sheet];
-    const image = element("img", { width: 234, height: 104 }); // until a picture says how large it is
+    const image = element("img", { alt: say("image"), width: 234, height: 104 }); // until a picture says how large it is
     const input = element("input", {
       id: "answer",
       type: "text",
