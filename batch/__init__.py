@@ -4,8 +4,10 @@ Imports go down this list, and never between two folders of one line:
 
 - Commands, which nothing imports: `fill`, `train`, `sample`, `spread`, `evaluate`, `strength`, `readability`, `dataset`
   (its preview); and `captcha`, the same for Python.
-- `datasets` writes labelled captchas; `evaluation` measures glyphs and captchas.
+- `datasets` writes labelled captchas; `attacks` reads captchas as machines do.
+- `evaluation` measures glyphs.
 - `drawing` makes captchas of glyphs; `training` makes the generators.
 - `glyphs` draws glyphs with the trained generators.
+- `emnist` reads its files.
 - `alphabet`, `processes`, `progress` and `sheets` serve them all.
 """

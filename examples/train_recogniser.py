@@ -23,19 +23,20 @@ LENGTH = 6
 
 
 def load(folder: Path, split: str) -> tuple[Any, Any]:
-    """Read a split into memory: brightness [N, 40, 120, 1] in 0..1, and characters [N, 6]."""
+    """Read a split into memory: brightness at half the size [N, H, W, 1] in 0..1, and characters [N, 6]."""
     shards = sorted(str(path) for path in folder.glob(f"{split}-*.tar"))
     pictures, codes = [], []
     for picture, label in webdataset.WebDataset(shards, shardshuffle=False).decode("l").to_tuple("png", "json"):
-        pictures.append(picture.reshape(40, 2, 120, 2).mean((1, 3)))
+        height, width = (side // 2 for side in picture.shape)
+        pictures.append(picture[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean((1, 3)))
         codes.append([CHARACTERS.index(character) for character in label["code"]])
     return np.array(pictures, np.float32)[..., None], np.array(codes)
 
 
-def make_solver() -> keras.Model:
+def make_solver(height: int, width: int) -> keras.Model:
     """Convolutions over the whole picture, then a prediction for each position."""
     layers = keras.layers
-    picture = layers.Input((40, 120, 1))
+    picture = layers.Input((height, width, 1))
     hidden = picture
     for channels in (24, 48, 96, 128):
         hidden = layers.Conv2D(channels, 3, padding="same", use_bias=False)(hidden)
@@ -53,7 +54,7 @@ def main() -> None:
     options = parser.parse_args()
     keras.utils.set_random_seed(1)
     pictures, codes = load(options.dataset, "train")
-    solver = make_solver()
+    solver = make_solver(*pictures.shape[1:3])
     steps = options.epochs * -(-len(pictures) // 64)
     solver.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)),

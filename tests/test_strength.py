@@ -22,7 +22,7 @@ from batch.attacks.segmentation import cut_into_pieces, read_segments
 from batch.attacks.told import OcrNetwork, open_ddddocr, open_rapidocr, read_rows
 from batch.attacks.untrained import attack, rate, untrained_attacks
 from batch.drawing.render import vary_weight
-from batch.drawing.style import RenderStyle
+from batch.drawing.style import STYLES, RenderStyle
 from batch.drawing.text_lines import bend_lines, concat_pics
 from batch.evaluation.characters import cut_out
 from batch.evaluation.metrics import wilson_interval
@@ -32,6 +32,8 @@ from pool.settings import DEFAULT_CHECKPOINTS_DIR
 from tests.conftest import only_line, run
 from tests.documents import documented
 from tests.programs import needs
+
+STANDARD = STYLES["plain"]["standard"]
 
 ALPHABET = "23479acefhk"
 CODES = ["".join(code) for code in np.random.default_rng(1).choice(list(ALPHABET), (20, 6))]
@@ -214,6 +216,8 @@ def test_glyphs_are_cut_out_where_they_are(ratio: int) -> None:
     glyphs = Sampler(Checkpoints(DEFAULT_CHECKPOINTS_DIR)).draw(rng.integers(47, size=(10, 6), dtype=np.uint8), rng)
     style = RenderStyle(
         pixel_ratio=ratio,
+        aspect=1,
+        climb=(0.0, 0.0),
         size=(0.9, 0.9),
         slant=0,
         enlargement=(2.0, 2.0),
@@ -223,7 +227,7 @@ def test_glyphs_are_cut_out_where_they_are(ratio: int) -> None:
         gap=(4.0, 4.0),
         lightness=(0.4, 0.4),
     )
-    lines = bend_lines(concat_pics(glyphs, rng, style), rng, style)
+    lines = bend_lines(concat_pics(glyphs, rng, style), 240, rng, style)
     cut = cut_out(lines, vary_weight(lines.strokes, rng, style), 1.8 * ratio)
 
     def centred(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
@@ -237,9 +241,9 @@ def test_glyphs_are_cut_out_where_they_are(ratio: int) -> None:
 
 
 def test_strength_compares_both_kinds_and_writes_what_it_found(tmp_path: Path) -> None:
-    budget = ("--quick", "--samples", 40, "--attacked", 10, "--steps", 3, "--minutes", 0.02)
+    budget = ("--samples", 40, "--attacked", 10, "--steps", 3, "--minutes", 0.02)
     words = (*budget, "--difficulty", "easy", "--out", tmp_path)
-    finished = run(*documented("docs/threat-model.md", "python -m batch.strength"), *words)
+    finished = run(*documented("docs/threat-model.md", "python -m batch.strength --quick"), *words)
     assert finished.returncode == 0, finished.stderr
     assert "cnn-40" in finished.stdout
     first = finished.stdout.splitlines()[0]
@@ -261,4 +265,4 @@ def test_readability_draws_a_sheet_with_answers_beside(tmp_path: Path) -> None:
     assert finished.returncode == 0, finished.stderr
     assert len(json.loads((tmp_path / "sheet.json").read_text())["answers"]) == 40
     with Image.open(tmp_path / "sheet.png") as sheet:
-        assert sheet.size == (4 * 264, 10 * 104)
+        assert sheet.size == (4 * (STANDARD.width(6) + 24), 10 * (STANDARD.height + 24))
