@@ -45,7 +45,7 @@ def main(
     Examples:
         python -m batch.readability --data emnist
         CAPTCHA_ALPHABET=0123456789abcdefghijklmnopqrstuvwxyz python -m batch.readability --data emnist
-        python -m batch.readability --sheet docs/readability.png
+        python -m batch.readability --kind crossed-out --sheet sheet.png
     """
     if data is None and sheet is None:
         raise typer.BadParameter("give --data, --sheet or both")
