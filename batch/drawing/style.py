@@ -55,7 +55,7 @@ class RenderStyle:
     wave_length: Range = (80.0, 130.0)
     bend: float = 2.5
     """Maximum displacement of the line besides, at each point of a coarse grid."""
-    strikes: int = 0
+    strikes: int = 1
     """Thin strokes in the same ink across the line."""
     lightness: Range = (0.4, 0.5)
     """How much of a stroke's soft edge is paper: the stroke's weight, which varies along the line."""
@@ -83,26 +83,27 @@ _PLAIN = RenderStyle()
 # Strokes through a glyph show if it is narrow and does not touch its neighbours.
 _CROSSED_OUT = replace(
     _PLAIN,
+    strikes=0,
     pitch=37,
     enlargement=(1.75, 2.05),
     aspect=0.75,
     size=(0.9, 1.0),
-    gap=(-2.0, 2.0),
+    gap=(1.0, 5.0),
     climb=(8.0, 13.0),
     climb_length=(75.0, 120.0),
-    wave=(5.0, 10.0),
+    wave=(3.0, 7.0),
     wave_length=(75.0, 120.0),
 )
 STYLES = {
     "plain": {
-        "easy": replace(_PLAIN, **_EASY, gap=(-1.0, 3.0), climb=(7.0, 12.0), wave=(2.0, 5.0)),
+        "easy": replace(_PLAIN, **_EASY, strikes=0, gap=(-1.0, 3.0), climb=(7.0, 12.0), wave=(2.0, 5.0)),
         "standard": _PLAIN,
-        "hard": replace(_PLAIN, **_HARD, gap=(-8.0, -3.0), climb=(17.0, 24.0), wave=(6.0, 11.0), strikes=1),
+        "hard": replace(_PLAIN, **_HARD, gap=(-8.0, -3.0), climb=(17.0, 24.0), wave=(6.0, 11.0), strikes=2),
     },
     "crossed-out": {
-        "easy": replace(_CROSSED_OUT, **_EASY, gap=(5.0, 9.0), climb=(4.0, 8.0), wave=(2.0, 4.0)),
+        "easy": replace(_CROSSED_OUT, **_EASY, gap=(4.0, 8.0), climb=(4.0, 8.0), wave=(2.0, 4.0)),
         "standard": _CROSSED_OUT,
-        "hard": replace(_CROSSED_OUT, **_HARD, gap=(-3.0, 2.0), climb=(11.0, 17.0), wave=(7.0, 11.0)),
+        "hard": replace(_CROSSED_OUT, **_HARD, gap=(-2.0, 2.0), climb=(11.0, 17.0), wave=(7.0, 11.0)),
     },
 }
 """By kind and difficulty."""
