@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     answer_limit: _Limit = "30/minute"
     alphabet: Annotated[str, AfterValidator(_check_alphabet)] = "".join(c for c in CHARACTERS if c not in CONFUSABLE)
     kind: Kind = "plain"
-    challenge_kind: Kind = "crossed-out"
+    challenge_kind: Kind = "plain"
     difficulty: Difficulty = "standard"
     theme: Literal["light", "dark"] = "light"
     pixel_ratio: int = Field(default=1, ge=1, le=2)

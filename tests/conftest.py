@@ -283,7 +283,7 @@ def ids_in(text: str) -> list[str]:
     return re.findall(r"[0-9a-f]{32}", text)
 
 
-_ONE_STOCK: dict[str, object] = {"TARGET": 0, "LOW_WATER": 0, "CHALLENGE_KIND": "plain"}
+_ONE_STOCK: dict[str, object] = {"TARGET": 0, "LOW_WATER": 0}
 
 
 def sqlite_settings_in(template: Path, folder: Path) -> dict[str, object]:

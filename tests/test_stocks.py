@@ -17,8 +17,8 @@ ASKS = {PLAIN: "Type the characters.", CROSSED_OUT: "Type the characters that ar
 
 
 def test_one_stock_is_kept_where_both_routes_have_the_same_kind() -> None:
-    assert Settings().stocks == (PLAIN, CROSSED_OUT)
-    assert Settings(challenge_kind="plain", difficulty="hard").stocks == (Stock("plain", "hard"),)
+    assert Settings(challenge_kind="crossed-out").stocks == (PLAIN, CROSSED_OUT)
+    assert Settings(difficulty="hard").stocks == (Stock("plain", "hard"),)
 
 
 def test_a_stock_has_its_own_level_and_demand(pool: Pool) -> None:
