@@ -173,7 +173,7 @@ def _train(data: Path, folder: Path, *options: object) -> tuple[str, ...]:
 
 def test_a_killed_training_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
     """Killed in both its classes; what is damaged meanwhile is mended."""
-    out, steps = tmp_path / "out", ("--steps", 130, "--classes", "10-upper-a,36-lower-a", "--jobs", 2)
+    out, steps = tmp_path / "out", ("--steps", 190, "--classes", "10-upper-a,36-lower-a", "--jobs", 2)
     pretraining, *states = (out / ".training" / f"{name}.npz" for name in ("pretraining", "10-upper-a", "36-lower-a"))
     command = [sys.executable, "-m", *_train(data, tmp_path, *steps)]
     silent = subprocess.DEVNULL
@@ -199,7 +199,7 @@ def test_a_killed_training_goes_on_where_it_was(data: Path, tmp_path: Path) -> N
     assert manifest["data"]["sha256"]
     for entry in (*manifest["classes"].values(), manifest["legibility_filter"]):
         assert hashlib.sha256((out / entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
-    assert {(entry["steps"], entry["images"]) for entry in manifest["classes"].values()} == {(130, 64)}
+    assert {(entry["steps"], entry["images"]) for entry in manifest["classes"].values()} == {(190, 64)}
 
     other = run(*_train(data, tmp_path, "--resume", "--seed", 2, *steps))
     assert "give --out another folder" in only_line(other)
