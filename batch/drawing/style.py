@@ -98,12 +98,12 @@ STYLES = {
     "plain": {
         "easy": replace(_PLAIN, **_EASY, strikes=0, gap=(-1.0, 3.0), climb=(7.0, 12.0), wave=(2.0, 5.0)),
         "standard": _PLAIN,
-        "hard": replace(_PLAIN, **_HARD, gap=(-8.0, -3.0), climb=(17.0, 24.0), wave=(6.0, 11.0), strikes=2),
+        "hard": replace(_PLAIN, **_HARD, gap=(-8.0, -3.0), climb=(17.0, 24.0), wave=(6.0, 11.0), strikes=1),
     },
     "crossed-out": {
         "easy": replace(_CROSSED_OUT, **_EASY, gap=(4.0, 8.0), climb=(4.0, 8.0), wave=(2.0, 4.0)),
         "standard": _CROSSED_OUT,
-        "hard": replace(_CROSSED_OUT, **_HARD, gap=(-2.0, 2.0), climb=(11.0, 17.0), wave=(7.0, 11.0)),
+        "hard": replace(_CROSSED_OUT, **_HARD, gap=(-3.0, 2.0), climb=(11.0, 17.0), wave=(7.0, 11.0)),
     },
 }
 """By kind and difficulty."""
