@@ -16,7 +16,7 @@ from batch.attacks.segmentation import Classify, read_segments
 from batch.attacks.told import CUTS, OcrNetwork, open_ddddocr, open_rapidocr, read_rows
 from batch.drawing.crossing import Crossed
 from batch.evaluation.metrics import wilson_interval
-from pool.answers import normalize_answer
+from pool.answers import is_right, normalize_answer
 
 Read = Callable[[Pictures], list[str]]
 ReadCount = Callable[[Pictures, int], Decoded]
@@ -73,7 +73,7 @@ def attack(
     for first, last in pairwise(bounds):
         for name in left:
             answers = variants[name](pictures[first:last]) if last > first else []
-            left[name] += sum(map(_is_right, codes[first:last], answers))
+            left[name] += sum(map(is_right, answers, codes[first:last]))
             report(1 / (rounds + 1) / len(left))
         best = sorted(left, key=lambda name: -left[name])[: -(-len(left) // 2)]
         left = {name: left[name] for name in best}
@@ -81,10 +81,6 @@ def attack(
     found = rate(codes[half:], variants[name](pictures[half:]))
     report(1 / (rounds + 1))
     return found._replace(variant=name, chosen_at=left[name] / max(half, 1))
-
-
-def _is_right(code: str, answer: str) -> bool:
-    return normalize_answer(code) == normalize_answer(answer)
 
 
 def untrained_attacks(
