@@ -36,9 +36,6 @@ class Task:
     architecture: Architecture
     settings: TrainingSettings
     state: Path
-    features: Path
-    """Folder of the classifiers that the refinement needs."""
-    legibility_filter: Path
     recipe: str
 
 
@@ -73,14 +70,18 @@ def run_training(gan: Gan, state: Path, recipe: str, report: Callable[[int], Any
             gan.save(state, recipe)
 
 
-def train_in_parallel(tasks: list[Task], jobs: int, report: Callable[[int], Any]) -> Iterator[Trained]:
+def train_in_parallel(
+    tasks: list[Task], jobs: int, features: Path, legibility_filter: Path, report: Callable[[int], Any]
+) -> Iterator[Trained]:
     """Train `jobs` classes at a time; yield each as it is finished, and report the steps done so far meanwhile.
+
+    `features` is the folder of the classifiers that the refinement needs.
 
     Raises:
         ProcessDiedError: a process died; what the others saved can be resumed.
     """
     steps_done = SPAWN.Value("q")
-    with started(min(jobs, len(tasks)), _prepare, steps_done) as processes:
+    with started(min(jobs, len(tasks)), _prepare, steps_done, features, legibility_filter) as processes:
         waiting: set[Future[Trained]] = {processes.submit(_train, task) for task in tasks}
         while waiting:
             finished, waiting = wait(waiting, _POLL_SECONDS, FIRST_COMPLETED)
@@ -93,11 +94,14 @@ class _Worker:
     """What a worker keeps between tasks."""
 
     steps_done: Any
+    features: Features
+    legibility_filter: Network
 
 
-def _prepare(steps_done: Any) -> None:
+def _prepare(steps_done: Any, features: Path, legibility_filter: Path) -> None:
     use_one_thread()
     _Worker.steps_done = steps_done
+    _Worker.features, _Worker.legibility_filter = Features(features), Network(legibility_filter)
 
 
 def _count(steps: int) -> None:
@@ -115,12 +119,11 @@ def _train(task: Task) -> Trained:
     gan = Gan([training_set], task.architecture, settings, steps=settings.steps, rate=settings.rate)
     gan.start_from(task.start)
     run_training(gan, task.state, task.recipe, _count)
-    features, legibility_filter = Features(task.features), Network(task.legibility_filter)
-    shared = features, legibility_filter, settings
+    shared = _Worker.features, _Worker.legibility_filter, settings
     refined = Refinement(gan.fused_generator(), glyph_class, training_set, *shared, settings.refined_scale)
     weights = refined.run(settings.refined_steps)
     images = task.training_set.images
-    sure = legibility(images, np.full(len(images), glyph_class.index, np.uint8), legibility_filter)
+    sure = legibility(images, np.full(len(images), glyph_class.index, np.uint8), _Worker.legibility_filter)
     legible = task.training_set.only(sure >= min(settings.legible_from, float(np.median(sure))))
     weights = Refinement(weights, glyph_class, with_copies(legible), *shared).run(settings.legible_steps)
     return Trained(task, generator_to_onnx(weights), legible.style_frequencies, time.monotonic() - started)

@@ -122,10 +122,10 @@ class Refinement:
         self._optimizers[1].learning_rate = 2 * settings.refined_rate
         for step in range(_WARM_UP):
             self._train_discriminator(step)
+        falling = keras.optimizers.schedules.CosineDecay(settings.refined_rate, steps, alpha=settings.last_rate_ratio)
         averages = {name: variable.numpy() for name, variable in self._generator.weights.items()}
         for step in range(steps):
-            falling = 0.5 + 0.5 * np.cos(np.pi * step / steps)
-            rate = settings.refined_rate * (settings.last_rate_ratio + (1 - settings.last_rate_ratio) * falling)
+            rate = float(falling(step))
             self._optimizers[0].learning_rate, self._optimizers[1].learning_rate = rate, 2 * rate
             self._train_discriminator(step)
             latent, styles = self._inputs(settings.refined_batch_size)

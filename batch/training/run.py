@@ -116,14 +116,14 @@ class Training:
                 architecture,
                 settings,
                 self._state(c),
-                features,
-                legibility_filter,
                 f"{self._recipe} {settings.steps} steps",
             )
             for c in chosen
         ]
         bar = progress.add_task("each class", total=len(chosen) * settings.steps)
-        for trained in train_in_parallel(tasks, jobs, lambda done: progress.update(bar, completed=done)):
+        for trained in train_in_parallel(
+            tasks, jobs, features, legibility_filter, lambda done: progress.update(bar, completed=done)
+        ):
             self._keep(trained)
             progress.console.print(f"{trained.task.glyph_class.name} trained in {trained.seconds:.0f} s")
 
