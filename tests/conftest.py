@@ -29,8 +29,9 @@ from batch.drawing.png import encode_pngs
 from pool import database
 from pool.models import captcha
 from pool.pool import Drawn, Pool
-from pool.settings import Settings, Stock
+from pool.settings import Settings, Stock, load_settings
 from pool.storage.files import FileStore
+from server.refill import Refill
 from tests.programs import missing, summary
 
 ROOT = Path(__file__).parent.parent
@@ -158,7 +159,7 @@ def pool(database_url: str, tmp_path: Path) -> Iterator[Pool]:
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> dict[str, object]:
     """Settings for a program that shares the database and files of `pool`; it keeps one stock, and does not refill."""
-    return {"DATABASE_URL": database_url, "FILES_DIR": tmp_path / "files"} | _ONE_STOCK
+    return {"DATABASE_URL": database_url, "FILES_DIR": tmp_path / "files"} | _NO_REFILL
 
 
 @pytest.fixture
@@ -283,18 +284,31 @@ def ids_in(text: str) -> list[str]:
     return re.findall(r"[0-9a-f]{32}", text)
 
 
-_ONE_STOCK: dict[str, object] = {"TARGET": 0, "LOW_WATER": 0}
+_NO_REFILL: dict[str, object] = {"TARGET": 0, "LOW_WATER": 0}
 
 
 def sqlite_settings_in(template: Path, folder: Path) -> dict[str, object]:
     shutil.copy(template, folder / "one.db")
-    return {"DATABASE_URL": f"sqlite:///{folder}/one.db", "FILES_DIR": folder / "files"} | _ONE_STOCK
+    return {"DATABASE_URL": f"sqlite:///{folder}/one.db", "FILES_DIR": folder / "files"} | _NO_REFILL
 
 
 @pytest.fixture
 def sqlite_settings(sqlite_template: Path, tmp_path: Path) -> dict[str, object]:
     """As `settings`, for what the kind of database has no part in."""
     return sqlite_settings_in(sqlite_template, tmp_path)
+
+
+@contextmanager
+def own_refill(settings: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> Iterator[Refill]:
+    """A refill in this process, from 20 to 40 captchas, whose fills have the same settings."""
+    for name, value in (settings | {"TARGET": 40, "LOW_WATER": 20, "REFILL_SECONDS": 0.2}).items():
+        monkeypatch.setenv(f"CAPTCHA_{name}", str(value))
+    read = load_settings()
+    pool = Pool.open(read)
+    refill = Refill(read, pool)
+    yield refill
+    refill.stop()
+    pool.engine.dispose()
 
 
 class Site:

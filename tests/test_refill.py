@@ -7,23 +7,14 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from pool.pool import Pool
-from pool.settings import load_settings
 from server.refill import Refill
-from tests.conftest import wait_until
+from tests.conftest import own_refill, wait_until
 
 
 @pytest.fixture
 def refill(sqlite_settings: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> Iterator[Refill]:
-    """A refill in this process, whose fills have the same settings."""
-    for name, value in (sqlite_settings | {"TARGET": 40, "LOW_WATER": 20, "REFILL_SECONDS": 0.2}).items():
-        monkeypatch.setenv(f"CAPTCHA_{name}", str(value))
-    settings = load_settings()
-    pool = Pool.open(settings)
-    refill = Refill(settings, pool)
-    yield refill
-    refill.stop()
-    pool.engine.dispose()
+    with own_refill(sqlite_settings, monkeypatch) as refill:
+        yield refill
 
 
 def _fills() -> list[psutil.Process]:

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pool.pool import Drawn, Pool
-from pool.settings import Settings, Stock, load_settings
+from pool.settings import Settings, Stock
 from server.refill import Refill
-from tests.conftest import CROSSED_OUT, PLAIN, Server, a_png, drawn, run, running_site, wait_until
+from tests.conftest import CROSSED_OUT, PLAIN, Server, a_png, drawn, own_refill, run, running_site, wait_until
 from tests.test_challenges import counted
 
 BOTH_KINDS: dict[str, object] = {"KIND": "plain", "CHALLENGE_KIND": "crossed-out"}
@@ -55,15 +55,8 @@ def test_pops_of_one_stock_never_give_another_however_many_run(pool: Pool) -> No
 
 @pytest.fixture
 def refill(settings: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> Iterator[Refill]:
-    """A refill in this process, whose fills have the same settings."""
-    for name, value in (settings | BOTH_KINDS | {"TARGET": 40, "LOW_WATER": 20, "REFILL_SECONDS": 0.2}).items():
-        monkeypatch.setenv(f"CAPTCHA_{name}", str(value))
-    read = load_settings()
-    own = Pool.open(read)
-    refill = Refill(read, own)
-    yield refill
-    refill.stop()
-    own.engine.dispose()
+    with own_refill(settings | BOTH_KINDS, monkeypatch) as refill:
+        yield refill
 
 
 def test_a_refill_fills_only_the_low_stock(pool: Pool, refill: Refill) -> None:
