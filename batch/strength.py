@@ -16,7 +16,7 @@ from rich.progress import TimeElapsedColumn, TimeRemainingColumn
 
 from batch.alphabet import draw_codes
 from batch.attacks.ocr import has_tesseract, require_extras
-from batch.drawing.captchas import draw_crossed
+from batch.drawing.captchas import draw_crossed, draw_labelled
 from batch.drawing.png import to_grey
 from batch.drawing.style import choose_style
 from batch.emnist import read_emnist
@@ -58,8 +58,9 @@ def main(
 
     The figure that counts is that of the best attack. Untrained are Tesseract (if installed), the captcha solver
     ddddocr and RapidOCR; `told` of the alphabet and the length, and with the pictures cleaned; and a classifier of
-    handwriting that reads one segment after another. The CNN and the CRNN solver learn from 1,000, 10,000 and 50,000
-    labelled captchas. Each attack is chosen on some captchas and measured on others that it has not seen.
+    handwriting that reads one segment after another. A detector learns from 1,000 labelled captchas which segments
+    count. The CNN and the CRNN solver learn from 1,000, 10,000 and 50,000 labelled captchas. Each attack is chosen on
+    some captchas and measured on others that it has not seen.
 
     \b
     Examples:
@@ -75,7 +76,7 @@ def main(
     with one_line_errors():
         with training_packages():
             from batch.attacks.report import as_json, as_table, best_attack, plot
-            from batch.attacks.run import Budget, run_attacks
+            from batch.attacks.run import Budget, Target, run_attacks
             from batch.attacks.sources import draw_ours, draw_theirs
             from batch.evaluation.judge import ReferenceClassifier
         require_extras()
@@ -91,7 +92,11 @@ def main(
         ours = partial(draw_ours, sampler, style)
         victims, crossed = draw_crossed(codes, sampler, style, np.random.default_rng())
         theirs = partial(draw_theirs, victims.shape[1:])
-        sources = {"gantcha": (ours, to_grey(victims), crossed), "captcha": (theirs, theirs(codes), [])}
+        show = partial(draw_labelled, sampler=sampler, style=style, rng=np.random.default_rng())
+        targets = [
+            Target("gantcha", codes, to_grey(victims), ours, crossed, show),
+            Target("captcha", codes, theirs(codes), theirs),
+        ]
         budget = Budget(counts, steps, 60 * minutes)
         with progress_bar(TimeElapsedColumn(), TimeRemainingColumn()) as progress:
             if data:
@@ -100,20 +105,8 @@ def main(
                 judge = ReferenceClassifier.cached(train, cache, lambda share: progress.advance(bar, share))
                 classifiers["reference"] = lambda glyphs: judge.judge(glyphs).probabilities
             results = {
-                source: run_attacks(
-                    source,
-                    draw,
-                    codes,
-                    pictures,
-                    crossed_out,
-                    lessons,
-                    alphabet,
-                    classifiers,
-                    budget,
-                    attacks.split(),
-                    progress,
-                )
-                for source, (draw, pictures, crossed_out) in sources.items()
+                target.kind: run_attacks(target, lessons, alphabet, classifiers, budget, attacks.split(), progress)
+                for target in targets
             }
         if not results["gantcha"]:
             raise GantchaError(f"no attack's name contains any of {attacks!r}: leave out --attacks to see them all")

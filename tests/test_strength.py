@@ -4,6 +4,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import groupby, product
 from pathlib import Path
@@ -16,16 +17,16 @@ from PIL import Image, ImageDraw, ImageFont
 from batch.attacks.cnn import CnnSolver, downsample
 from batch.attacks.crnn import CrnnSolver
 from batch.attacks.ctc import decode, drop_least_certain
+from batch.attacks.detector import Detector
 from batch.attacks.ocr import read_with_ddddocr, read_with_tesseract
-from batch.attacks.preprocessing import PREPROCESSINGS, Pictures
+from batch.attacks.preprocessing import PREPROCESSINGS, Pictures, straighten
 from batch.attacks.segmentation import cut_into_pieces, read_segments
 from batch.attacks.told import OcrNetwork, open_ddddocr, open_rapidocr, read_rows
 from batch.attacks.untrained import attack, rate, untrained_attacks
-from batch.drawing.render import vary_weight
-from batch.drawing.style import STYLES, RenderStyle
-from batch.drawing.text_lines import bend_lines, concat_pics
-from batch.evaluation.characters import cut_out
+from batch.drawing.captchas import draw_labelled
+from batch.drawing.style import STYLES
 from batch.evaluation.metrics import wilson_interval
+from batch.evaluation.reader import decoded
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
@@ -144,6 +145,18 @@ def test_separated_glyphs_are_found_and_read() -> None:
     assert rate(codes, answers).codes > 0.8
 
 
+def test_columns_are_shifted_until_the_ink_lies_level() -> None:
+    wave = np.rint(60 + 30 * np.sin(np.arange(300) / 40)).astype(int)
+    picture = np.full((120, 300), 255, np.uint8)
+    for column, middle in enumerate(wave):
+        picture[middle - 6 : middle + 7, column] = 0
+    level = straighten(picture, 0.8)
+    assert level.shape == (96, 300)
+    middles = [np.flatnonzero(column < 128).mean() for column in level.T]
+    assert np.ptp(wave) == 60
+    assert np.ptp(middles) < 20
+
+
 def test_a_picture_without_ink_is_read_as_something() -> None:
     blank = np.full((2, 80, 240), 255, np.uint8)
     nothing = np.zeros((1, 47), np.float32)
@@ -209,43 +222,12 @@ def test_the_crnn_learns_to_read() -> None:
     assert rate(codes[400:], solver.solve(pictures[400:])).codes > 0.5  # 0.125 is chance
 
 
-@pytest.mark.parametrize("ratio", [1, 2])
-def test_glyphs_are_cut_out_where_they_are(ratio: int) -> None:
-    """Also out of lines that were bent and pressed together."""
-    rng = np.random.default_rng(1)
-    glyphs = Sampler(Checkpoints(DEFAULT_CHECKPOINTS_DIR)).draw(rng.integers(47, size=(10, 6), dtype=np.uint8), rng)
-    style = RenderStyle(
-        pixel_ratio=ratio,
-        aspect=1,
-        climb=(0.0, 0.0),
-        size=(0.9, 0.9),
-        slant=0,
-        enlargement=(2.0, 2.0),
-        turn=0,
-        shear=0,
-        rise=4.0,
-        gap=(4.0, 4.0),
-        lightness=(0.4, 0.4),
-    )
-    lines = bend_lines(concat_pics(glyphs, rng, style), 240, rng, style)
-    cut = cut_out(lines, vary_weight(lines.strokes, rng, style), 1.8 * ratio)
-
-    def centred(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-        columns = [np.flatnonzero(image.max(0) > 96) for image in images]
-        shifts = [14 - (inked[0] + inked[-1] + 1) // 2 for inked in columns]
-        return np.stack([np.roll(image, shift, 1) for image, shift in zip(images, shifts, strict=True)]).astype(float)
-
-    own, other = centred(glyphs.reshape(-1, 28, 28)), centred(cut.reshape(-1, 28, 28))
-    distances = ((own[:, None] - other) ** 2).sum((2, 3))
-    assert (distances.argmin(1) == np.arange(60)).mean() > 0.85
-
-
 def test_strength_compares_both_kinds_and_writes_what_it_found(tmp_path: Path) -> None:
     budget = ("--samples", 40, "--attacked", 10, "--steps", 3, "--minutes", 0.02)
     words = (*budget, "--difficulty", "easy", "--out", tmp_path)
     finished = run(*documented("docs/threat-model.md", "python -m batch.strength --quick"), *words)
     assert finished.returncode == 0, finished.stderr
-    assert "cnn-40" in finished.stdout
+    assert "cnn-40" in finished.stdout and "detector-40" in finished.stdout
     first = finished.stdout.splitlines()[0]
     assert re.fullmatch(r"best attack: \S+ reads \S+% of codes \(95 % interval \S+% - \S+%\)", first)
     report = json.loads((tmp_path / "strength-plain-easy.json").read_text())
@@ -257,6 +239,19 @@ def test_strength_compares_both_kinds_and_writes_what_it_found(tmp_path: Path) -
         assert plot.width > 600
     assert "no attack's name contains" in only_line(run("batch.strength", "--attacked", 10, "--attacks", "nobody"))
     assert "can't write to" in only_line(run("batch.strength", "--out", tmp_path / "nowhere"))
+
+
+def test_a_detector_leaves_out_what_is_crossed_out() -> None:
+    rng, sampler = np.random.default_rng(1), Sampler(Checkpoints(DEFAULT_CHECKPOINTS_DIR))
+    look = replace(STYLES["crossed-out"]["easy"], decoys="3479eh", gap=(8.0, 10.0), scribbles=0, noise=0.02)
+    codes = ["".join(code) for code in rng.choice(list("3479eh"), (130, 6))]
+    captchas = draw_labelled(codes, sampler, look, rng)
+    detector, done = Detector(PREPROCESSINGS["threshold 125"], 8), []
+    detector.train(captchas[:100], done.append)
+    assert sum(done) == pytest.approx(1)
+    pictures = np.stack([decoded(captcha) for captcha in captchas[100:]])
+    answers = detector.read(pictures, 6, "3479eh", lambda images: sampler.filter.run(glyphs=images))
+    assert rate(codes[100:], answers).characters > 0.6  # a reader of all eight has few in their place
 
 
 def test_readability_draws_a_sheet_with_answers_beside(tmp_path: Path) -> None:

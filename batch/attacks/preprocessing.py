@@ -6,6 +6,7 @@ from functools import partial
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import gaussian_filter1d
 
 Pictures = npt.NDArray[np.uint8]
 """`[N, H, W]`, grey, dark ink on light paper"""
@@ -13,6 +14,8 @@ Preprocessing = Callable[[Pictures], Pictures]
 
 BLUR = 1.2
 """Pixels: as much as takes the grain away and leaves the strokes."""
+_SMOOTH = 24  # pixels along the line: about a glyph
+_BANDS = 0.65, 0.8  # of the height: room for a line that lies level
 
 
 def _each(change: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]) -> Preprocessing:
@@ -49,7 +52,25 @@ def _flat(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.threshold(divided, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1], np.uint8)
 
 
-PREPROCESSINGS: dict[str, Preprocessing] = {
+def straighten(picture: npt.NDArray[np.uint8], band: float) -> npt.NDArray[np.uint8]:
+    """Shift the columns of `[H, W]` until the middle of their ink lies level, and keep a band of its height."""
+    height, width = picture.shape
+    ink = (_threshold(picture, 110) == 0).astype(float)
+    ink += 1e-3 / height  # where there is none, the middle is that of the picture
+    moments = np.arange(height) @ ink, ink.sum(0)
+    moment, mass = (gaussian_filter1d(sums, _SMOOTH, mode="nearest") for sums in moments)
+    reach = round(height * band / 2)
+    rows = np.arange(-reach, reach, dtype=np.float32)[:, None] + (moment / mass).astype(np.float32)
+    columns = np.broadcast_to(np.arange(width, dtype=np.float32), rows.shape).copy()
+    return np.asarray(cv2.remap(picture, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def _straightened(band: float, then: Preprocessing) -> Preprocessing:
+    straight = _each(partial(straighten, band=band))
+    return lambda pictures: then(straight(pictures))
+
+
+_PLAIN: dict[str, Preprocessing] = {
     "none": lambda pictures: pictures,
     **{f"blur {sigma}": _each(partial(blurred, sigma=sigma)) for sigma in (0.8, 1.2, 1.5)},
     **{f"median {side}": _each(partial(_median, side=side)) for side in (3, 5)},
@@ -57,5 +78,10 @@ PREPROCESSINGS: dict[str, Preprocessing] = {
     "adaptive threshold": _each(_adaptive),
     "half size": _each(_half),
     "flattened": _each(_flat),
+}
+PREPROCESSINGS: dict[str, Preprocessing] = _PLAIN | {
+    f"straightened to {band:.0%}, {name}": _straightened(band, _PLAIN[name])
+    for band in _BANDS
+    for name in ("none", f"blur {BLUR}", "threshold 110")
 }
 """By name; thresholds follow a blur. `flattened`: divided by the paper around, then Otsu's threshold (1979)."""

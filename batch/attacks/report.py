@@ -56,7 +56,7 @@ def plot(file: BinaryIO, results: Results, counts: Sequence[int]) -> None:
         untrained = [
             success.codes
             for name, success in found.items()
-            if name.rpartition("-")[0] not in ("cnn", "crnn") and KNOWING not in name
+            if name.rpartition("-")[0] not in ("cnn", "crnn", "detector") and KNOWING not in name
         ]
         axes.axhline(
             100 * max(untrained, default=0), color=f"C{colour}", linestyle=":", label=f"{kind}, best untrained"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -70,27 +71,50 @@ def frame(piece: Piece) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.GaussianBlur(image, (0, 0), _SOFTNESS), np.uint8)
 
 
+class Spans(NamedTuple):
+    """The S runs of neighbouring pieces of a picture that may be glyphs."""
+
+    ends: list[tuple[int, int]]
+    """Of each, its first piece and the one after its last; sorted by the first."""
+    images: npt.NDArray[np.uint8]
+    """`[S, 28, 28]`"""
+    edges: npt.NDArray[np.int64]
+    """`[S, 2]`, the columns where its ink begins and ends"""
+    priors: npt.NDArray[np.float32]
+    """`[S]`, log probabilities of their widths"""
+
+
+def find_spans(picture: npt.NDArray[np.uint8], count: int) -> Spans:
+    """Join the pieces of a picture of two levels, which shows `count` glyphs, in all ways that may be glyphs."""
+    pieces = cut_into_pieces(picture, count)
+    ends = [(a, b) for a in range(len(pieces)) for b in range(a + 1, min(a + _PIECES, len(pieces)) + 1)]
+    joined = [np.any(pieces[a:b], axis=0) for a, b in ends]
+    columns = [np.flatnonzero(glyph.any(0)) for glyph in joined]
+    edges = np.array([(inked[0], inked[-1] + 1) for inked in columns], np.int64).reshape(-1, 2)
+    usual = np.any(pieces, axis=(0, 1)).sum() / count if pieces else 1
+    priors = -_UNEVEN * np.square(np.log(np.diff(edges)[:, 0] / usual))
+    images = np.array([frame(glyph) for glyph in joined], np.uint8).reshape(-1, SIDE, SIDE)
+    return Spans(ends, images, edges, priors.astype(np.float32))
+
+
 def read_segments(pictures: Pictures, count: int, alphabet: str, classify: Classify) -> Decoded:
     """Read pictures of two levels: pieces are joined into `count` glyphs, about equally wide, that are read surest."""
-    of_symbol = CHARACTER_OF_CLASS[:, None] == [ord(symbol) for symbol in sorted(set(alphabet))]
-    spans, glyphs, priors = [], [], []
-    for picture in pictures:
-        pieces = cut_into_pieces(picture, count)
-        spans.append([(a, b) for a in range(len(pieces)) for b in range(a + 1, min(a + _PIECES, len(pieces)) + 1)])
-        joined = [np.any(pieces[a:b], axis=0) for a, b in spans[-1]]
-        glyphs += [frame(glyph) for glyph in joined]
-        widths = np.array([np.ptp(np.flatnonzero(glyph.any(0))) + 1 for glyph in joined])
-        usual = np.any(pieces, axis=(0, 1)).sum() / count if pieces else 1
-        priors.append(-_UNEVEN * np.square(np.log(widths / usual)))
-    if not glyphs:
-        shape = (len(pictures), count)
-        return Decoded(np.zeros(shape, np.int64), np.zeros(shape, np.float32), np.full(len(pictures), -np.inf))
-    read = np.log(classify(np.stack(glyphs)) @ of_symbol.astype(np.float32) + np.float32(_LEAST))
-    likelihoods = read + np.concatenate(priors)[:, None].astype(np.float32)
-    parts = np.split(likelihoods, np.cumsum([len(of_picture) for of_picture in spans])[:-1])
-    chosen = np.stack([_join(*of_picture, count) for of_picture in zip(spans, parts, strict=True)])
+    spans = [find_spans(picture, count) for picture in pictures]
+    likelihoods = log_likelihoods(spans, alphabet, classify)
+    chosen = np.stack(
+        [_join(of.ends, read + of.priors[:, None], count) for of, read in zip(spans, likelihoods, strict=True)]
+    )
     surest = chosen.max(2)
     return Decoded(chosen.argmax(2), np.exp(surest), surest.sum(1))
+
+
+def log_likelihoods(spans: list[Spans], alphabet: str, classify: Classify) -> list[npt.NDArray[np.float32]]:
+    """Read each span as a glyph: for each picture, log probabilities `[S, A]` of the sorted alphabet's characters."""
+    images = np.concatenate([of.images for of in spans])
+    of_symbol = CHARACTER_OF_CLASS[:, None] == [ord(symbol) for symbol in sorted(set(alphabet))]
+    shares = classify(images) @ of_symbol.astype(np.float32) if len(images) else np.empty((0, of_symbol.shape[1]))
+    read = np.log(shares + np.float32(_LEAST)).astype(np.float32)
+    return np.split(read, np.cumsum([len(of.ends) for of in spans])[:-1])
 
 
 def _join(spans: list[tuple[int, int]], read: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """Attacks on captchas, each in its variants: how pictures are prepared, cut and read."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -24,6 +24,11 @@ Variants = Mapping[str, Read]
 
 _THRESHOLDS = [name for name in PREPROCESSINGS if name.startswith("threshold")]
 _TWO_LEVELS = [name for name in PREPROCESSINGS if "threshold" in name or name == "flattened"]
+_OFTEN_BEST = {
+    "ocr": ["none", "blur 1.2", "threshold 95", "threshold 110", "threshold 125", "half size"]
+    + [name for name in PREPROCESSINGS if name.startswith("straightened")],
+    "segments": ["threshold 80", "threshold 95", "threshold 110", "flattened"],
+}
 
 KNOWING = ", crossings known"
 """In the names of attacks that know what is crossed out: bounds of what a detector of crossings can do."""
@@ -107,6 +112,16 @@ def untrained_attacks(
         yield f"segments-{name}", partial(_variants, read, _TWO_LEVELS, alphabet, length, extra)
 
 
+def quick_attacks(alphabet: str, length: int, classify: Classify, extra: int) -> dict[str, Variants]:
+    """Give the attacks that are usually the best, in few variants, for comparing many looks."""
+    segments = partial(read_segments, alphabet=alphabet, classify=classify)
+    told = {"ddddocr-told": open_ddddocr(alphabet).read, "rapidocr-told": open_rapidocr(alphabet).read}
+    uncut = alphabet, length, extra, [""]
+    return {name: _variants(read, _OFTEN_BEST["ocr"], *uncut) for name, read in told.items()} | {
+        "segments-filter": _variants(segments, _OFTEN_BEST["segments"], *uncut)
+    }
+
+
 def knowing_attacks(
     alphabet: str, victims: Pictures, crossed: Sequence[Crossed], classifiers: Mapping[str, Classify]
 ) -> Iterator[tuple[str, Callable[[], Variants]]]:
@@ -154,7 +169,9 @@ def _tesseract_variants(alphabet: str) -> Variants:
     return {f"{name}, {mode}": partial(read, name, mode) for name in PREPROCESSINGS for mode in ("line", "word")}
 
 
-def _variants(read: ReadCount, preprocessings: list[str], alphabet: str, length: int, extra: int) -> Variants:
+def _variants(
+    read: ReadCount, preprocessings: list[str], alphabet: str, length: int, extra: int, cuts: Iterable[str] = CUTS
+) -> Variants:
     """Combine preprocessings, also the surest of all thresholds for each picture, with cuts and left out characters."""
     symbols = np.array(sorted(set(alphabet)))
 
@@ -166,10 +183,10 @@ def _variants(read: ReadCount, preprocessings: list[str], alphabet: str, length:
 
     prepared = {name: [name] for name in preprocessings} | {"surest threshold": _THRESHOLDS}
     return {
-        f"{name}{cut_name}{f', without the {dropped} least certain' * (dropped > 0)}": partial(
-            answer, names, cut, dropped
+        f"{name}{cut}{f', without the {dropped} least certain' * (dropped > 0)}": partial(
+            answer, names, CUTS[cut], dropped
         )
-        for cut_name, cut in CUTS.items()
+        for cut in cuts
         for name, names in prepared.items()
         for dropped in {0, extra}
     }

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,6 +46,30 @@ def make_reference_model() -> keras.Model:
     return keras.Model(image, [logits, features])
 
 
+def saved_or_trained(
+    path: Path, make_model: Callable[[], keras.Model], train: Callable[[], keras.Model], report: Callable[[float], Any]
+) -> keras.Model:
+    """Load the weights of a model, or train it and save them; `report` is called with 1 if nothing is to be trained.
+
+    Raises:
+        StorageError: the folder is not writable.
+    """
+    if path.exists():
+        model = make_model()
+        model.load_weights(path)
+        report(1)
+        return model
+    model = train()
+    unfinished = path.with_name(f"unfinished-{os.getpid()}.weights.h5")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        model.save_weights(unfinished)
+        unfinished.rename(path)
+    except OSError as error:
+        raise StorageError(f"can't save the weights in {path.parent}: {error}") from error
+    return model
+
+
 class ReferenceClassifier:
     """The trained model."""
 
@@ -74,20 +99,8 @@ class ReferenceClassifier:
             StorageError: the folder is not writable.
         """
         path = folder / f"reference-classifier-{emnist.digest[:16]}.weights.h5"
-        if path.exists():
-            model = make_reference_model()
-            model.load_weights(path)
-            report(1)
-            return cls(model)
-        model = train_classifier(make_reference_model, emnist, _EPOCHS, report)
-        unfinished = folder / f"unfinished-{os.getpid()}.weights.h5"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            model.save_weights(unfinished)
-            unfinished.rename(path)
-        except OSError as error:
-            raise StorageError(f"can't save the reference classifier in {folder}: {error}") from error
-        return cls(model)
+        train = partial(train_classifier, make_reference_model, emnist, _EPOCHS, report)
+        return cls(saved_or_trained(path, make_reference_model, train, report))
 
     def judge(self, images: npt.NDArray[np.uint8]) -> Judgement:
         """Classify `[N, 28, 28]`."""

@@ -1,0 +1,97 @@
+"""Search for looks that people read and machines do not: `python -m batch.frontier`."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.progress import TimeRemainingColumn
+
+from batch.alphabet import draw_codes
+from batch.attacks.ocr import require_extras
+from batch.drawing.captchas import draw_labelled
+from batch.drawing.style import USUAL_DECOYS, choose_style
+from batch.evaluation import CACHE_DIR
+from batch.glyphs.checkpoints import Checkpoints
+from batch.glyphs.sampler import Sampler
+from batch.progress import progress_bar
+from batch.sheets import writing
+from batch.training.packages import training_packages
+from pool.errors import one_line_errors
+from pool.settings import Difficulty, Kind, load_settings
+
+_DIFFICULTIES: tuple[Difficulty, ...] = "easy", "standard", "hard"
+
+
+def main(
+    kind: Annotated[Kind | None, typer.Option(help="Instead of CAPTCHA_KIND.")] = None,
+    looks: Annotated[int, typer.Option(min=0, help="Looks to try, besides those of the three difficulties.")] = 60,
+    captchas: Annotated[int, typer.Option(min=20, help="Captchas of each look.")] = 300,
+    cache: Annotated[Path, typer.Option(help="Folder that keeps the trained character reader.")] = CACHE_DIR,
+    out: Annotated[Path, typer.Option(help="Folder for frontier-<kind>.json and .png.")] = Path(),
+) -> None:
+    """Try random looks: what share of codes does the best attack read, and what share a stand-in for people?
+
+    The first half of the looks is drawn at random, the other half varies those that nothing else beats. The attacks are
+    the usual best of `batch.strength`, in few variants. Measure the look that you choose by `batch.strength`, and have
+    people read it (`batch.readability --sheet`). A look takes some ten seconds.
+
+    \b
+    Examples:
+        python -m batch.frontier
+        python -m batch.frontier --kind crossed-out --looks 200 --out docs
+    """
+    with one_line_errors():
+        with training_packages():
+            from batch.attacks.frontier import Trial, is_unbeaten, plot, try_look
+            from batch.attacks.untrained import quick_attacks
+            from batch.evaluation.looks import random_look, vary
+            from batch.evaluation.reader import CharacterReader
+        require_extras()
+        settings = load_settings(kind=kind, pixel_ratio=1)
+        checkpoints, alphabet, length = Checkpoints(settings.checkpoints_dir), settings.alphabet, settings.length
+        sampler, rng = Sampler(checkpoints), np.random.default_rng()
+        decoys = alphabet if settings.kind == "crossed-out" else ""
+        with progress_bar(TimeRemainingColumn()) as progress:
+            bar = progress.add_task("character reader", total=1)
+            reader = CharacterReader.cached(
+                checkpoints, alphabet, length, cache, lambda share: progress.advance(bar, share)
+            )
+            attacks = quick_attacks(
+                alphabet, length, lambda glyphs: sampler.filter.run(glyphs=glyphs), USUAL_DECOYS * bool(decoys)
+            )
+            bar = progress.add_task("looks", total=looks + len(_DIFFICULTIES))
+            trials: list[Trial] = []
+            for number in range(looks + len(_DIFFICULTIES)):
+                name = str(number)
+                if number < len(_DIFFICULTIES):
+                    name = _DIFFICULTIES[number]
+                    look = choose_style(settings.model_copy(update={"difficulty": name}))
+                elif number < looks // 2:
+                    look = random_look(decoys, rng)
+                else:
+                    parents = [trial.look for trial in trials if is_unbeaten(trial, trials)]
+                    look = vary(parents[rng.integers(len(parents))], rng)
+                codes = draw_codes(captchas, alphabet, length)
+                trials.append(try_look(name, look, codes, draw_labelled(codes, sampler, look, rng), reader, attacks))
+                progress.advance(bar)
+                _save(out / f"frontier-{settings.kind}.json", trials)
+        with writing(out / f"frontier-{settings.kind}.png") as file:
+            plot(file, trials)
+    for trial in sorted(trials, key=lambda trial: -trial.read):
+        if is_unbeaten(trial, trials) or trial.name in _DIFFICULTIES:
+            print(
+                f"{trial.name}: {trial.read:.1%} of codes read by the stand-in, {trial.attacked:.1%} by {trial.attack}"
+            )
+
+
+def _save(path: Path, trials: list[Any]) -> None:
+    with writing(path) as file:
+        rows = [trial._asdict() | {"look": asdict(trial.look)} for trial in trials]
+        file.write(json.dumps(rows, indent=1).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)
