@@ -1,11 +1,11 @@
 """Doubt: whether an address, or the visitors of a site, should get a harder challenge than usual."""
 
+import math
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from enum import StrEnum
-from typing import NamedTuple
 
 from pool.counters import Counters, Window
 from server import metrics
@@ -48,13 +48,6 @@ def doubt_site(answers: float, wrong: float) -> Reason | None:
     return Reason.SITE if is_doubted else None
 
 
-class _Open(NamedTuple):
-    """A challenge that was handed out here."""
-
-    at: float
-    site: str
-
-
 class Doubt:
     """Notes answers in counters that all processes share, and judges by them; safe to share between threads."""
 
@@ -62,7 +55,7 @@ class Doubt:
         """`clock` tells how long an answer took."""
         self._counters, self._clock = counters, clock
         self._lock = threading.Lock()
-        self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._open: OrderedDict[str, tuple[float, str]] = OrderedDict()  # when handed out here, and for which site
 
     def reason(self, address: str, site: str) -> Reason | None:
         """Return why a visitor at this address and on this site is in doubt; None if not."""
@@ -71,7 +64,7 @@ class Doubt:
     def note_challenge(self, file_id: str, site: str) -> None:
         """Remember when a challenge is handed out, and for which site."""
         with self._lock:
-            self._open[file_id] = _Open(self._clock(), site)
+            self._open[file_id] = (self._clock(), site)
             if len(self._open) > _MOST_OPEN:
                 self._open.popitem(last=False)
 
@@ -83,15 +76,15 @@ class Doubt:
         another site, to get easy ones, does not make it harder for the visitors of this one.
         """
         with self._lock:
-            challenge = self._open.pop(file_id, None)
+            handed_out_at, asked_by = self._open.pop(file_id, (-math.inf, None))
         doubted = self._of_address(address)
         self._counters.count(address, _ANSWERS)
         if not is_right:
             self._counters.count(address, _WRONG)
-        if challenge and self._clock() - challenge.at < _TYPING_SECONDS:
+        if self._clock() - handed_out_at < _TYPING_SECONDS:
             self._counters.count(address, _FAST)
         _count_new(doubted, self._of_address(address))
-        if site and challenge and challenge.site == site and not doubted:
+        if site and asked_by == site and not doubted:
             site_doubted = self._of_site(site)
             self._counters.count(site, _OF_SITE)
             if not is_right:

@@ -1,7 +1,6 @@
 """Counters that processes share: sliding windows, what is written and read, and what is forgotten."""
 
 import time
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
