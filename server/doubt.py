@@ -19,7 +19,7 @@ _WRONG_SHARE = 0.5
 _MANY_ANSWERS = 20  # a person needs one or two; an office behind one address seldom this many in five minutes
 _TYPING_SECONDS = 1.5  # to load, read and type six characters takes longer
 _FAST_AT_LEAST = 3
-_SITE_ANSWERS_AT_LEAST = 30  # fewer show little: of 30, people get more than 60 % wrong once in a million
+_SITE_ANSWERS_AT_LEAST = 30  # of 30, people wrong one time in five get 60 % wrong once in millions
 _SITE_WRONG_SHARE = 0.6
 _MOST_OPEN = 50_000  # challenges that are remembered until they are answered
 

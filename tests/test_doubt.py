@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from sqlalchemy import select
 
+from benchmarks.doubt import Hour, Scenario, Success
 from pool import database
 from pool.counters import Counters
 from pool.models import captcha
@@ -115,6 +117,18 @@ def test_who_asks_in_another_site_s_name_makes_it_harder_for_nobody() -> None:
         visits.answer(f"address {number}", right=False, seconds=2, asked="b.example")
     assert visits.doubt.reason("a visitor", "a.example") is None
     assert visits.doubt.reason("a visitor", "b.example") is None
+
+
+def test_in_the_simulation_doubt_costs_the_attacker_and_nobody_else() -> None:
+    scenario = Scenario("one attacker", ("198.51.100.1",))
+    person, solver = Success(0.88, 0.58), Success(0.16, 0.06)
+    without, with_doubt = (
+        Hour(scenario, person, solver, np.random.default_rng(1)).run(with_doubt=doubted) for doubted in (False, True)
+    )
+    assert without.stolen > 200
+    assert with_doubt.stolen < without.stolen / 2
+    assert without.annoyed == 0
+    assert with_doubt.annoyed + with_doubt.gave_up <= 2
 
 
 def _challenge(pool: Pool, server: Server, address: str) -> tuple[str, str]:
