@@ -173,7 +173,7 @@ class Readiness(BaseModel):
     ready: bool
     problems: list[str]
     warnings: list[str]
-    """what needs attention but stops nothing, such as a lease held for very long, or no captchas for visitors in doubt"""
+    """what needs attention but stops nothing, such as a lease held for very long, or no captchas for those in doubt"""
     stocks: list[StockLevel]
     refill_error: str | None
     """why the last refill failed; null if it did not"""
