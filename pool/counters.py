@@ -179,8 +179,12 @@ def _upsert(dialect: str) -> sa.Insert:
     is_sqlite = dialect == "sqlite"
     each = sa.func.json_each(given) if is_sqlite else sa.func.json_array_elements(sa.cast(given, sa.JSON))
     rows = each.table_valued("value")
-    texts = [rows.c.value.op("->>")(sa.literal_column(str(number))) for number in range(len(counter.c))]
-    values = [*texts[:2], *(sa.cast(text, sa.BigInteger) for text in texts[2:])]
+    numbers, values = range(len(counter.c)), list[sa.ColumnElement[Any]]()
+    if is_sqlite:  # `->>` is too new for some
+        values += [sa.func.json_extract(rows.c.value, f"$[{number}]") for number in numbers]
+    else:
+        texts = [rows.c.value.op("->>")(sa.literal_column(str(number))) for number in numbers]
+        values += [*texts[:2], *(sa.cast(text, sa.BigInteger) for text in texts[2:])]
     # SQLite needs a WHERE, or takes ON CONFLICT for the condition of a join.
     insert = (sqlite.insert if is_sqlite else postgresql.insert)(counter)
     insert = insert.from_select(counter.c.keys(), sa.select(*values).where(sa.true()))

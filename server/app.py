@@ -84,7 +84,7 @@ def create_app(settings: Settings) -> FastAPI:
     state.buffers, state.challenge_buffer, state.all_buffers = buffers, challenge_buffer, all_buffers
     state.buffer = buffers[settings.kind]
     state.harder_buffer, state.doubt = harder_buffer, Doubt(counters) if harder else None
-    state.keys, state.limits, state.counters = Keys(settings), Limits(settings, counters), counters
+    state.keys, state.limits = Keys(settings), Limits(settings, counters)
     state.pool_metrics = PoolCollector(pool, refill.watermarks)
     state.speaks = settings.audio and speech.is_installed()
     state.readiness = health.ReadinessChecks(state)

@@ -155,7 +155,7 @@ def test_wrong_answers_raise_the_difficulty_on_every_server(
     one, other = serve(settings | ON), serve(settings | ON)
     for server in (one, other):
         assert _challenge(pool, server, "203.0.113.1")[1] == "standard"
-    for _ in range(4):
+    for _ in range(5):
         _fail(pool, one, "203.0.113.1")
     assert _challenge(pool, one, "203.0.113.1")[1] == "hard"
     wait_until(lambda: _challenge(pool, other, "203.0.113.1")[1] == "hard", "the other server to know")
@@ -168,11 +168,11 @@ def test_doubt_is_counted(pool: Pool, settings: dict[str, object], serve: Callab
     for stock in (PLAIN, HARD):
         pool.add(drawn(200), stock)
     server = serve(settings | {"DOUBT": "true"})
-    for _ in range(4):
+    for _ in range(5):
         _fail(pool, server, "ignored without a trusted proxy")
     _challenge(pool, server, "likewise")
     issued = {name: counted(server, "gantcha_challenges_total", difficulty=name) for name in ("standard", "hard")}
-    assert sum(issued.values()) == counted(server, "gantcha_issued_total", route="challenge") == 5
+    assert sum(issued.values()) == counted(server, "gantcha_issued_total", route="challenge") == 6
     assert issued["hard"] >= 1
     assert counted(server, "gantcha_doubted_total") == 1
     assert counted(server, "gantcha_doubted_total", reason=Reason.SITE) == 0
@@ -184,7 +184,7 @@ def test_without_harder_ones_the_usual_are_handed_out(
 ) -> None:
     pool.add(drawn(200), PLAIN)
     server = serve(settings | ON | {"API_KEY": "a-key-of-sixteen-or-more"})
-    for _ in range(4):
+    for _ in range(5):
         _fail(pool, server, "203.0.113.1")
     assert _challenge(pool, server, "203.0.113.1")[1] == "standard"
     readiness = server.get("/readyz", headers={"Authorization": "Bearer a-key-of-sixteen-or-more"})
