@@ -121,7 +121,7 @@ class Counters:
                 self._put_back(subject, counts)
 
     def _hash(self, subject: str, pool: Pool) -> str:
-        """Return what the database knows the subject by: whoever reads it can't tell the address."""
+        """Return what the table knows the subject by: without the secret of the pool it does not tell the address."""
         self._key = self._key or pool.secret().encode()
         return hashlib.blake2b(subject.encode(), key=self._key, digest_size=16).hexdigest()
 

@@ -1,5 +1,6 @@
 """Doubt: who gets a harder challenge, who does not, and for how long."""
 
+import logging
 from collections.abc import Callable
 
 import numpy as np
@@ -13,7 +14,7 @@ from pool.models import captcha
 from pool.pool import Pool
 from pool.settings import Settings, Stock
 from server.doubt import Doubt, Reason, doubt_address, doubt_site
-from tests.conftest import PLAIN, Server, drawn, wait_until
+from tests.conftest import PLAIN, Server, drawn, own_refill, wait_until
 from tests.test_challenges import counted
 from tests.test_counters import Clock
 
@@ -161,6 +162,20 @@ def test_wrong_answers_raise_the_difficulty_on_every_server(
     wait_until(lambda: _challenge(pool, other, "203.0.113.1")[1] == "hard", "the other server to know")
     for server in (one, other):
         assert _challenge(pool, server, "203.0.113.2")[1] == "standard"
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_usual_stocks_are_refilled_first(
+    pool: Pool, settings: dict[str, object], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool.add(drawn(10), PLAIN)  # not the emptiest
+    caplog.set_level(logging.INFO, "server.refill")
+    with own_refill(settings | {"DOUBT": "true"}, monkeypatch) as refill:
+        refill.start()
+        wait_until(lambda: pool.level(HARD) >= 40, "the refill of both")
+    assert pool.level(PLAIN) >= 40
+    begun = [message.partition(":")[0] for message in caplog.messages if message.startswith("refill of")]
+    assert begun == ["refill of plain (standard)", "refill of plain (hard)"]
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
