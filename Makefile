@@ -11,11 +11,12 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 .PHONY: run test bench setup lint clean
 .DEFAULT_GOAL := run
 
-# The pool is migrated and filled before the server starts, so that the first request finds a captcha.
+# The pool is migrated and filled before the server starts, so that the first request finds a captcha. What visitors in
+# doubt get can wait for the server's first refill.
 run: setup
 	@$(VENV)/bin/python -m server --check --host $(HOST) --port $(PORT)
 	$(VENV)/bin/alembic upgrade head
-	$(VENV)/bin/python -m batch.fill --target $(FIRST_FILL)
+	CAPTCHA_DOUBT=false $(VENV)/bin/python -m batch.fill --target $(FIRST_FILL)
 	exec $(VENV)/bin/python -m server --host $(HOST) --port $(PORT) --workers $(WORKERS)
 
 setup: $(VENV)/.installed-batch

@@ -31,7 +31,7 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
         return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
 
 
-REVISION = "0005"
+REVISION = "0006"
 """The newest migration, which this version needs."""
 metadata = sa.MetaData()
 
@@ -99,4 +99,16 @@ lease = sa.Table(
     sa.Column("holder", FileId, nullable=False),
     sa.Column("taken_at", sa.Float, nullable=False),
     sa.Column("deadline", sa.Float, nullable=False),
+)
+
+# How often something was counted for a subject in one window of time; times are seconds since 1970. See
+# `pool.counters`.
+counter = sa.Table(
+    "counter",
+    metadata,
+    sa.Column("subject", FileId, primary_key=True),  # keyed hash of an address or host name
+    sa.Column("name", sa.String(32), primary_key=True),  # what is counted, and the length of its windows
+    sa.Column("start", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("count", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),  # no process reads it from then on
 )

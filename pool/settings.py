@@ -119,6 +119,7 @@ class Settings(BaseSettings):
     kind: Kind = "plain"
     challenge_kind: Kind = "plain"
     difficulty: Difficulty = "standard"
+    doubt: bool = True
     theme: Literal["light", "dark"] = "light"
     pixel_ratio: int = Field(default=1, ge=1, le=2)
     length: int = Field(default=6, ge=4, le=8)
@@ -141,9 +142,22 @@ class Settings(BaseSettings):
         return Stock(self.challenge_kind, self.difficulty)
 
     @property
-    def stocks(self) -> tuple[Stock, ...]:
-        """All that are kept filled."""
+    def harder_stock(self) -> Stock | None:
+        """What `/challenge` hands out in doubt; None where nothing is harder, or CAPTCHA_DOUBT is off."""
+        harder: dict[Difficulty, Difficulty] = {"easy": "standard", "standard": "hard"}
+        if not self.doubt or self.difficulty not in harder:
+            return None
+        return Stock(self.challenge_kind, harder[self.difficulty])
+
+    @property
+    def usual_stocks(self) -> tuple[Stock, ...]:
+        """What is handed out without doubt; the service needs all of them."""
         return tuple(dict.fromkeys([self.stock, self.challenge_stock]))
+
+    @property
+    def stocks(self) -> tuple[Stock, ...]:
+        """All that are kept filled, the usual ones first."""
+        return (*self.usual_stocks, *filter(None, [self.harder_stock]))
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:

@@ -6,12 +6,12 @@ from itertools import count, cycle, islice
 from typing import NamedTuple
 
 import typer
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, tuple_, update
 
 from pool import database
 from pool.errors import one_line_errors
 from pool.lease import SWEEPING, lease
-from pool.models import State, captcha, fill, token
+from pool.models import State, captcha, counter, fill, token
 from pool.pool import IS_TAKEN, Pool
 from pool.settings import load_settings
 from pool.storage.files import BUCKETS
@@ -20,6 +20,7 @@ _ROWS = 1000  # per transaction, so that others do not wait long for the databas
 _ROUNDS_A_TICK = 10
 _BUCKETS_A_TICK = 16
 _FILLS = 1000  # remembered
+_COUNTERS = 5000  # per transaction: they have no file
 _ORPHAN_AGE = timedelta(hours=1)  # far longer than from the writing of a file to its row's commit
 _ANSWERED = (State.SOLVED, State.FAILED, State.EXPIRED)
 
@@ -82,6 +83,8 @@ class Sweep:
     def _purge(self) -> tuple[int, int, bool]:
         """Set lapsed captchas to expired, and delete those that expired long enough ago: first rows, then files.
 
+        Tokens and counters that nobody reads any more are deleted as well.
+
         Returns challenges that expired, rows that were purged, and whether anything was due.
         """
         self._pool.check_files()
@@ -89,6 +92,9 @@ class Sweep:
         lapsed = _some(captcha.c.state == State.ISSUED, captcha.c.expires_at <= now)
         forgotten = _some(captcha.c.state.in_(_ANSWERED), captcha.c.expires_at <= now - self._keep)
         stale_tokens = select(token.c.digest).where(token.c.expires_at <= now - self._keep).limit(_ROWS)
+        of_counter = tuple_(*counter.primary_key)
+        old_counters = select(*counter.primary_key).where(counter.c.expires_at <= now.timestamp()).limit(_COUNTERS)
+        old_counters = old_counters.with_for_update(skip_locked=True)
         newest_fill = select(func.max(fill.c.id)).scalar_subquery()
         with database.transaction(self._pool.engine) as connection:
             tokens = connection.execute(
@@ -97,9 +103,10 @@ class Sweep:
             expire = update(captcha).where(lapsed).values(state=State.EXPIRED).returning(captcha.c.redeemable)
             redeemable = list(connection.scalars(expire))
             ids = list(connection.scalars(delete(captcha).where(forgotten).returning(captcha.c.id)))
+            counters = connection.execute(delete(counter).where(of_counter.in_(old_counters))).rowcount
             connection.execute(delete(fill).where(fill.c.id <= newest_fill - _FILLS))
         self._pool.files.remove(ids)
-        return sum(redeemable), len(ids), bool(redeemable or ids or tokens)
+        return sum(redeemable), len(ids), bool(redeemable or ids or tokens or counters)
 
     def _remove_orphans(self, bucket: str) -> int:
         files = self._pool.files

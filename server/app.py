@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from pool.counters import Counters
 from pool.database import REQUEST_TIMEOUT
 from pool.errors import DatabaseError, SpeechError, StorageError, one_line_errors
 from pool.pool import Pool
@@ -25,11 +26,13 @@ from pool.settings import Settings, load_settings
 from server import errors, logs, speech
 from server.api import captchas, challenges, health, site
 from server.buffer import Buffer
+from server.doubt import Doubt
 from server.keys import Keys
 from server.limits import Limits
 from server.metrics import PoolCollector
 from server.middleware import Head, RequestLog
 from server.refill import Refill
+from server.sharing import Sharing
 
 log = logging.getLogger(__name__)
 # A pop on SQLite releases the interpreter at every row, and a busy event loop would then keep it for 5 ms.
@@ -45,9 +48,13 @@ def create_app(settings: Settings) -> FastAPI:
     """
     pool = Pool.open(settings, REQUEST_TIMEOUT)
     refill = Refill(settings, pool)
-    buffers = {stock.kind: Buffer(pool, stock, refill.count_pop, redeemable=False) for stock in settings.stocks}
+    buffers = {stock.kind: Buffer(pool, stock, refill.count_pop, redeemable=False) for stock in settings.usual_stocks}
     challenge_buffer = Buffer(pool, settings.challenge_stock, refill.count_pop, redeemable=True)
-    all_buffers = [*buffers.values(), challenge_buffer]
+    harder = settings.harder_stock
+    harder_buffer = Buffer(pool, harder, refill.count_pop, redeemable=True) if harder else None
+    all_buffers = [*buffers.values(), challenge_buffer, *filter(None, [harder_buffer])]
+    counters = Counters()
+    sharing = Sharing(counters, pool)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -59,12 +66,14 @@ def create_app(settings: Settings) -> FastAPI:
             )
         threading.Thread(target=_end_with_parent, daemon=True).start()
         refill.start()
+        sharing.start()
         for buffer in all_buffers:
             buffer.open()
         yield
         try:
             await asyncio.gather(*(buffer.close() for buffer in all_buffers))
         finally:
+            await run_in_threadpool(sharing.stop)
             await run_in_threadpool(refill.stop)
             pool.engine.dispose()
 
@@ -74,7 +83,8 @@ def create_app(settings: Settings) -> FastAPI:
     state.public_url = str(settings.public_url).rstrip("/") if settings.public_url else None
     state.buffers, state.challenge_buffer, state.all_buffers = buffers, challenge_buffer, all_buffers
     state.buffer = buffers[settings.kind]
-    state.keys, state.limits = Keys(settings), Limits(settings)
+    state.harder_buffer, state.doubt = harder_buffer, Doubt(counters) if harder else None
+    state.keys, state.limits = Keys(settings), Limits(settings, counters)
     state.pool_metrics = PoolCollector(pool, refill.watermarks)
     state.speaks = settings.audio and speech.is_installed()
     state.readiness = health.ReadinessChecks(state)

@@ -1,40 +1,57 @@
-"""How often one client may ask for a challenge, and how often it may answer; counted in this process."""
+"""How often one client may ask for a challenge, and how often it may answer; counted over all processes of the pool."""
 
-import time
+import math
 from ipaddress import IPv6Address, ip_address, ip_network
+from typing import NamedTuple, Self
 
 import structlog
 from fastapi import Request
-from limits import RateLimitItem, RateLimitItemPerMinute, parse_many
-from limits.storage import MemoryStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
 
+from pool.counters import Counters, Window
 from pool.settings import Settings
 from server import errors, metrics
 
 log = structlog.get_logger("gantcha.limits")
-_LOG_LIMIT = RateLimitItemPerMinute(1)  # log at most once a minute per client
 _IPV6_CUSTOMER = 64  # bits: the network of one subscriber, who can use any address in it
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+
+
+class _Limit(NamedTuple):
+    most: int
+    window: Window
+    text: str
+
+    @classmethod
+    def read(cls, action: str, text: str) -> Self:
+        """Read one limit such as `60/minute`."""
+        most, _, unit = text.partition("/")
+        return cls(int(most), Window(action, _SECONDS[unit]), f"{most} per 1 {unit}")
 
 
 class Limits:
     """Counts the requests of each client."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._items = {"issue": parse_many(settings.issue_limit), "answer": parse_many(settings.answer_limit)}
+    def __init__(self, settings: Settings, counters: Counters) -> None:
+        self._counters = counters
+        texts = {"issue": settings.issue_limit, "answer": settings.answer_limit}
+        self._limits = {action: [_Limit.read(action, one) for one in text.split(";")] for action, text in texts.items()}
 
     def spend(self, action: str, client: str) -> None:
-        """Count one `issue` or `answer`. Raises a 429 with the seconds to wait when the limit is exceeded."""
-        for item in self._items[action]:
-            if not self._limiter.hit(item, action, client):
+        """Count one `issue` or `answer`. Raises a 429 with the seconds to wait when a limit is exceeded."""
+        limits = self._limits[action]
+        for limit in limits:
+            if wait := self._counters.wait(client, limit.window, limit.most):
                 metrics.LIMITED.labels(action).inc()
-                if self._limiter.hit(_LOG_LIMIT, "log", action, client):
-                    log.warning("a client is limited", action=action, client=client, limit=str(item))
-                raise errors.LIMITED.error(headers={"Retry-After": str(self._wait(item, action, client))})
+                self._log(action, client, limit)
+                raise errors.LIMITED.error(headers={"Retry-After": str(max(1, math.ceil(wait)))})
+        for limit in limits:
+            self._counters.count(client, limit.window)
 
-    def _wait(self, item: RateLimitItem, action: str, client: str) -> int:
-        return max(1, round(self._limiter.get_window_stats(item, action, client).reset_time - time.time() + 0.5))
+    def _log(self, action: str, client: str, limit: _Limit) -> None:
+        logged = Window(f"{action} logged", 60)  # log at most once a minute per client
+        if not self._counters.wait(client, logged, 1):
+            self._counters.count(client, logged)
+            log.warning("a client is limited", action=action, client=client, limit=limit.text)
 
 
 async def limit_issuing(request: Request) -> None:

@@ -21,6 +21,8 @@ MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 disable_created_metrics()  # type: ignore[no-untyped-call] # twice the lines, for a timestamp of no use here
 
 ISSUED = Counter("gantcha_issued", "Captchas handed out", ["route"])
+CHALLENGES = Counter("gantcha_challenges", "Challenges handed out", ["difficulty"])
+DOUBTED = Counter("gantcha_doubted", "Addresses and sites that came into doubt", ["reason"])
 EMPTY = Counter("gantcha_empty", "Requests that found the pool empty", ["route"])
 ANSWERS = Counter(
     "gantcha_answers", "Answers to challenges: solved, failed, expired, or to no open challenge", ["result"]

@@ -99,8 +99,10 @@ class Refill:
                 self.watermarks[stock] = watermarks(self._settings, self._pool.demand(stock))
             low = [stock for stock, level in self._expected_levels.items() if level < self.watermarks[stock].low_water]
             if low and time.monotonic() >= self._no_fill_before and not is_taken(self._pool.engine, FILLING):
-                # The emptiest first; an error of one does not keep the others empty.
-                errors = [self._fill(stock) for stock in sorted(low, key=self._expected_levels.__getitem__)]
+                # What visitors in doubt get comes last, and the emptiest of the others first; an error of one does not
+                # keep the others empty.
+                low.sort(key=lambda stock: (stock not in self._settings.usual_stocks, self._expected_levels[stock]))
+                errors = [self._fill(stock) for stock in low]
                 self._note(next(filter(None, errors), None))
             self._level_error = None
         except GantchaError as error:

@@ -159,7 +159,7 @@ class StockLevel(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether captchas of each stock that is kept can be handed out."""
+    """Whether captchas of each usual stock can be handed out."""
 
     model_config = _example(
         ready=True,
@@ -173,7 +173,7 @@ class Readiness(BaseModel):
     ready: bool
     problems: list[str]
     warnings: list[str]
-    """what needs attention but stops nothing, such as a lease held for very long"""
+    """what needs attention but stops nothing, such as a lease held for very long, or no captchas for those in doubt"""
     stocks: list[StockLevel]
     refill_error: str | None
     """why the last refill failed; null if it did not"""

@@ -284,7 +284,7 @@ def ids_in(text: str) -> list[str]:
     return re.findall(r"[0-9a-f]{32}", text)
 
 
-_NO_REFILL: dict[str, object] = {"TARGET": 0, "LOW_WATER": 0}
+_NO_REFILL: dict[str, object] = {"TARGET": 0, "LOW_WATER": 0, "DOUBT": "false"}
 
 
 def sqlite_settings_in(template: Path, folder: Path) -> dict[str, object]:

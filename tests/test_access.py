@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from pool.counters import Counters
 from pool.pool import Drawn
 from pool.settings import Settings
 from server.limits import Limits, client_of
@@ -158,7 +159,7 @@ def test_a_subscriber_s_network_is_one_client() -> None:
 
 
 def test_several_limits_hold_together() -> None:
-    limits = Limits(Settings(issue_limit="5/second;7/hour"))
+    limits = Limits(Settings(issue_limit="5/second;7/hour"), Counters())
     passed = 0
     for _ in range(3):
         for _ in range(5):

@@ -46,7 +46,8 @@ def main(
     """Draw captchas into the pool, or write them as a labelled dataset.
 
     The CAPTCHA_ settings name the database, the files, the generators and the style. --target fills the stocks of
-    CAPTCHA_KIND and CAPTCHA_CHALLENGE_KIND, or with --kind or --difficulty that one alone; --count fills one.
+    CAPTCHA_KIND and CAPTCHA_CHALLENGE_KIND and, with CAPTCHA_DOUBT, a harder one; or with --kind or --difficulty that
+    one alone. --count fills one.
     Chunks of a fill and shards of a dataset are written whole or not at all: what is stopped keeps what it has
     finished.
 

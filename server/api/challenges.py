@@ -16,13 +16,13 @@ from starlette.exceptions import HTTPException
 from pool import tokens
 from pool.errors import DatabaseError, SpentTokenError, UnknownTokenError
 from pool.models import State
-from pool.pool import Verdict
+from pool.pool import Issued, Verdict
 from pool.storage.files import ID
 from server import errors, metrics
 from server.api.bodies import FORM, JSON, MULTIPART, documented_body, parse_form, read_body
 from server.api.captchas import NO_STORE, file_url, hand_out_nothing
 from server.errors import documented
-from server.limits import limit_answering, limit_issuing
+from server.limits import client_of, limit_answering, limit_issuing
 from server.schemas import PROMPTS, Answer, Challenge, ErrorCode, Siteverified, SiteverifyRequest, Verified
 
 log = structlog.get_logger("gantcha.challenges")
@@ -41,11 +41,12 @@ _HOSTNAME = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 )
 async def challenge(request: Request, response: Response) -> Challenge:
     """Hand out a captcha to a browser; its code never leaves the server, and `HEAD` hands out none."""
-    captcha = await request.app.state.challenge_buffer.take()
+    captcha = await _take(request)
     if captcha is None:
         metrics.EMPTY.labels("challenge").inc()
         raise errors.EMPTY.error()
     metrics.ISSUED.labels("challenge").inc()
+    metrics.CHALLENGES.labels(captcha.stock.difficulty).inc()
     response.headers.update(NO_STORE)
     url = file_url(request, captcha.id)
     audio_url = f"{url}.wav" if request.app.state.speaks else None
@@ -57,6 +58,19 @@ async def challenge(request: Request, response: Response) -> Challenge:
         audioURL=audio_url,
         expires_at=captcha.expires_at,
     )
+
+
+async def _take(request: Request) -> Issued | None:
+    """Take a captcha for this visitor: a harder one in doubt, if there is one."""
+    state, site = request.app.state, _hostname(request)
+    captcha: Issued | None = None
+    if state.doubt and state.doubt.reason(client_of(request), site):
+        with suppress(DatabaseError):  # logged by the buffer; the other may still hold some
+            captcha = await state.harder_buffer.take()
+    captcha = captcha or await state.challenge_buffer.take()
+    if state.doubt and captcha:
+        state.doubt.note_challenge(captcha.id, site)
+    return captcha
 
 
 router.add_api_route("/challenge", hand_out_nothing, methods=["HEAD"], include_in_schema=False)
@@ -81,12 +95,19 @@ def verify(request: Request, response: Response, answer: Annotated[Answer, Depen
     known = ID.fullmatch(answer.id)
     pool = request.app.state.pool
     verdict = pool.verify(answer.id, answer.answer, _hostname(request)) if known else Verdict(None)
+    _note(request, answer.id, verdict.state)
     metrics.ANSWERS.labels(verdict.state or "unknown").inc()
     log.info("answer", captcha=answer.id if known else None, result=verdict.state or "unknown")
     response.headers.update(NO_STORE)
     if verdict.state is State.SOLVED:
         return Verified(success=True, token=verdict.token)
     return Verified(success=False, reason="wrong" if verdict.state is State.FAILED else "expired")
+
+
+def _note(request: Request, file_id: str, state: State | None) -> None:
+    if request.app.state.doubt and state in (State.SOLVED, State.FAILED):
+        is_right = state is State.SOLVED
+        request.app.state.doubt.note_answer(file_id, client_of(request), _hostname(request), is_right=is_right)
 
 
 def _hostname(request: Request) -> str:

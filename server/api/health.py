@@ -90,8 +90,12 @@ class ReadinessChecks:
             levels = {stock: state.pool.level(stock) for stock in state.settings.stocks}
             held = {buffer.stock for buffer in state.all_buffers if len(buffer)}
             empty = [stock for stock, level in levels.items() if not level and stock not in held]
-            problems += [f"the pool has no {stock} captchas" for stock in empty]
-            warnings = lease.warnings(lease.ages(state.pool.engine))
+            usual = state.settings.usual_stocks
+            problems += [f"the pool has no {stock} captchas" for stock in empty if stock in usual]
+            warnings = [
+                f"the pool has no {stock} captchas for visitors in doubt" for stock in empty if stock not in usual
+            ]
+            warnings += lease.warnings(lease.ages(state.pool.engine))
         except DatabaseError as error:
             problems.append(str(error))
         try:
