@@ -164,10 +164,12 @@ def test_screen_readers_are_told(site: Site, visit: Visit) -> None:
     group = visit.page.get_by_role("group", name="Captcha")
     expect(group.get_by_role("img")).to_have_accessible_name(re.compile("handwritten letters and digits"))
     expect(group.get_by_role("img")).to_have_accessible_name(
-        re.compile("^Type the characters that are not crossed out")
+        re.compile("^Type the characters, except those crossed out by two strokes")
     )
     expect(group.get_by_role("textbox")).to_have_accessible_name("Answer")
-    expect(group.get_by_role("textbox")).to_have_accessible_description("Type the characters that are not crossed out.")
+    expect(group.get_by_role("textbox")).to_have_accessible_description(
+        "Type the characters, except those crossed out by two strokes."
+    )
     for name in ("Check", "Another picture"):
         expect(group.get_by_role("button", name=name)).to_be_visible()
     expect(group.get_by_role("status")).to_have_text("")
@@ -246,7 +248,7 @@ def _asked(page: Page, sentence: str) -> None:
 
 def test_the_sentence_says_what_to_type_of_each_kind(site: Site, site_for_all: Site, visit: Visit) -> None:
     visit.open(site.server.url + "/demo")
-    _asked(visit.page, "Type the characters that are not crossed out.")
+    _asked(visit.page, "Type the characters, except those crossed out by two strokes.")
     visit.open(site_for_all.server.url + "/demo")
     _asked(visit.page, "Type the characters.")
     assert visit.complaints == []

@@ -33,7 +33,7 @@ class Detector:
         self._prepare, self._count = prepare, usual_count
         layers = keras.layers
         hidden = image = layers.Input((28, 28, 1))
-        for channels in (24, 48, 64):
+        for channels in (16, 32, 48):
             hidden = layers.Conv2D(channels, 3, padding="same", use_bias=False)(hidden)
             hidden = layers.MaxPooling2D()(layers.ReLU()(layers.BatchNormalization()(hidden)))
         hidden = layers.Dense(64, activation="relu")(layers.Dropout(0.3)(layers.Flatten()(hidden)))
