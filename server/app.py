@@ -24,6 +24,7 @@ from pool.pool import Pool
 from pool.settings import Settings, load_settings
 from server import errors, logs, speech
 from server.api import captchas, challenges, health, site
+from server.batches import Batches
 from server.buffer import Buffer
 from server.keys import Keys
 from server.limits import Limits
@@ -48,6 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
     buffers = {stock.kind: Buffer(pool, stock, refill.count_pop, redeemable=False) for stock in settings.stocks}
     challenge_buffer = Buffer(pool, settings.challenge_stock, refill.count_pop, redeemable=True)
     all_buffers = [*buffers.values(), challenge_buffer]
+    writer = Batches("writer", pool.settle)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -61,9 +63,10 @@ def create_app(settings: Settings) -> FastAPI:
         refill.start()
         for buffer in all_buffers:
             buffer.open()
+        writer.open()
         yield
         try:
-            await asyncio.gather(*(buffer.close() for buffer in all_buffers))
+            await asyncio.gather(writer.close(), *(buffer.close() for buffer in all_buffers))
         finally:
             await run_in_threadpool(refill.stop)
             pool.engine.dispose()
@@ -73,7 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
     state.settings, state.pool, state.refill = settings, pool, refill
     state.public_url = str(settings.public_url).rstrip("/") if settings.public_url else None
     state.buffers, state.challenge_buffer, state.all_buffers = buffers, challenge_buffer, all_buffers
-    state.buffer = buffers[settings.kind]
+    state.buffer, state.writer = buffers[settings.kind], writer
     state.keys, state.limits = Keys(settings), Limits(settings)
     state.pool_metrics = PoolCollector(pool, refill.watermarks)
     state.speaks = settings.audio and speech.is_installed()

@@ -4,20 +4,17 @@ import re
 from contextlib import suppress
 from typing import Annotated
 from urllib.parse import urlsplit
-from uuid import UUID
 
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from pool import tokens
 from pool.errors import DatabaseError, SpentTokenError, UnknownTokenError
 from pool.models import State
-from pool.pool import Verdict
-from pool.storage.files import ID
+from pool.tokens import Redemption
+from pool.verdicts import Attempt, Verdict
 from server import errors, metrics
 from server.api.bodies import FORM, JSON, MULTIPART, documented_body, parse_form, read_body
 from server.api.captchas import NO_STORE, file_url, hand_out_nothing
@@ -76,13 +73,15 @@ async def _read_answer(request: Request) -> Answer:
     responses=documented(*errors.UNREADABLE, errors.TOO_LONG, errors.INVALID, errors.LIMITED, errors.OUT_OF_REACH),
     openapi_extra=documented_body(Answer.model_json_schema(), JSON),
 )
-def verify(request: Request, response: Response, answer: Annotated[Answer, Depends(_read_answer)]) -> Verified:
+async def verify(request: Request, response: Response, answer: Annotated[Answer, Depends(_read_answer)]) -> Verified:
     """Check the only answer that a challenge allows; a right one gets a token."""
-    known = ID.fullmatch(answer.id)
-    pool = request.app.state.pool
-    verdict = pool.verify(answer.id, answer.answer, _hostname(request)) if known else Verdict(None)
+    attempt, verdict = None, Verdict(None)
+    with suppress(ValueError):  # not an id of ours
+        attempt = Attempt.of(answer.id, answer.answer, _hostname(request))
+    if attempt:
+        verdict = await request.app.state.writer.ask(attempt)
     metrics.ANSWERS.labels(verdict.state or "unknown").inc()
-    log.info("answer", captcha=answer.id if known else None, result=verdict.state or "unknown")
+    log.info("answer", captcha=attempt and attempt.file_id, result=verdict.state or "unknown")
     response.headers.update(NO_STORE)
     if verdict.state is State.SOLVED:
         return Verified(success=True, token=verdict.token)
@@ -113,14 +112,14 @@ async def _read(request: Request) -> SiteverifyRequest:
     return SiteverifyRequest.model_validate(fields | files)
 
 
-def redeem(request: Request, asked: SiteverifyRequest) -> Siteverified:
+async def redeem(request: Request, asked: SiteverifyRequest) -> Siteverified:
     """Redeem the token for a caller whose secret was checked."""
     try:
-        key = asked.idempotency_key and str(UUID(asked.idempotency_key))
+        redemption = Redemption.of(asked.response, asked.idempotency_key)
     except ValueError:
         return failed("bad-request")
     try:
-        solved = tokens.redeem(request.app.state.pool.engine, asked.response, key)
+        solved = await request.app.state.writer.ask(redemption)
     except UnknownTokenError:
         return failed("invalid-input-response")
     except SpentTokenError:
@@ -160,4 +159,4 @@ async def siteverify(request: Request, response: Response) -> Siteverified:
     if site is None:
         return failed("invalid-input-secret")
     structlog.contextvars.bind_contextvars(key=site)
-    return await run_in_threadpool(redeem, request, asked)
+    return await redeem(request, asked)
