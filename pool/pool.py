@@ -1,4 +1,4 @@
-"""The pool's verbs: add, pop, give_back, verify, settle, look_up, check, level, levels, demand."""
+"""The pool's verbs: add, pop, give_back, verify, settle, look_up, look_up_all, check, level, levels, demand."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -243,12 +243,19 @@ class Pool:
         Raises:
             UnknownCaptchaError: there is no such captcha.
         """
-        columns = [captcha.c[name] for name in Shown._fields]
-        with database.transaction(self.engine, **database.READ_ONLY) as connection:
-            row = connection.execute(sa.select(*columns).where(captcha.c.id == file_id)).first()
-        if row is None:
-            raise UnknownCaptchaError("there is no captcha with this id")
-        return Shown(*row)
+        (shown,) = self.look_up_all([file_id], self.engine.get_execution_options()["timeout"])
+        if isinstance(shown, Shown):
+            return shown
+        raise shown
+
+    def look_up_all(self, file_ids: Sequence[str], timeout: float) -> list[Shown | GantchaError]:
+        """Look up pictures in one transaction of at most `timeout` seconds; return what `look_up` returns or raises."""
+        columns = [captcha.c[name] for name in ("id", *Shown._fields)]
+        query = sa.select(*columns).where(captcha.c.id.in_(set(file_ids)))
+        with database.transaction(self.engine, timeout=timeout, **database.READ_ONLY) as connection:
+            found = {row[0]: Shown(*row[1:]) for row in database.read_rows(connection, query)}
+        unknown = UnknownCaptchaError("there is no captcha with this id")
+        return [found.get(file_id, unknown) for file_id in file_ids]
 
     def secret(self) -> str:
         """Return the id of this pool, which never leaves its hosts."""

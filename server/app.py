@@ -31,6 +31,7 @@ from server.limits import Limits
 from server.metrics import PoolCollector
 from server.middleware import Head, RequestLog
 from server.refill import Refill
+from server.shown import ShownPictures
 
 log = logging.getLogger(__name__)
 # A pop on SQLite releases the interpreter at every row, and a busy event loop would then keep it for 5 ms.
@@ -49,7 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
     buffers = {stock.kind: Buffer(pool, stock, refill.count_pop, redeemable=False) for stock in settings.stocks}
     challenge_buffer = Buffer(pool, settings.challenge_stock, refill.count_pop, redeemable=True)
     all_buffers = [*buffers.values(), challenge_buffer]
-    writer = Batches("writer", pool.settle)
+    writer, shown = Batches("writer", pool.settle), ShownPictures(pool)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -63,10 +64,11 @@ def create_app(settings: Settings) -> FastAPI:
         refill.start()
         for buffer in all_buffers:
             buffer.open()
-        writer.open()
+        for batches in (writer, shown.look_ups):
+            batches.open()
         yield
         try:
-            await asyncio.gather(writer.close(), *(buffer.close() for buffer in all_buffers))
+            await asyncio.gather(writer.close(), shown.look_ups.close(), *(buffer.close() for buffer in all_buffers))
         finally:
             await run_in_threadpool(refill.stop)
             pool.engine.dispose()
@@ -76,7 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
     state.settings, state.pool, state.refill = settings, pool, refill
     state.public_url = str(settings.public_url).rstrip("/") if settings.public_url else None
     state.buffers, state.challenge_buffer, state.all_buffers = buffers, challenge_buffer, all_buffers
-    state.buffer, state.writer = buffers[settings.kind], writer
+    state.buffer, state.writer, state.shown = buffers[settings.kind], writer, shown
     state.keys, state.limits = Keys(settings), Limits(settings)
     state.pool_metrics = PoolCollector(pool, refill.watermarks)
     state.speaks = settings.audio and speech.is_installed()

@@ -1,9 +1,10 @@
 """For trusted callers: `/generate` and `/load`; for everyone: the picture itself, and its sound."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import anyio
 from fastapi import APIRouter, Depends, Request, Response
@@ -14,7 +15,7 @@ from starlette.datastructures import URL
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pool.errors import UnknownCaptchaError
-from pool.pool import Drawn, Issued, Shown
+from pool.pool import Drawn, Issued
 from pool.settings import CHARACTERS, Kind, Stock
 from pool.storage.files import ID
 from server import errors, metrics, speech
@@ -33,12 +34,14 @@ NO_STORE = {"Cache-Control": "no-store"}
 OWN_TYPE = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "cross-origin"}
 """Of files that pages of other origins may show, as the type that they are sent as."""
 _JSON_HEADERS = {"Content-Type": "application/json"} | NO_STORE
+_PNG_HEADERS = {"Content-Type": "image/png"} | NO_STORE | OWN_TYPE
 _GENERATED = metrics.ISSUED.labels("generate")
 _NOT_ISSUED = timedelta(minutes=1)  # lifetime of a signed URL for a captcha that was not issued
 _BINARY = {"type": "string", "format": "binary"}
 _GONE = (errors.UNKNOWN, errors.EXPIRED, errors.INVALID, errors.OUT_OF_REACH)
 _NOT_GENERATED = (*errors.UNTRUSTED, errors.NOT_KEPT, errors.INVALID, errors.EMPTY, errors.OUT_OF_REACH)
-_speakers = anyio.CapacityLimiter(2)
+_speakers, _readers = anyio.CapacityLimiter(2), anyio.CapacityLimiter(40)
+_Read = TypeVar("_Read")
 
 
 def file_url(request: Request, file_id: str) -> str:
@@ -83,6 +86,7 @@ async def hand_out_nothing() -> Response:
 
 def _generated(request: Request, captcha: Issued) -> Response:
     _GENERATED.inc()
+    request.app.state.shown.note(captcha.id, captcha.expires_at)
     kind = captcha.stock.kind
     answer = {"code": captcha.code, "fileURL": file_url(request, captcha.id), "kind": kind, "prompt": PROMPTS[kind]}
     return Response(to_json(answer | {"id": captcha.id, "expires_at": captcha.expires_at}), headers=_JSON_HEADERS)
@@ -168,7 +172,13 @@ async def sound(request: Request, file_id: str, lang: speech.Language = "en") ->
 
     def speak() -> bytes:
         pool = request.app.state.pool
-        code = _look_up(request, file_id).code
+        if not ID.fullmatch(file_id):
+            raise errors.UNKNOWN.error()
+        try:
+            code, until = pool.look_up(file_id)
+        except UnknownCaptchaError as error:
+            raise errors.UNKNOWN.error() from error
+        _check(until)
         if code is None:
             raise errors.UNKNOWN.error("There is no sound for this picture.")
         return speech.say(code, lang, speech.rng_for(file_id, pool.secret()))
@@ -182,26 +192,31 @@ async def sound(request: Request, file_id: str, lang: speech.Language = "en") ->
     response_class=Response,
     responses={200: {"content": {"image/png": {"schema": _BINARY}}}, **documented(*_GONE)},
 )
-def picture(request: Request, file_id: str) -> Response:
+async def picture(request: Request, file_id: str) -> Response:
     """Show the picture of a captcha."""
-    shown, files = _look_up(request, file_id), request.app.state.pool.files
-    if request.app.state.settings.files_redirect:
-        left = shown.expires_at - datetime.now(UTC) if shown.expires_at else _NOT_ISSUED
-        return RedirectResponse(files.signed_url(file_id, left), headers=NO_STORE | OWN_TYPE)
-    try:
-        content = files.read(file_id)
-    except FileNotFoundError as error:
-        raise errors.UNKNOWN.error() from error
-    return Response(content, media_type="image/png", headers=NO_STORE | OWN_TYPE)
-
-
-def _look_up(request: Request, file_id: str) -> Shown:
+    state = request.app.state
     if not ID.fullmatch(file_id):
         raise errors.UNKNOWN.error()
     try:
-        shown: Shown = request.app.state.pool.look_up(file_id)
-    except UnknownCaptchaError as error:
+        until = await state.shown.until(file_id)
+        _check(until)
+        if state.settings.files_redirect:
+            left = until - datetime.now(UTC) if until else _NOT_ISSUED
+            url = await _in_thread(state.pool.files.signed_url, file_id, left)
+            return RedirectResponse(url, headers=NO_STORE | OWN_TYPE)
+        content = state.pool.files.read_now(file_id)
+        if content is None:
+            content = await _in_thread(state.pool.files.read, file_id)
+    except (UnknownCaptchaError, FileNotFoundError) as error:
         raise errors.UNKNOWN.error() from error
-    if shown.expires_at and shown.expires_at <= datetime.now(UTC):
+    return Response(content, headers=_PNG_HEADERS)
+
+
+async def _in_thread(read: Callable[..., _Read], *arguments: object) -> _Read:
+    """Run this in one of the threads that do nothing else, so that pictures wait for pictures only."""
+    return await anyio.to_thread.run_sync(read, *arguments, limiter=_readers)
+
+
+def _check(until: datetime | None) -> None:
+    if until and until <= datetime.now(UTC):
         raise errors.EXPIRED.error()
-    return shown

@@ -43,6 +43,7 @@ async def challenge(request: Request, response: Response) -> Challenge:
         metrics.EMPTY.labels("challenge").inc()
         raise errors.EMPTY.error()
     metrics.ISSUED.labels("challenge").inc()
+    request.app.state.shown.note(captcha.id, captcha.expires_at)
     response.headers.update(NO_STORE)
     url = file_url(request, captcha.id)
     audio_url = f"{url}.wav" if request.app.state.speaks else None
