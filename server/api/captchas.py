@@ -9,10 +9,9 @@ from typing import Annotated, TypeVar
 import anyio
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
-from fastapi.routing import APIRoute
+from prometheus_client import Counter
 from pydantic_core import to_json
 from starlette.datastructures import URL
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pool.errors import UnknownCaptchaError
 from pool.pool import Drawn, Issued
@@ -21,7 +20,7 @@ from pool.storage.files import ID
 from server import errors, metrics, speech
 from server.api.bodies import MULTIPART, documented_body, parse_form, read_body
 from server.api.uploads import MAX_FILE_BYTES, clean_png
-from server.auth import is_trusted_caller, require_trusted_caller
+from server.auth import require_trusted_caller
 from server.buffer import Buffer
 from server.errors import documented
 from server.limits import limit_issuing
@@ -73,7 +72,17 @@ async def generate(request: Request, kind: Kind | None = None) -> Response:
     if captcha is None:
         metrics.EMPTY.labels("generate").inc()
         raise errors.EMPTY.error()
-    return _generated(request, captcha)
+    url, kind = note_issued(request, captcha, _GENERATED), captcha.stock.kind
+    return json_answer(
+        {
+            "code": captcha.code,
+            "fileURL": url,
+            "kind": kind,
+            "prompt": PROMPTS[kind],
+            "id": captcha.id,
+            "expires_at": captcha.expires_at,
+        }
+    )
 
 
 @router.head("/generate", include_in_schema=False, dependencies=[Depends(require_trusted_caller)])
@@ -84,36 +93,16 @@ async def hand_out_nothing() -> Response:
     return response
 
 
-def _generated(request: Request, captcha: Issued) -> Response:
-    _GENERATED.inc()
+def note_issued(request: Request, captcha: Issued, counter: Counter) -> str:
+    """Count and remember a captcha that is handed out; return the URL of its picture."""
+    counter.inc()
     request.app.state.shown.note(captcha.id, captcha.expires_at)
-    kind = captcha.stock.kind
-    answer = {"code": captcha.code, "fileURL": file_url(request, captcha.id), "kind": kind, "prompt": PROMPTS[kind]}
-    return Response(to_json(answer | {"id": captcha.id, "expires_at": captcha.expires_at}), headers=_JSON_HEADERS)
+    return file_url(request, captcha.id)
 
 
-class ShortCut:
-    """ASGI middleware that answers the most frequent request itself: `/generate` without a query, from the buffer.
-
-    Everything else goes through FastAPI, which takes twice as long as the rest.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or pass the request on."""
-        is_http = scope["type"] == "http"
-        if is_http and scope["path"] == _ROUTE.path and scope["method"] == "GET" and not scope["query_string"]:
-            request = Request(scope)
-            if is_trusted_caller(request) and (captcha := request.app.state.buffer.take_held()):
-                scope["route"] = _ROUTE
-                await _generated(request, captcha)(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
-
-
-_ROUTE = next(route for route in router.routes if isinstance(route, APIRoute) and route.endpoint is generate)
+def json_answer(content: object, **headers: str) -> Response:
+    """Answer with JSON that nobody may store."""
+    return Response(to_json(content, by_alias=True), headers=_JSON_HEADERS | headers)
 
 
 _MOST_UPLOAD_BYTES = MAX_FILE_BYTES + 16 * 1024  # the multipart frame and the other fields
