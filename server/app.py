@@ -69,7 +69,9 @@ def create_app(settings: Settings) -> FastAPI:
             buffer.open()
         for batches in (writer, shown.look_ups):
             batches.open()
+        state.readiness.open()
         yield
+        state.readiness.close()
         try:
             await asyncio.gather(writer.close(), shown.look_ups.close(), *(buffer.close() for buffer in all_buffers))
         finally:
