@@ -22,6 +22,10 @@ from pool.verdicts import Attempt, Verdict, check_answers
 _READY = sa.literal(State.READY.value, literal_execute=True)
 _IS_READY = captcha.c.state == _READY
 IS_TAKEN = captcha.c.state != _READY
+_TAKEN_BY = "state", "expires_at", "pop_id"
+_OF_POP = sa.select(captcha.c.id, captcha.c.code).where(
+    IS_TAKEN, *(captcha.c[name] == sa.bindparam(name) for name in _TAKEN_BY)
+)
 _DEMAND_SECONDS = 60
 _SPARE = 64  # files, of which the rows of a chunk need a few
 
@@ -62,6 +66,11 @@ class Shown(NamedTuple):
     """None for a captcha that was not issued yet"""
 
 
+_SHOWN = sa.select(*(captcha.c[name] for name in ("id", *Shown._fields))).where(
+    captcha.c.id.in_(sa.bindparam("ids", expanding=True))
+)
+
+
 def _is_in(stock: Stock) -> sa.ColumnElement[bool]:
     return sa.and_(captcha.c.kind == stock.kind, captcha.c.difficulty == stock.difficulty)
 
@@ -75,8 +84,7 @@ def _take(connection: sa.Connection, statement: sa.Update, taken: dict[str, Any]
     if connection.dialect.name != "sqlite":
         return [(row.id, row.code) for row in connection.execute(statement.returning(captcha.c.id, captcha.c.code))]
     connection.execute(statement)
-    of_this_pop = (captcha.c[name] == taken[name] for name in ("state", "expires_at", "pop_id"))
-    return database.read_rows(connection, sa.select(captcha.c.id, captcha.c.code).where(IS_TAKEN, *of_this_pop))
+    return database.read_rows(connection, _OF_POP, **{name: taken[name] for name in _TAKEN_BY})
 
 
 class Pool:
@@ -250,10 +258,8 @@ class Pool:
 
     def look_up_all(self, file_ids: Sequence[str], timeout: float) -> list[Shown | GantchaError]:
         """Look up pictures in one transaction of at most `timeout` seconds; return what `look_up` returns or raises."""
-        columns = [captcha.c[name] for name in ("id", *Shown._fields)]
-        query = sa.select(*columns).where(captcha.c.id.in_(set(file_ids)))
         with database.transaction(self.engine, timeout=timeout, **database.READ_ONLY) as connection:
-            found = {row[0]: Shown(*row[1:]) for row in database.read_rows(connection, query)}
+            found = {row[0]: Shown(*row[1:]) for row in database.read_rows(connection, _SHOWN, ids=file_ids)}
         unknown = UnknownCaptchaError("there is no captcha with this id")
         return [found.get(file_id, unknown) for file_id in file_ids]
 

@@ -7,13 +7,22 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Self
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, case, select, update
+from sqlalchemy import Connection, Engine, bindparam, case, select, update
 
 from pool import database
 from pool.errors import GantchaError, SpentTokenError, UnknownTokenError
 from pool.models import token
 
 LIFETIME = timedelta(seconds=300)
+_IS_ASKED = token.c.digest.in_(bindparam("digests", expanding=True))
+_COLUMNS = [token.c[name] for name in ("digest", "redeemed_at", "idempotency_key", "solved_at", "hostname")]
+_FOUND = (
+    select(*_COLUMNS, (token.c.expires_at <= bindparam("now")).label("is_old"))
+    .where(_IS_ASKED)
+    .order_by(token.c.digest)
+    .with_for_update()
+)
+_SPEND = update(token).where(_IS_ASKED).values(redeemed_at=bindparam("now"))
 
 
 class Solved(NamedTuple):
@@ -39,10 +48,10 @@ class Redemption(NamedTuple):
 def issue(connection: Connection, hostnames: Sequence[str]) -> list[str]:
     """Make a token for each captcha that the transaction sets to solved; the database keeps only digests."""
     texts, now = [secrets.token_urlsafe(32) for _ in hostnames], datetime.now(UTC)
-    rows = [(_digest(text), hostname, now, now + LIFETIME) for text, hostname in zip(texts, hostnames, strict=True)]
+    rows = [[_digest(text), hostname] for text, hostname in zip(texts, hostnames, strict=True)]
     if rows:
-        columns = token.c.digest, token.c.hostname, token.c.solved_at, token.c.expires_at
-        database.insert_rows(connection, columns, rows)
+        columns = token.c.digest, token.c.hostname
+        database.insert_rows(connection, columns, rows, solved_at=now, expires_at=now + LIFETIME)
     return texts
 
 
@@ -69,14 +78,10 @@ def redeem_all(connection: Connection, redemptions: Sequence[Redemption]) -> lis
     if not redemptions:
         return []
     now = datetime.now(UTC)
-    columns = [token.c[name] for name in ("digest", "redeemed_at", "idempotency_key", "solved_at", "hostname")]
-    query = (
-        select(*columns, (token.c.expires_at <= now).label("is_old"))
-        .where(token.c.digest.in_([one.digest for one in redemptions]))
-        .order_by(token.c.digest)
-        .with_for_update()
-    )
-    found = {row[0]: row for row in database.read_rows(connection, query)}
+    found = {
+        row[0]: row
+        for row in database.read_rows(connection, _FOUND, digests=[one.digest for one in redemptions], now=now)
+    }
     keys = {digest: row[2] for digest, row in found.items() if row[1]}  # of those that are redeemed
     newly: dict[str, str | None] = {}
     results: list[Solved | GantchaError] = []
@@ -93,9 +98,8 @@ def redeem_all(connection: Connection, redemptions: Sequence[Redemption]) -> lis
         results.append(Solved(solved_at, hostname))
     if newly:
         own_keys = {digest: key for digest, key in newly.items() if key}
-        key_of = case(own_keys, value=token.c.digest) if own_keys else None
-        spent = update(token).where(token.c.digest.in_(list(newly)))
-        connection.execute(spent.values(redeemed_at=now, idempotency_key=key_of))
+        spend = _SPEND.values(idempotency_key=case(own_keys, value=token.c.digest)) if own_keys else _SPEND
+        connection.execute(spend, {"digests": list(newly), "now": now})
     return results
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from secrets import compare_digest
 from typing import NamedTuple, Self
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from pool import database, tokens
 from pool.answers import normalize_answer
@@ -13,6 +13,14 @@ from pool.models import State, captcha
 from pool.storage.files import ID
 
 _LONGEST_HOSTNAME = 253
+_IS_ASKED = captcha.c.id.in_(bindparam("ids", expanding=True))
+_OPEN = (
+    select(captcha.c.id, captcha.c.code, (captcha.c.expires_at <= bindparam("now")).label("is_lapsed"))
+    .where(_IS_ASKED, captcha.c.state == State.ISSUED, captcha.c.redeemable)
+    .order_by(captcha.c.id)
+    .with_for_update()
+)
+_SETTLE = update(captcha).where(_IS_ASKED).values(state=bindparam("to"))
 
 
 class Attempt(NamedTuple):
@@ -54,18 +62,15 @@ def check_answers(connection: Connection, attempts: Sequence[Attempt]) -> list[V
         first.setdefault(attempt.file_id, attempt)
     if not first:
         return []
-    lapsed = (captcha.c.expires_at <= datetime.now(UTC)).label("lapsed")
-    is_open = captcha.c.id.in_(list(first)), captcha.c.state == State.ISSUED, captcha.c.redeemable
-    query = select(captcha.c.id, captcha.c.code, lapsed).where(*is_open).order_by(captcha.c.id).with_for_update()
     ids: dict[State, list[str]] = {}
     verdicts: dict[str, Verdict] = {}
-    for file_id, code, is_lapsed in database.read_rows(connection, query):
+    for file_id, code, is_lapsed in database.read_rows(connection, _OPEN, ids=list(first), now=datetime.now(UTC)):
         is_right = compare_digest(first[file_id].answer, normalize_answer(code).encode())
         state = State.EXPIRED if is_lapsed else State.SOLVED if is_right else State.FAILED
         ids.setdefault(state, []).append(file_id)
         verdicts[file_id] = Verdict(state)
     for state, of_state in ids.items():
-        connection.execute(update(captcha).where(captcha.c.id.in_(of_state)).values(state=state))
+        connection.execute(_SETTLE, {"ids": of_state, "to": state})
     solved = ids.get(State.SOLVED, [])
     issued = tokens.issue(connection, [first[file_id].hostname for file_id in solved])
     verdicts |= {file_id: Verdict(State.SOLVED, token) for file_id, token in zip(solved, issued, strict=True)}
