@@ -1,6 +1,7 @@
 """The FastAPI application: `uvicorn server.app:application`."""
 
 import asyncio
+import gc
 import logging
 import multiprocessing
 import os
@@ -70,6 +71,8 @@ def create_app(settings: Settings) -> FastAPI:
         for batches in (writer, shown.look_ups):
             batches.open()
         state.readiness.open()
+        gc.collect()
+        gc.freeze()  # or full collections, which stop everything for 50 ms, would look through all that was imported
         yield
         state.readiness.close()
         try:
