@@ -130,12 +130,12 @@ class _Turn:
 
     @contextmanager
     def taken(self, seconds: float, *, read_only: bool = False) -> Iterator[None]:
-        """Wait for this thread's turn. Raises _SilentError if it does not come in time."""
+        """Wait for this thread's turn. Raises NoConnectionError if it does not come in time: others may still read."""
         if self._lock is None or read_only:
             yield
             return
         if not self._lock.acquire(timeout=seconds):
-            raise _SilentError("the database is locked")
+            raise NoConnectionError("the database is locked")
         try:
             yield
         finally:

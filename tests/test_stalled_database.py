@@ -40,6 +40,21 @@ def _timed(ask: Callable[[], requests.Response]) -> requests.Response:
     return answer
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_a_database_that_others_write_to_can_be_read(pool: Pool, settings: dict[str, object]) -> None:
+    ids = pool.add(drawn(20), PLAIN)
+    with running_site(settings) as site, _locked(pool), ThreadPoolExecutor(8) as clients:
+        # Several threads want to write: the one that pops, and the one that answers.
+        asked = [("GET", "/challenge"), ("GET", "/generate"), ("POST", "/verify"), ("POST", "/verify")]
+        body = {"id": ids[0], "answer": "wrong"}
+        waiting = [
+            clients.submit(requests.request, method, site.server.url + path, json=body, timeout=30)
+            for method, path in asked
+        ]
+        assert {one.result().status_code for one in waiting} == {503}
+        assert all(site.server.get(f"/{file_id}").ok for file_id in ids)
+
+
 def test_nobody_waits_for_a_stalled_database_but_who_must(
     pool: Pool, settings: dict[str, object], stall: Callable[[], AbstractContextManager[None]]
 ) -> None:
