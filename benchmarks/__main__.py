@@ -9,20 +9,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.figures import ROUNDS, Figure
+from benchmarks.figures import Figure
 
 if TYPE_CHECKING:  # only developers have it
     from matplotlib.figure import Figure as Plot
 
-_MEASURES = ("fill", "serve", "pool")
+_MEASURES = ("fill", "serve", "journey", "pool")
 _WIDTH = 120
 
 
 def main(
-    only: Annotated[list[str] | None, typer.Option(help="Measure only fill, serve or pool.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Measure only fill, serve, journey or pool.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write NAME.json and NAME.png.")] = None,
 ) -> None:
-    """Measure ours and others in turn; each ratio compares medians of one run. Takes about ten minutes.
+    """Measure ours and others in turn; each ratio compares medians of one run. Takes about a quarter of an hour.
 
     \b
     Examples:
@@ -33,21 +33,25 @@ def main(
         raise typer.BadParameter(f"no measure {unknown.pop()!r}; they are {', '.join(_MEASURES)}")
     try:
         import_module("matplotlib")
-        measures = [import_module(f"benchmarks.{name}").measure for name in only or _MEASURES]
+        measures = {name: import_module(f"benchmarks.{name}").measure for name in only or _MEASURES}
     except ModuleNotFoundError as error:
         raise SystemExit(
             f"error: {error.name} is missing, and benchmarks need it: pip install -r requirements-dev.txt"
         ) from error
-    figures = [figure for measure in measures for figure in measure()]
+    by_measure = {name: measure() for name, measure in measures.items()}
+    figures = [figure for of_measure in by_measure.values() for figure in of_measure]
     Console(width=_WIDTH).print(_table(figures))
     if out:
         rows = [figure._asdict() | {"ratio": figure.ratio} for figure in figures]
         out.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n")
-        _plot(figures).savefig(out.with_suffix(".png"), dpi=100)
+        by_measure.pop("journey", None)  # its many steps would fill the picture
+        _plot([figure for of_measure in by_measure.values() for figure in of_measure]).savefig(
+            out.with_suffix(".png"), dpi=100
+        )
 
 
 def _table(figures: list[Figure]) -> Table:
-    table = Table("measure", title=f"medians of {ROUNDS} rounds or more, in turn")
+    table = Table("measure", title="medians of several rounds, in turn")
     for column in ("ours", "", "theirs", "ratio", "against"):
         table.add_column(column, justify="left" if column in ("", "against") else "right")
     for one in figures:

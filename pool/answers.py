@@ -20,6 +20,8 @@ _IGNORABLE = re.compile(
 
 def normalize_answer(answer: str) -> str:
     """Remove differences of case, spaces, invisible characters, full-width forms and handwritten look-alikes."""
+    if answer.isascii() and answer.isalnum():  # nearly all are
+        return answer.lower().translate(_SAME_ANSWER)
     text = _IGNORABLE.sub("", unicodedata.normalize("NFKC", answer).lower())
     seen = (character for character in text if unicodedata.category(character) not in _CONTROLS)
     return "".join("".join(seen).split()).translate(_SAME_ANSWER)

@@ -1,16 +1,32 @@
 """The engine and its transactions on SQLite and PostgreSQL; no transaction waits longer than its timeout."""
 
+import json
 import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import psycopg
 from psycopg.abc import RV, PQGen
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import (
+    Column,
+    Connection,
+    Dialect,
+    Engine,
+    Insert,
+    Select,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    insert,
+    make_url,
+    select,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 
@@ -103,6 +119,29 @@ class _Outage:
         self._retry_at = monotonic() + _RETRY_SECONDS if is_silent else None
 
 
+class _Turn:
+    """Lets one thread of this process at a time write to SQLite.
+
+    SQLite's own lock is polled, with pauses of up to a tenth of a second; this one is for other processes only.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._lock = threading.Lock() if make_url(url).get_backend_name() == "sqlite" else None
+
+    @contextmanager
+    def taken(self, seconds: float, *, read_only: bool = False) -> Iterator[None]:
+        """Wait for this thread's turn. Raises NoConnectionError if it does not come in time: others may still read."""
+        if self._lock is None or read_only:
+            yield
+            return
+        if not self._lock.acquire(timeout=seconds):
+            raise NoConnectionError("the database is locked")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+
 def connect(url: str, timeout: float = BATCH_TIMEOUT) -> Engine:
     """Make an engine for `url`; nothing is opened before the first transaction.
 
@@ -115,7 +154,7 @@ def connect(url: str, timeout: float = BATCH_TIMEOUT) -> Engine:
     """
     # No overflow: an overflow connection would be opened anew each time all others are in use.
     options: dict[str, Any] = {"pool_size": _CONNECTIONS, "max_overflow": 0, "pool_timeout": timeout}
-    options |= {"execution_options": {"timeout": timeout, "outage": _Outage()}}
+    options |= {"execution_options": {"timeout": timeout, "outage": _Outage(), "turn": _Turn(url)}}
     if make_url(url).get_backend_name() == "sqlite":
         file = make_url(url).database
         if file in (None, "", ":memory:"):
@@ -148,8 +187,11 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    read_only = connection.get_execution_options().get("read_only")
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+    options = connection.get_execution_options()
+    driver_connection: Any = connection.connection.driver_connection
+    left = _clock.seconds_left()
+    driver_connection.execute(f"PRAGMA busy_timeout = {int(1000 * (options['timeout'] if left is None else left))}")
+    connection.exec_driver_sql("BEGIN" if options.get("read_only") else "BEGIN IMMEDIATE")
 
 
 def _connect_postgresql(_dialect: object, _record: object, words: list[Any], options: dict[str, Any]) -> _Connection:
@@ -174,15 +216,21 @@ def _begin_postgresql(connection: Connection) -> None:
 def transaction(engine: Engine, **options: Any) -> Iterator[Connection]:
     """Begin, commit, or roll back on an exception: the only owner of transactions.
 
+    `timeout` among the options takes the place of the engine's.
+
     Raises:
         DatabaseError: the database can't be reached, is locked, full or silent, or was never migrated.
     """
-    timeout, outage = (engine.get_execution_options()[name] for name in ("timeout", "outage"))
+    timeout, outage, turn = ((engine.get_execution_options() | options)[name] for name in ("timeout", "outage", "turn"))
     try:
         outage.check(timeout)
         _clock.deadline = monotonic() + timeout
         try:
-            with engine.connect().execution_options(**options) as connection, connection.begin():
+            with (
+                turn.taken(timeout, read_only=options.get("read_only", False)),
+                engine.connect().execution_options(**options) as connection,
+                connection.begin(),
+            ):
                 yield connection
         except BaseException as error:
             outage.note(error)
@@ -192,6 +240,49 @@ def transaction(engine: Engine, **options: Any) -> Iterator[Connection]:
         outage.note(None)
     except (DBAPIError, NoConnectionError, _SilentError) as error:
         raise DatabaseError(_explain(engine, error)) from error
+
+
+# The SQLite driver releases Python's lock at each row that it reads or inserts, which took ten times as long beside a
+# busy event loop. So on SQLite many rows travel as a single JSON value.
+
+
+def read_rows(connection: Connection, query: Select[*tuple[Any, ...]], **values: Any) -> list[tuple[Any, ...]]:
+    """Return the rows of a query, which is made once and has parameters for what differs."""
+    if connection.dialect.name != "sqlite":
+        return [tuple(row) for row in connection.execute(query, values)]
+    packed, converters = _pack(query, connection.dialect)
+    found = json.loads(connection.scalars(packed, values).one())
+    for place, convert in converters:
+        for row in found:
+            row[place] = convert(row[place])
+    return [tuple(row) for row in found]
+
+
+@lru_cache(64)
+def _pack(query: Select[*tuple[Any, ...]], dialect: Dialect) -> tuple[Select[str], list[tuple[int, Any]]]:
+    """Make the query whose only value has all rows as JSON; return it with converters for some of the places."""
+    columns = query.subquery().c
+    types = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
+    converters = [(place, convert) for place, convert in enumerate(types) if convert]
+    return select(func.json_group_array(func.json_array(*columns))), converters
+
+
+def insert_rows(connection: Connection, columns: tuple[Column[str], ...], rows: list[list[str]], **same: Any) -> None:
+    """Insert rows with these columns of text, and in each row the same values for other columns."""
+    if connection.dialect.name == "sqlite":
+        connection.execute(_unpack(columns, tuple(same)), {"rows": json.dumps(rows)} | same)
+        return
+    names = [column.name for column in columns]
+    connection.execute(insert(columns[0].table), [dict(zip(names, row, strict=True)) | same for row in rows])
+
+
+@lru_cache(64)
+def _unpack(columns: tuple[Column[str], ...], same: tuple[str, ...]) -> Insert:
+    table = columns[0].table
+    row = func.json_each(bindparam("rows")).table_valued("value").c.value
+    values = [func.json_extract(row, f"$[{place}]") for place in range(len(columns))]
+    others = [bindparam(name, type_=table.c[name].type) for name in same]
+    return insert(table).from_select([*(column.name for column in columns), *same], select(*values, *others))
 
 
 def _explain(engine: Engine, error: Exception) -> str:

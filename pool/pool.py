@@ -1,7 +1,6 @@
-"""The pool's verbs: add, pop, give_back, verify, look_up, check, level, levels, demand."""
+"""The pool's verbs: add, pop, give_back, verify, settle, look_up, look_up_all, check, level, levels, demand."""
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,17 +10,22 @@ from urllib.parse import unquote, urlsplit
 import sqlalchemy as sa
 
 from pool import database, tokens
-from pool.answers import is_right
-from pool.errors import AddingStoppedError, DatabaseError, StorageError, UnknownCaptchaError
+from pool.errors import AddingStoppedError, DatabaseError, GantchaError, StorageError, UnknownCaptchaError
 from pool.models import REVISION, State, captcha, identity
 from pool.settings import Settings, Stock
-from pool.storage.files import FileStore, new_id
+from pool.storage.files import ID, FileStore, new_id
 from pool.storage.objects import ObjectStore
+from pool.tokens import Redemption, Solved
+from pool.verdicts import Attempt, Verdict, check_answers
 
 # Written into the statement, not bound: otherwise SQLite would not use the partial index.
 _READY = sa.literal(State.READY.value, literal_execute=True)
 _IS_READY = captcha.c.state == _READY
 IS_TAKEN = captcha.c.state != _READY
+_TAKEN_BY = "state", "expires_at", "pop_id"
+_OF_POP = sa.select(captcha.c.id, captcha.c.code).where(
+    IS_TAKEN, *(captcha.c[name] == sa.bindparam(name) for name in _TAKEN_BY)
+)
 _DEMAND_SECONDS = 60
 _SPARE = 64  # files, of which the rows of a chunk need a few
 
@@ -53,15 +57,6 @@ class UnconfirmedPopError(DatabaseError):
         self.issued = issued
 
 
-class Verdict(NamedTuple):
-    """The result of an answer."""
-
-    state: State | None
-    """SOLVED, FAILED or EXPIRED; None for an id that is unknown, answered before, or popped with its code"""
-    token: str | None = None
-    """of a captcha that was solved"""
-
-
 class Shown(NamedTuple):
     """What a picture shows."""
 
@@ -71,23 +66,25 @@ class Shown(NamedTuple):
     """None for a captcha that was not issued yet"""
 
 
+_SHOWN = sa.select(*(captcha.c[name] for name in ("id", *Shown._fields))).where(
+    captcha.c.id.in_(sa.bindparam("ids", expanding=True))
+)
+
+
 def _is_in(stock: Stock) -> sa.ColumnElement[bool]:
     return sa.and_(captcha.c.kind == stock.kind, captcha.c.difficulty == stock.difficulty)
 
 
-def _take(connection: sa.Connection, statement: sa.Update, taken: dict[str, Any]) -> Iterable[tuple[str, str]]:
+def _take(connection: sa.Connection, statement: sa.Update, taken: dict[str, Any]) -> list[tuple[Any, ...]]:
     """Set captchas to taken; return their ids and codes.
 
-    The SQLite driver releases Python's lock at each row it reads, which took ten times as long beside a busy event
-    loop. So on SQLite the rows of this pop are read as a single JSON value, found by `pop_id`.
+    On SQLite a statement that returns its rows is slow beside a busy event loop (see `database.read_rows`), so they are
+    read by another, which finds them by `pop_id`.
     """
     if connection.dialect.name != "sqlite":
         return [(row.id, row.code) for row in connection.execute(statement.returning(captcha.c.id, captcha.c.code))]
     connection.execute(statement)
-    of_this_pop = (captcha.c[name] == taken[name] for name in ("state", "expires_at", "pop_id"))
-    rows = sa.func.json_group_array(sa.func.json_array(captcha.c.id, captcha.c.code))
-    found: list[tuple[str, str]] = json.loads(connection.scalars(sa.select(rows).where(IS_TAKEN, *of_this_pop)).one())
-    return found
+    return database.read_rows(connection, _OF_POP, **{name: taken[name] for name in _TAKEN_BY})
 
 
 class Pool:
@@ -226,25 +223,27 @@ class Pool:
             connection.execute(sa.update(captcha).where(*given_back).values(state=State.READY, **untaken))
 
     def verify(self, file_id: str, answer: str, hostname: str = "") -> Verdict:
-        """Check the only answer that a redeemable captcha allows; the captcha is used up before the comparison.
+        """Check the only answer that a redeemable captcha allows; right or wrong, it uses up the captcha.
 
         `hostname` is the host of the page that showed it; the caller that redeems the token gets it.
         """
-        lapsed = captcha.c.expires_at <= datetime.now(UTC)
-        burn = (
-            sa.update(captcha)
-            .where(captcha.c.id == file_id, captcha.c.state == State.ISSUED, captcha.c.redeemable)
-            .values(state=sa.case((lapsed, State.EXPIRED), else_=State.FAILED))
-            .returning(captcha.c.code, captcha.c.state)
-        )
+        if not ID.fullmatch(file_id):
+            return Verdict(None)
         with database.transaction(self.engine) as connection:
-            row = connection.execute(burn).first()
-            if row is None:
-                return Verdict(None)
-            if row.state == State.EXPIRED or not is_right(answer, row.code):
-                return Verdict(State(row.state))
-            connection.execute(sa.update(captcha).where(captcha.c.id == file_id).values(state=State.SOLVED))
-            return Verdict(State.SOLVED, tokens.issue(connection, hostname))
+            (verdict,) = check_answers(connection, [Attempt.of(file_id, answer, hostname)])
+        return verdict
+
+    def settle(self, asked: Sequence[Attempt | Redemption], timeout: float) -> list[Verdict | Solved | GantchaError]:
+        """Check answers and redeem tokens in one transaction of at most `timeout` seconds; return all results in order.
+
+        What `tokens.redeem` raises for a token is the result for it.
+        """
+        attempts = [one for one in asked if isinstance(one, Attempt)]
+        redemptions = [one for one in asked if isinstance(one, Redemption)]
+        with database.transaction(self.engine, timeout=timeout) as connection:
+            verdicts = iter(check_answers(connection, attempts))
+            redeemed = iter(tokens.redeem_all(connection, redemptions))
+        return [next(verdicts if isinstance(one, Attempt) else redeemed) for one in asked]
 
     def look_up(self, file_id: str) -> Shown:
         """Return the code of a picture and until when it may be shown.
@@ -252,12 +251,17 @@ class Pool:
         Raises:
             UnknownCaptchaError: there is no such captcha.
         """
-        columns = [captcha.c[name] for name in Shown._fields]
-        with database.transaction(self.engine, **database.READ_ONLY) as connection:
-            row = connection.execute(sa.select(*columns).where(captcha.c.id == file_id)).first()
-        if row is None:
-            raise UnknownCaptchaError("there is no captcha with this id")
-        return Shown(*row)
+        (shown,) = self.look_up_all([file_id], self.engine.get_execution_options()["timeout"])
+        if isinstance(shown, Shown):
+            return shown
+        raise shown
+
+    def look_up_all(self, file_ids: Sequence[str], timeout: float) -> list[Shown | GantchaError]:
+        """Look up pictures in one transaction of at most `timeout` seconds; return what `look_up` returns or raises."""
+        with database.transaction(self.engine, timeout=timeout, **database.READ_ONLY) as connection:
+            found = {row[0]: Shown(*row[1:]) for row in database.read_rows(connection, _SHOWN, ids=file_ids)}
+        unknown = UnknownCaptchaError("there is no captcha with this id")
+        return [found.get(file_id, unknown) for file_id in file_ids]
 
     def secret(self) -> str:
         """Return the id of this pool, which never leaves its hosts."""

@@ -1,6 +1,7 @@
 """The FastAPI application: `uvicorn server.app:application`."""
 
 import asyncio
+import gc
 import logging
 import multiprocessing
 import os
@@ -10,33 +11,38 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request
-from fastapi.exception_handlers import http_exception_handler
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from pool.counters import Counters
 from pool.database import REQUEST_TIMEOUT
-from pool.errors import DatabaseError, SpeechError, StorageError, one_line_errors
+from pool.errors import one_line_errors
 from pool.pool import Pool
 from pool.settings import Settings, load_settings
 from server import errors, logs, speech
 from server.api import captchas, challenges, health, site
+from server.batches import Batches
 from server.buffer import Buffer
 from server.doubt import Doubt
 from server.keys import Keys
 from server.limits import Limits
 from server.metrics import PoolCollector
-from server.middleware import Head, RequestLog
+from server.middleware import FastWay, Head, RequestLog
 from server.refill import Refill
 from server.sharing import Sharing
+from server.shown import ShownPictures
 
 log = logging.getLogger(__name__)
 # A pop on SQLite releases the interpreter at every row, and a busy event loop would then keep it for 5 ms.
 _SWITCH_SECONDS = 0.0005
+_ROUTERS = captchas.router, challenges.router, health.router, site.router, captchas.pictures
+_STEPS = captchas.generate, captchas.picture, challenges.challenge, challenges.verify, challenges.siteverify
+_JOURNEY = [
+    route for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute) and route.endpoint in _STEPS
+]
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -55,6 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     all_buffers = [*buffers.values(), challenge_buffer, *filter(None, [harder_buffer])]
     counters = Counters()
     sharing = Sharing(counters, pool)
+    writer, shown = Batches("writer", pool.settle), ShownPictures(pool)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -69,9 +76,15 @@ def create_app(settings: Settings) -> FastAPI:
         sharing.start()
         for buffer in all_buffers:
             buffer.open()
+        for batches in (writer, shown.look_ups):
+            batches.open()
+        state.readiness.open()
+        gc.collect()
+        gc.freeze()  # or full collections, which stop everything for 50 ms, would look through all that was imported
         yield
+        state.readiness.close()
         try:
-            await asyncio.gather(*(buffer.close() for buffer in all_buffers))
+            await asyncio.gather(writer.close(), shown.look_ups.close(), *(buffer.close() for buffer in all_buffers))
         finally:
             await run_in_threadpool(sharing.stop)
             await run_in_threadpool(refill.stop)
@@ -82,13 +95,13 @@ def create_app(settings: Settings) -> FastAPI:
     state.settings, state.pool, state.refill = settings, pool, refill
     state.public_url = str(settings.public_url).rstrip("/") if settings.public_url else None
     state.buffers, state.challenge_buffer, state.all_buffers = buffers, challenge_buffer, all_buffers
-    state.buffer = buffers[settings.kind]
+    state.buffer, state.writer, state.shown = buffers[settings.kind], writer, shown
     state.harder_buffer, state.doubt = harder_buffer, Doubt(counters) if harder else None
     state.keys, state.limits = Keys(settings), Limits(settings, counters)
     state.pool_metrics = PoolCollector(pool, refill.watermarks)
     state.speaks = settings.audio and speech.is_installed()
     state.readiness = health.ReadinessChecks(state)
-    for router in (captchas.router, challenges.router, health.router, site.router, captchas.pictures):
+    for router in _ROUTERS:
         app.include_router(router)
     _wrap(app, settings)
     return app
@@ -103,7 +116,7 @@ def _end_with_parent() -> None:
 
 def _wrap(app: FastAPI, settings: Settings) -> None:
     """Add the middleware, the innermost first, and the error handlers."""
-    app.add_middleware(captchas.ShortCut)
+    app.add_middleware(FastWay, routes=_JOURNEY)
     app.add_middleware(Head, own=("/generate", "/challenge"))
     if settings.cors_origins:
         app.add_middleware(
@@ -116,21 +129,8 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(RequestLog)
     if settings.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
-    app.add_exception_handler(RequestValidationError, _answer_invalid)  # type: ignore[arg-type] # typed for any error
-    for error in (DatabaseError, StorageError, SpeechError):
-        app.add_exception_handler(error, _answer_unavailable)
-
-
-async def _answer_invalid(_request: Request, error: RequestValidationError) -> Response:
-    first = error.errors()[0]
-    where = first["loc"][-1] if first["loc"] else "body"
-    return JSONResponse({"detail": f"{where}: {first['msg']}."}, errors.INVALID.status)
-
-
-async def _answer_unavailable(request: Request, error: Exception) -> Response:
-    # The text names hosts and paths: log it, but do not send it to the caller.
-    log.error("%s", error)
-    return await http_exception_handler(request, errors.OUT_OF_REACH.error())
+    for kind, handler in errors.HANDLERS.items():
+        app.add_exception_handler(kind, handler)
 
 
 with one_line_errors():

@@ -38,7 +38,7 @@ def is_trusted_caller(request: Request) -> bool:
     return name is not None
 
 
-async def require_trusted_caller(request: Request, _key: Annotated[object, Depends(bearer)]) -> None:
+async def require_trusted_caller(request: Request, _key: Annotated[object, Depends(bearer)] = None) -> None:
     """Raise a 401 for a missing or wrong key, or a 403 for another machine if no key is set."""
     if not is_trusted_caller(request):
         raise (errors.NO_KEY if request.app.state.keys.guards_api else errors.NOT_LOCAL).error()

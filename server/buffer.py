@@ -19,6 +19,8 @@ LARGEST = 2048
 _SMALLEST = 2
 _HORIZON = 0.5  # seconds that the buffer should last
 _WINDOWS = (0.1, 1.0)  # seconds over which hand-outs are counted: the short one shows a sudden load within milliseconds
+_AHEAD = 8  # pop so many for each that waits: a sudden load has no hand-outs yet that could be counted
+_MOST_AHEAD = 512
 _SHARE = 8  # hold at most this fraction (1/8) of the ready captchas: other workers and hosts need the rest
 _LEVEL_SECONDS = 0.25  # between two counts of the level
 _HOLD = timedelta(seconds=30)  # the longest that a captcha is held, unless the database can't be reached
@@ -120,7 +122,8 @@ class Buffer:
         This runs in a thread, which adds to the buffer itself: a busy event loop would only see the result a tenth of
         a second later. Only the event loop removes from the deque, and a deque may be extended at the same time.
         """
-        self._size = min(self._demand(), self._count_level() // _SHARE)
+        ahead = min(_AHEAD * (self._waiting - 1), _MOST_AHEAD)
+        self._size = min(max(self._demand(), ahead), self._count_level() // _SHARE)
         lacking = self._waiting + self._size - len(self._held)
         if lacking <= 0:
             return None

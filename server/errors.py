@@ -1,11 +1,19 @@
-"""The errors of all routes: their status, their text, and their entry in the OpenAPI document."""
+"""The errors of all routes: their status, their text, their answers, and their entry in the OpenAPI document."""
 
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
-from fastapi import HTTPException
+from fastapi import HTTPException, Request
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException as AnyHTTPException
 
+from pool.errors import DatabaseError, SpeechError, StorageError
 from server.schemas import Refused
 
+log = logging.getLogger(__name__)
 RETRY_SECONDS = 5
 
 
@@ -54,6 +62,34 @@ UNTRUSTED = (NO_KEY, NOT_LOCAL)
 UNREADABLE = (MALFORMED, TOO_SLOW, NO_CHARSET, NO_KIND)
 """Of routes that read a body; the error for its size depends on the route."""
 BAD_UPLOAD = (TOO_LARGE, TOO_MANY_PIXELS, NO_PNG, BAD_CODE)
+
+
+async def _answer_invalid(_request: Request, error: RequestValidationError) -> Response:
+    first = error.errors()[0]
+    where = first["loc"][-1] if first["loc"] else "body"
+    return JSONResponse({"detail": f"{where}: {first['msg']}."}, INVALID.status)
+
+
+async def _answer_unavailable(request: Request, error: Exception) -> Response:
+    # The text names hosts and paths: log it, but do not send it to the caller.
+    log.error("%s", error)
+    return await http_exception_handler(request, OUT_OF_REACH.error())
+
+
+HANDLERS: Mapping[type[Exception], Callable[[Request, Any], Awaitable[Response]]] = {
+    AnyHTTPException: http_exception_handler,
+    RequestValidationError: _answer_invalid,
+    DatabaseError: _answer_unavailable,
+    StorageError: _answer_unavailable,
+    SpeechError: _answer_unavailable,
+}
+"""How each kind of error is answered."""
+
+
+async def answer(request: Request, error: Exception) -> Response:
+    """Answer an error of one of these kinds."""
+    handler = next(HANDLERS[kind] for kind in type(error).__mro__ if kind in HANDLERS)
+    return await handler(request, error)
 
 
 def documented(*errors: RouteError) -> dict[int | str, dict[str, Any]]:

@@ -255,6 +255,7 @@ def test_a_database_out_of_reach_is_503_and_not_the_end(pool: Pool, settings: di
     assert server.get("/generate").status_code == 200
     with pool.engine.begin() as connection:
         connection.execute(text("ALTER TABLE captcha RENAME TO elsewhere"))
+    wait_until(lambda: not server.get("/readyz").ok, "the next look")
     for path in ("/generate", f"/{new_id()}", "/readyz"):
         answer = server.get(path)
         assert (answer.status_code, "retry-after" in answer.headers) == (503, True)

@@ -1,19 +1,21 @@
 """The pool's promises while processes are killed, databases stop and disks fill up."""
 
 import hashlib
+import multiprocessing
 import subprocess
 import sys
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 
 from pool import database
-from pool.models import State, captcha, lease
+from pool.models import State, captcha, lease, token
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
 from pool.storage.files import FileStore
@@ -32,6 +34,7 @@ from tests.conftest import (
     wait_until,
 )
 from tests.load import CLIENTS, Load, ids_in_state
+from tests.settling import settle_on
 
 
 def test_a_killed_server_repeats_nothing_and_wastes_a_buffer(pool: Pool, settings: dict[str, object]) -> None:
@@ -69,6 +72,53 @@ def test_a_server_that_stops_returns_what_it_held(pool: Pool, settings: dict[str
     assert max(Counter(load.ids).values()) == 1
     assert ids_in_state(pool.engine, State.ISSUED) == set(load.ids)
     assert pool.level(PLAIN) == 3000 - len(load.ids)
+
+
+def test_killed_processes_answer_each_captcha_once_and_redeem_each_token_once(
+    pool: Pool, database_url: str, tmp_path: Path
+) -> None:
+    """Six processes with the same captchas and tokens, and twenty SIGKILLs; rows and tokens stay in step."""
+    pool.add([Drawn("abc234", b"")] * 6000, PLAIN)
+    ids = [one.id for one in pool.pop(6000, redeemable=True, stock=PLAIN)]
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.settling"])
+    logs = (tmp_path / f"settled-{number}" for number in count())
+
+    def start() -> "multiprocessing.process.BaseProcess":
+        process = context.Process(target=settle_on, args=(database_url, tmp_path, ids, "abc234", next(logs)))
+        process.start()
+        return process
+
+    def lines() -> list[list[str]]:
+        return [line.split() for log in tmp_path.glob("settled-*") for line in log.read_text().splitlines()]
+
+    processes = [start() for _ in range(6)]
+    rng = np.random.default_rng()
+    for kill in range(20):
+        before = len(lines())
+        wait_until(lambda: len(lines()) > before, "somebody to succeed")  # noqa: B023 - called at once
+        time.sleep(rng.uniform(0, 0.1))
+        processes[kill % 6].kill()
+        processes[kill % 6].join()
+        processes[kill % 6] = start()
+    wait_until(lambda: any(line[0] == "redeemed" for line in lines()), "a token to be redeemed")
+    for process in processes:
+        process.kill()
+        process.join()
+    solved = [line[1] for line in lines() if line[0] == "solved"]
+    redeemed = [line[1] for line in lines() if line[0] == "redeemed"]
+    assert max(Counter(solved).values()) == max(Counter(redeemed).values()) == 1
+    in_database = ids_in_state(pool.engine, State.SOLVED)
+    assert set(solved) <= in_database
+    redeemed_at = _redeemed_at(pool)
+    assert len(redeemed) <= sum(at is not None for at in redeemed_at)
+    # A token for each, committed with it, also where the process died before it could note it.
+    wait_until(lambda: len(ids_in_state(pool.engine, State.SOLVED)) == len(_redeemed_at(pool)), "the last commits")
+
+
+def _redeemed_at(pool: Pool) -> list[datetime | None]:
+    with database.transaction(pool.engine) as connection:
+        return list(connection.scalars(select(token.c.redeemed_at)))
 
 
 _SPY = """

@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -17,6 +17,9 @@ from pool.storage.atomic import storage_errors, sync_file_system, write_durably
 ID = re.compile(r"[0-9a-f]{32}")
 BUCKETS = tuple(f"{number:02x}" for number in range(256))
 _SUFFIX, _OWNER_FILE = ".png", ".pool"
+_LOCAL = frozenset(["bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs"])
+"""Types of file systems whose reads wait for no other machine and no other program."""
+_SMALL = 64 * 1024
 
 
 def new_id() -> str:
@@ -40,12 +43,31 @@ def another_pools(place: object, setting: str) -> StorageError:
     return StorageError(f"{place} holds the files of another database: set {setting} to another place")
 
 
+def _is_local(folder: Path) -> bool:
+    """Return whether a folder is on a local file system, as far as `/proc` tells."""
+    with suppress(FileNotFoundError):
+        mounts = [line.split(" ") for line in Path("/proc/self/mounts").read_text().splitlines()]
+        points = {point.encode().decode("unicode_escape"): kind for _, point, kind, *_ in mounts}  # \040 for a space
+        return next(points[str(place)] for place in (folder, *folder.parents) if str(place) in points) in _LOCAL
+    return False
+
+
 def _create(path: Path) -> BinaryIO:
     try:
         return open(path, "xb")
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
         return open(path, "xb")
+
+
+@contextmanager
+def _reading(path: object) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StorageError(f"can't read {path}: {error.strerror}") from error
 
 
 class FileStore:
@@ -59,6 +81,7 @@ class FileStore:
         with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             TemporaryFile(dir=folder).close()
+        self._is_local = _is_local(folder.resolve())
 
     def belong_to(self, pool_id: str) -> None:
         """Claim the folder for this pool, or check that it belongs to this pool.
@@ -88,13 +111,20 @@ class FileStore:
 
     def read(self, file_id: str) -> bytes:
         """Read a PNG. Raises FileNotFoundError where there is none."""
-        path = self.path(file_id)
-        try:
+        with _reading(path := self.path(file_id)):
             return path.read_bytes()
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise StorageError(f"can't read {path}: {error.strerror}") from error
+
+    def read_now(self, file_id: str) -> bytes | None:
+        """Read as `read` does, but only what takes no longer than starting a thread: a small file on a local disk."""
+        if not self._is_local:
+            return None
+        with _reading(path := f"{self.folder}/{key(file_id)}"):
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                content = os.read(file, _SMALL + 1)
+            finally:
+                os.close(file)
+        return content if len(content) <= _SMALL else None
 
     def write_all(self, named: Iterable[tuple[str, bytes]]) -> Iterator[str]:
         """Write PNGs; yield each id as soon as its file is written."""

@@ -1,26 +1,26 @@
 """For trusted callers: `/generate` and `/load`; for everyone: the picture itself, and its sound."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import anyio
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
-from fastapi.routing import APIRoute
+from prometheus_client import Counter
 from pydantic_core import to_json
 from starlette.datastructures import URL
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pool.errors import UnknownCaptchaError
-from pool.pool import Drawn, Issued, Shown
+from pool.pool import Drawn, Issued
 from pool.settings import CHARACTERS, Kind, Stock
 from pool.storage.files import ID
 from server import errors, metrics, speech
 from server.api.bodies import MULTIPART, documented_body, parse_form, read_body
 from server.api.uploads import MAX_FILE_BYTES, clean_png
-from server.auth import is_trusted_caller, require_trusted_caller
+from server.auth import require_trusted_caller
 from server.buffer import Buffer
 from server.errors import documented
 from server.limits import limit_issuing
@@ -33,12 +33,14 @@ NO_STORE = {"Cache-Control": "no-store"}
 OWN_TYPE = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "cross-origin"}
 """Of files that pages of other origins may show, as the type that they are sent as."""
 _JSON_HEADERS = {"Content-Type": "application/json"} | NO_STORE
+_PNG_HEADERS = {"Content-Type": "image/png"} | NO_STORE | OWN_TYPE
 _GENERATED = metrics.ISSUED.labels("generate")
 _NOT_ISSUED = timedelta(minutes=1)  # lifetime of a signed URL for a captcha that was not issued
 _BINARY = {"type": "string", "format": "binary"}
 _GONE = (errors.UNKNOWN, errors.EXPIRED, errors.INVALID, errors.OUT_OF_REACH)
 _NOT_GENERATED = (*errors.UNTRUSTED, errors.NOT_KEPT, errors.INVALID, errors.EMPTY, errors.OUT_OF_REACH)
-_speakers = anyio.CapacityLimiter(2)
+_speakers, _readers = anyio.CapacityLimiter(2), anyio.CapacityLimiter(40)
+_Read = TypeVar("_Read")
 
 
 def file_url(request: Request, file_id: str) -> str:
@@ -70,7 +72,17 @@ async def generate(request: Request, kind: Kind | None = None) -> Response:
     if captcha is None:
         metrics.EMPTY.labels("generate").inc()
         raise errors.EMPTY.error()
-    return _generated(request, captcha)
+    url, kind = note_issued(request, captcha, _GENERATED), captcha.stock.kind
+    return json_answer(
+        {
+            "code": captcha.code,
+            "fileURL": url,
+            "kind": kind,
+            "prompt": PROMPTS[kind],
+            "id": captcha.id,
+            "expires_at": captcha.expires_at,
+        }
+    )
 
 
 @router.head("/generate", include_in_schema=False, dependencies=[Depends(require_trusted_caller)])
@@ -81,35 +93,16 @@ async def hand_out_nothing() -> Response:
     return response
 
 
-def _generated(request: Request, captcha: Issued) -> Response:
-    _GENERATED.inc()
-    kind = captcha.stock.kind
-    answer = {"code": captcha.code, "fileURL": file_url(request, captcha.id), "kind": kind, "prompt": PROMPTS[kind]}
-    return Response(to_json(answer | {"id": captcha.id, "expires_at": captcha.expires_at}), headers=_JSON_HEADERS)
+def note_issued(request: Request, captcha: Issued, counter: Counter) -> str:
+    """Count and remember a captcha that is handed out; return the URL of its picture."""
+    counter.inc()
+    request.app.state.shown.note(captcha.id, captcha.expires_at)
+    return file_url(request, captcha.id)
 
 
-class ShortCut:
-    """ASGI middleware that answers the most frequent request itself: `/generate` without a query, from the buffer.
-
-    Everything else goes through FastAPI, which takes twice as long as the rest.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or pass the request on."""
-        is_http = scope["type"] == "http"
-        if is_http and scope["path"] == _ROUTE.path and scope["method"] == "GET" and not scope["query_string"]:
-            request = Request(scope)
-            if is_trusted_caller(request) and (captcha := request.app.state.buffer.take_held()):
-                scope["route"] = _ROUTE
-                await _generated(request, captcha)(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
-
-
-_ROUTE = next(route for route in router.routes if isinstance(route, APIRoute) and route.endpoint is generate)
+def json_answer(content: object, **headers: str) -> Response:
+    """Answer with JSON that nobody may store."""
+    return Response(to_json(content, by_alias=True), headers=_JSON_HEADERS | headers)
 
 
 _MOST_UPLOAD_BYTES = MAX_FILE_BYTES + 16 * 1024  # the multipart frame and the other fields
@@ -168,7 +161,13 @@ async def sound(request: Request, file_id: str, lang: speech.Language = "en") ->
 
     def speak() -> bytes:
         pool = request.app.state.pool
-        code = _look_up(request, file_id).code
+        if not ID.fullmatch(file_id):
+            raise errors.UNKNOWN.error()
+        try:
+            code, until = pool.look_up(file_id)
+        except UnknownCaptchaError as error:
+            raise errors.UNKNOWN.error() from error
+        _check(until)
         if code is None:
             raise errors.UNKNOWN.error("There is no sound for this picture.")
         return speech.say(code, lang, speech.rng_for(file_id, pool.secret()))
@@ -182,26 +181,31 @@ async def sound(request: Request, file_id: str, lang: speech.Language = "en") ->
     response_class=Response,
     responses={200: {"content": {"image/png": {"schema": _BINARY}}}, **documented(*_GONE)},
 )
-def picture(request: Request, file_id: str) -> Response:
+async def picture(request: Request, file_id: str) -> Response:
     """Show the picture of a captcha."""
-    shown, files = _look_up(request, file_id), request.app.state.pool.files
-    if request.app.state.settings.files_redirect:
-        left = shown.expires_at - datetime.now(UTC) if shown.expires_at else _NOT_ISSUED
-        return RedirectResponse(files.signed_url(file_id, left), headers=NO_STORE | OWN_TYPE)
-    try:
-        content = files.read(file_id)
-    except FileNotFoundError as error:
-        raise errors.UNKNOWN.error() from error
-    return Response(content, media_type="image/png", headers=NO_STORE | OWN_TYPE)
-
-
-def _look_up(request: Request, file_id: str) -> Shown:
+    state = request.app.state
     if not ID.fullmatch(file_id):
         raise errors.UNKNOWN.error()
     try:
-        shown: Shown = request.app.state.pool.look_up(file_id)
-    except UnknownCaptchaError as error:
+        until = await state.shown.until(file_id)
+        _check(until)
+        if state.settings.files_redirect:
+            left = until - datetime.now(UTC) if until else _NOT_ISSUED
+            url = await _in_thread(state.pool.files.signed_url, file_id, left)
+            return RedirectResponse(url, headers=NO_STORE | OWN_TYPE)
+        content = state.pool.files.read_now(file_id)
+        if content is None:
+            content = await _in_thread(state.pool.files.read, file_id)
+    except (UnknownCaptchaError, FileNotFoundError) as error:
         raise errors.UNKNOWN.error() from error
-    if shown.expires_at and shown.expires_at <= datetime.now(UTC):
+    return Response(content, headers=_PNG_HEADERS)
+
+
+async def _in_thread(read: Callable[..., _Read], *arguments: object) -> _Read:
+    """Run this in one of the threads that do nothing else, so that pictures wait for pictures only."""
+    return await anyio.to_thread.run_sync(read, *arguments, limiter=_readers)
+
+
+def _check(until: datetime | None) -> None:
+    if until and until <= datetime.now(UTC):
         raise errors.EXPIRED.error()
-    return shown

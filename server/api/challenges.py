@@ -2,25 +2,24 @@
 
 import re
 from contextlib import suppress
-from typing import Annotated
+from functools import lru_cache
+from typing import Any
 from urllib.parse import urlsplit
-from uuid import UUID
 
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from pool import tokens
 from pool.errors import DatabaseError, SpentTokenError, UnknownTokenError
 from pool.models import State
-from pool.pool import Issued, Verdict
-from pool.storage.files import ID
+from pool.pool import Issued
+from pool.tokens import Redemption
+from pool.verdicts import Attempt, Verdict
 from server import errors, metrics
 from server.api.bodies import FORM, JSON, MULTIPART, documented_body, parse_form, read_body
-from server.api.captchas import NO_STORE, file_url, hand_out_nothing
+from server.api.captchas import hand_out_nothing, json_answer, note_issued
 from server.errors import documented
 from server.limits import client_of, limit_answering, limit_issuing
 from server.schemas import PROMPTS, Answer, Challenge, ErrorCode, Siteverified, SiteverifyRequest, Verified
@@ -31,32 +30,33 @@ SITEVERIFY = ("/siteverify", "/recaptcha/api/siteverify", "/turnstile/v0/sitever
 """The same route at three paths: ours, and those of two other products."""
 _MOST_ANSWER_BYTES = 4 * 1024
 MOST_TOKEN_BYTES = 32 * 1024
+_CHALLENGED = metrics.ISSUED.labels("challenge")
 _HOSTNAME = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 
 
 @router.get(
     "/challenge",
     dependencies=[Depends(limit_issuing)],
-    responses=documented(errors.LIMITED, errors.EMPTY, errors.OUT_OF_REACH),
+    response_class=Response,
+    responses={200: {"model": Challenge}, **documented(errors.LIMITED, errors.EMPTY, errors.OUT_OF_REACH)},
 )
-async def challenge(request: Request, response: Response) -> Challenge:
+async def challenge(request: Request) -> Response:
     """Hand out a captcha to a browser; its code never leaves the server, and `HEAD` hands out none."""
     captcha = await _take(request)
     if captcha is None:
         metrics.EMPTY.labels("challenge").inc()
         raise errors.EMPTY.error()
-    metrics.ISSUED.labels("challenge").inc()
     metrics.CHALLENGES.labels(captcha.stock.difficulty).inc()
-    response.headers.update(NO_STORE)
-    url = file_url(request, captcha.id)
-    audio_url = f"{url}.wav" if request.app.state.speaks else None
-    return Challenge(
-        id=captcha.id,
-        fileURL=url,
-        kind=captcha.stock.kind,
-        prompt=PROMPTS[captcha.stock.kind],
-        audioURL=audio_url,
-        expires_at=captcha.expires_at,
+    url, kind = note_issued(request, captcha, _CHALLENGED), captcha.stock.kind
+    return json_answer(
+        {
+            "id": captcha.id,
+            "fileURL": url,
+            "kind": kind,
+            "prompt": PROMPTS[kind],
+            "audioURL": f"{url}.wav" if request.app.state.speaks else None,
+            "expires_at": captcha.expires_at,
+        }
     )
 
 
@@ -84,24 +84,30 @@ async def _read_answer(request: Request) -> Answer:
         raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
 
 
+_NOT_VERIFIED = (*errors.UNREADABLE, errors.TOO_LONG, errors.INVALID, errors.LIMITED, errors.OUT_OF_REACH)
+
+
 @router.post(
     "/verify",
     dependencies=[Depends(limit_answering)],
-    responses=documented(*errors.UNREADABLE, errors.TOO_LONG, errors.INVALID, errors.LIMITED, errors.OUT_OF_REACH),
+    response_class=Response,
+    responses={200: {"model": Verified}, **documented(*_NOT_VERIFIED)},
     openapi_extra=documented_body(Answer.model_json_schema(), JSON),
 )
-def verify(request: Request, response: Response, answer: Annotated[Answer, Depends(_read_answer)]) -> Verified:
+async def verify(request: Request) -> Response:
     """Check the only answer that a challenge allows; a right one gets a token."""
-    known = ID.fullmatch(answer.id)
-    pool = request.app.state.pool
-    verdict = pool.verify(answer.id, answer.answer, _hostname(request)) if known else Verdict(None)
-    _note(request, answer.id, verdict.state)
+    answer = await _read_answer(request)
+    attempt, verdict = None, Verdict(None)
+    with suppress(ValueError):  # not an id of ours
+        attempt = Attempt.of(answer.id, answer.answer, _hostname(request))
+    if attempt:
+        verdict = await request.app.state.writer.ask(attempt)
+        _note(request, attempt.file_id, verdict.state)
     metrics.ANSWERS.labels(verdict.state or "unknown").inc()
-    log.info("answer", captcha=answer.id if known else None, result=verdict.state or "unknown")
-    response.headers.update(NO_STORE)
+    log.info("answer", captcha=attempt and attempt.file_id, result=verdict.state or "unknown")
     if verdict.state is State.SOLVED:
-        return Verified(success=True, token=verdict.token)
-    return Verified(success=False, reason="wrong" if verdict.state is State.FAILED else "expired")
+        return json_answer(Verified(success=True, token=verdict.token))
+    return json_answer(Verified(success=False, reason="wrong" if verdict.state is State.FAILED else "expired"))
 
 
 def _note(request: Request, file_id: str, state: State | None) -> None:
@@ -112,9 +118,14 @@ def _note(request: Request, file_id: str, state: State | None) -> None:
 
 def _hostname(request: Request) -> str:
     """Return the host of the page, from the browser's Origin header if there is one."""
+    origin, host = request.headers.get("origin"), request.headers.get("host")
+    return _name(origin if origin is not None else f"//{host}" if host else str(request.url))
+
+
+@lru_cache(256)
+def _name(url: str) -> str:
     with suppress(ValueError):
-        origin = request.headers.get("origin")  # "null" of a sandboxed page
-        name = request.url.hostname if origin is None else urlsplit(origin).hostname
+        name = urlsplit(url).hostname  # none in the "null" of a sandboxed page
         if name and _HOSTNAME.fullmatch(name):
             return name
     return ""
@@ -134,14 +145,14 @@ async def _read(request: Request) -> SiteverifyRequest:
     return SiteverifyRequest.model_validate(fields | files)
 
 
-def redeem(request: Request, asked: SiteverifyRequest) -> Siteverified:
+async def redeem(request: Request, asked: SiteverifyRequest) -> Siteverified:
     """Redeem the token for a caller whose secret was checked."""
     try:
-        key = asked.idempotency_key and str(UUID(asked.idempotency_key))
+        redemption = Redemption.of(asked.response, asked.idempotency_key)
     except ValueError:
         return failed("bad-request")
     try:
-        solved = tokens.redeem(request.app.state.pool.engine, asked.response, key)
+        solved = await request.app.state.writer.ask(redemption)
     except UnknownTokenError:
         return failed("invalid-input-response")
     except SpentTokenError:
@@ -163,22 +174,26 @@ def failed(*codes: ErrorCode) -> Siteverified:
 _BODY = documented_body(SiteverifyRequest.model_json_schema(), FORM, JSON, MULTIPART)
 
 
-@router.post(SITEVERIFY[0], openapi_extra=_BODY)
+_REDEEMED: dict[int | str, dict[str, Any]] = {200: {"model": Siteverified}}
+
+
+@router.post(SITEVERIFY[0], response_class=Response, responses=_REDEEMED, openapi_extra=_BODY)
 @router.post(SITEVERIFY[1], include_in_schema=False)
 @router.post(SITEVERIFY[2], include_in_schema=False)
-async def siteverify(request: Request, response: Response) -> Siteverified:
+async def siteverify(request: Request) -> Response:
     """Tell a form's back end, once, whether its visitor solved a challenge; always 200."""
-    response.headers.update(NO_STORE)
     try:
         asked = await _read(request)
     except (ValueError, HTTPException):
-        response.headers["Connection"] = "close"  # part of the body may still arrive
-        return failed("bad-request")
+        return json_answer(failed("bad-request"), Connection="close")  # part of the body may still arrive
     needed: dict[ErrorCode, str] = {"missing-input-secret": asked.secret, "missing-input-response": asked.response}
     if not all(needed.values()):
-        return failed(*(code for code, given in needed.items() if not given))
+        return json_answer(failed(*(code for code, given in needed.items() if not given)))
     site = request.app.state.keys.site_secret_name(asked.secret)
     if site is None:
-        return failed("invalid-input-secret")
+        return json_answer(failed("invalid-input-secret"))
     structlog.contextvars.bind_contextvars(key=site)
-    return await run_in_threadpool(redeem, request, asked)
+    answer = await redeem(request, asked)
+    if "internal-error" in answer.error_codes:
+        return json_answer(answer, **{"Retry-After": str(errors.RETRY_SECONDS)})
+    return json_answer(answer)

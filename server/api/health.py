@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from math import inf
 from types import MappingProxyType
 from typing import Annotated
 
@@ -21,8 +23,11 @@ from server.schemas import Healthy, Readiness, StockLevel
 
 log = structlog.get_logger("gantcha.readiness")
 router = APIRouter(tags=["operations"])
-_FRESH_SECONDS = 1  # a check writes a row and a file, so callers must not cause many
-_PATIENCE_SECONDS = 4  # a little more than the database timeout; a folder may hang for ever
+_EVERY_SECONDS = 1  # a check writes a row and a file, so callers must not cause many
+_ASKED_SECONDS = 60  # that the checks go on after somebody asked
+_PATIENCE_SECONDS = 0.05  # for a check, before the one before it is told
+_HANGING_SECONDS = 2  # a folder may hang for ever
+_HANGS = f"database and files were not checked within {_HANGING_SECONDS} s: find out which hangs"
 _DETAILS = "see the log, or ask with an API key"
 
 
@@ -59,29 +64,69 @@ async def readyz(request: Request, response: Response, is_trusted: Annotated[boo
 
 
 class ReadinessChecks:
-    """Checks at most once a second, one check at a time, in a separate thread; all callers share the result.
+    """Checks in the background, at most once a second, while somebody asks; all callers share the latest result.
 
-    So neither many callers nor a hanging database can use up the threads that answer requests.
+    The checks have a thread of their own, so nobody waits for a database or a folder that hangs.
     """
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._thread = ThreadPoolExecutor(1, "readiness")
-        self._check_task: asyncio.Future[Readiness] | None = None
-        self._begun_at = 0.0
+        self._latest: Readiness | None = None
+        self._begun_at: float | None = None  # of the check under way
+        self._ended_at = -inf
+        self._asked_at = -inf
+        self._changed = asyncio.Condition()
+        self._checking: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Start the first check."""
+        self._asked_at = time.monotonic()
+        self._checking = asyncio.create_task(self._keep_checking())
+
+    def close(self) -> None:
+        """Check no more."""
+        if self._checking:
+            self._checking.cancel()
 
     async def latest(self) -> Readiness:
         """Return the result of the latest check; a check that hangs makes the server not ready."""
-        if not self._check_task or (self._check_task.done() and time.monotonic() >= self._begun_at + _FRESH_SECONDS):
+        self._asked_at = now = time.monotonic()
+        is_recent = now < self._ended_at + _ASKED_SECONDS
+        if not self._is_fresh():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE_SECONDS if is_recent else _HANGING_SECONDS), self._changed:
+                    self._changed.notify_all()
+                    await self._changed.wait_for(self._is_fresh)
+        is_known = self._is_fresh() or (is_recent and not self._is_hanging())
+        return self._latest if self._latest and is_known else self._describe([_HANGS])
+
+    def _is_fresh(self) -> bool:
+        return time.monotonic() < self._ended_at + 1.25 * _EVERY_SECONDS
+
+    def _is_hanging(self) -> bool:
+        """Return whether a check takes so long that the good result before it means nothing."""
+        if self._begun_at is None or (self._latest and not self._latest.ready):
+            return False
+        return time.monotonic() > self._begun_at + _HANGING_SECONDS
+
+    async def _keep_checking(self) -> None:
+        while True:
             self._begun_at = time.monotonic()
-            self._check_task = asyncio.get_running_loop().run_in_executor(self._thread, self._check)
-        left = self._begun_at + _PATIENCE_SECONDS - time.monotonic()
-        try:
-            return await asyncio.wait_for(asyncio.shield(self._check_task), None if self._check_task.done() else left)
-        except TimeoutError:
-            return self._describe(
-                [f"database and files were not checked within {_PATIENCE_SECONDS} s: find out which hangs"]
-            )
+            try:
+                self._latest = await asyncio.get_running_loop().run_in_executor(self._thread, self._check)
+            except Exception:
+                log.exception("the check failed")
+                self._latest = self._describe(["the check failed: see the traceback in the log"])
+            self._begun_at, self._ended_at = None, time.monotonic()
+            async with self._changed:
+                self._changed.notify_all()
+            await asyncio.sleep(_EVERY_SECONDS)
+            async with self._changed:
+                await self._changed.wait_for(self._is_asked)
+
+    def _is_asked(self) -> bool:
+        return time.monotonic() < self._asked_at + _ASKED_SECONDS
 
     def _check(self) -> Readiness:
         state, problems, warnings, levels = self._state, [], [], {}

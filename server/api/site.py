@@ -9,7 +9,6 @@ from string import Template
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
-from starlette.concurrency import run_in_threadpool
 
 from server.api.bodies import FORM, MULTIPART, parse_form, read_body
 from server.api.captchas import NO_STORE, OWN_TYPE, file_url
@@ -88,7 +87,7 @@ async def send_demo(request: Request) -> Response:
         asked = SiteverifyRequest(response=fields.get("gantcha-response", ""))
     except ValidationError:  # too long
         return _page(request, _shown(failed("bad-request")))
-    answer = await run_in_threadpool(redeem, request, asked) if asked.response else failed("missing-input-response")
+    answer = await redeem(request, asked) if asked.response else failed("missing-input-response")
     return _page(request, _shown(answer))
 
 
