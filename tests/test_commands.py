@@ -53,9 +53,9 @@ def test_help_needs_no_more_than_drawing(command: str) -> None:
     assert "Example" in finished.stdout
 
 
-@pytest.mark.parametrize("command", ["train", "spread", "evaluate", "strength", "readability"])
+@pytest.mark.parametrize("command", ["train", "spread", "evaluate", "strength", "readability", "frontier"])
 def test_training_and_measuring_without_tensorflow_say_what_to_install(command: str) -> None:
-    data = [] if command == "strength" else ["--data", "nowhere"]
+    data = [] if command in ("strength", "readability", "frontier") else ["--data", "nowhere"]
     line = only_line(_run_bare(f"batch.{command}", *data))
     assert line.startswith("error: TensorFlow is missing")
     assert line.endswith("pip install -r requirements-train.txt")

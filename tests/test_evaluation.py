@@ -1,7 +1,6 @@
 """The measures tell like from unlike, and the command reports them."""
 
 import json
-import re
 import shutil
 from pathlib import Path
 
@@ -153,10 +152,6 @@ def test_evaluate_measures_glyphs_and_records_what_it_found(tmp_path: Path) -> N
     assert "evaluation" not in chosen
     assert {entry["latent_scale"] for entry in chosen["classes"].values()} <= {1.0, 1.1, 1.2, 1.3, 1.4, 1.5}
     assert sum(line.count("-") for line in told.stdout.splitlines()) >= 47  # every class is named beside its scale
-
-    told = invoke(*typed("docs/threat-model.md", "python -m batch.readability --data"))
-    assert told.exit_code == 0, told.stderr
-    assert re.search(r"reads \d+\.\d% of \d+ characters", told.stdout)
 
 
 def test_the_widest_scale_that_costs_little_is_chosen() -> None:

@@ -377,6 +377,7 @@ def test_a_refill_that_fails_says_why_and_is_not_tried_at_once(
     wait_until(lambda: "refill failed" in server.printed(), "the refill to fail")
     for _ in range(20):
         assert server.get("/generate").status_code == 503
+    wait_until(lambda: server.get("/readyz").json()["refill_error"], "the next check")
     readiness = server.get("/readyz")
     assert readiness.status_code == 503
     assert "the pool has no plain (standard) captchas" in readiness.json()["problems"]

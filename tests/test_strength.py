@@ -4,7 +4,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import groupby, product
 from pathlib import Path
@@ -18,6 +18,7 @@ from batch.attacks.cnn import CnnSolver, downsample
 from batch.attacks.crnn import CrnnSolver
 from batch.attacks.ctc import decode, drop_least_certain
 from batch.attacks.detector import Detector
+from batch.attacks.frontier import Trial, is_unbeaten
 from batch.attacks.ocr import read_with_ddddocr, read_with_tesseract
 from batch.attacks.preprocessing import PREPROCESSINGS, Pictures, straighten
 from batch.attacks.segmentation import cut_into_pieces, read_segments
@@ -25,12 +26,13 @@ from batch.attacks.told import OcrNetwork, open_ddddocr, open_rapidocr, read_row
 from batch.attacks.untrained import attack, rate, untrained_attacks
 from batch.drawing.captchas import draw_labelled
 from batch.drawing.style import STYLES
+from batch.evaluation import reader
 from batch.evaluation.metrics import wilson_interval
 from batch.evaluation.reader import decoded
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
-from tests.conftest import only_line, run
+from tests.conftest import invoke, only_line, run
 from tests.documents import documented
 from tests.programs import needs
 
@@ -261,3 +263,33 @@ def test_readability_draws_a_sheet_with_answers_beside(tmp_path: Path) -> None:
     assert len(json.loads((tmp_path / "sheet.json").read_text())["answers"]) == 40
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (4 * (STANDARD.width(6) + 24), 10 * (STANDARD.height + 24))
+
+
+def test_looks_are_tried_and_read_by_a_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, few in {"_LOOKS": 15, "_OF_EACH": 40, "_STEPS": 200}.items():
+        monkeypatch.setattr(reader, name, few)
+    monkeypatch.setenv("CAPTCHA_ALPHABET", "28x")
+    finished = invoke(*documented("docs/threat-model.md", "python -m batch.readability --kind"), "--cache", tmp_path)
+    assert finished.exit_code == 0, finished.stderr
+    found = re.search(r"reads (\S+)% of 1000 codes, (\S+)% of their characters", finished.stdout)
+    assert found and float(found[1]) < float(found[2])
+    assert float(found[2]) > 60  # a third is chance
+
+    words = documented("docs/threat-model.md", "python -m batch.frontier")
+    finished = invoke(*words, "--looks", 4, "--captchas", 20, "--cache", tmp_path, "--out", tmp_path)
+    assert finished.exit_code == 0, finished.stderr
+    trials = json.loads((tmp_path / "frontier-plain.json").read_text())
+    assert [trial["name"] for trial in trials] == ["easy", "standard", "hard", "3", "4", "5", "6"]
+    assert trials[1]["look"] == json.loads(json.dumps(asdict(STANDARD)))
+    assert all(0 <= trial[share] <= 1 for trial in trials for share in ("read", "attacked"))
+    assert len({json.dumps(trial["look"]) for trial in trials}) == len(trials)
+    assert re.search(r"^standard: \S+% of codes read by the stand-in, \S+% by \S+", finished.stdout, re.MULTILINE)
+    with Image.open(tmp_path / "frontier-plain.png") as plot:
+        assert plot.width > 600
+    assert len(list(tmp_path.glob("character-reader-*.weights.h5"))) == 1
+
+
+def test_what_no_other_beats_is_unbeaten() -> None:
+    shares = [(0.99, 0.5), (0.95, 0.2), (0.94, 0.2), (0.95, 0.3), (0.8, 0.1)]
+    trials = [Trial(str(number), *both, "", STANDARD) for number, both in enumerate(shares)]
+    assert [trial.name for trial in trials if is_unbeaten(trial, trials)] == ["0", "1", "4"]

@@ -29,7 +29,7 @@ class RenderStyle:
     """Of the picture."""
     pitch: int = 50
     """Of the picture's width, for each character."""
-    enlargement: Range = (1.4, 1.8)
+    enlargement: Range = (1.5, 1.95)
     """Of a glyph; width and height are drawn independently."""
     aspect: float = 0.85
     """Of a glyph, on top of that: below 1 it is narrower."""
@@ -43,7 +43,7 @@ class RenderStyle:
     """Maximum shear of a glyph, either way, as a share of its height."""
     rise: float = 16.0
     """Maximum distance of a glyph above or below its place on the wave."""
-    gap: Range = (-4.7, -0.7)
+    gap: Range = (-6.5, -2.5)
     """Between the ink of neighbours; below 0 they overlap."""
     lift: float = 5.0
     """Maximum distance of the whole line above or below the middle."""
@@ -55,7 +55,7 @@ class RenderStyle:
     wave_length: Range = (100.0, 140.0)
     bend: float = 1.5
     """Maximum displacement of the line besides, at each point of a coarse grid."""
-    strikes: int = 1
+    strikes: int = 2
     """Thin strokes in the same ink across the line: they join what an attacker would cut apart."""
     lightness: Range = (0.4, 0.5)
     """How much of a stroke's soft edge is paper: the stroke's weight, which varies along the line."""
@@ -79,7 +79,7 @@ class RenderStyle:
 
 _PLAIN = RenderStyle()
 # Strokes through a glyph show if it hardly touches its neighbours.
-_CROSSED_OUT = replace(_PLAIN, pitch=37, enlargement=(1.45, 1.85), rise=15.0, gap=(-1.7, 1.3))
+_CROSSED_OUT = replace(_PLAIN, pitch=37, enlargement=(1.45, 1.85), rise=15.0, gap=(-1.7, 1.3), strikes=1)
 STYLES = {
     "plain": {
         "easy": replace(
@@ -88,16 +88,17 @@ STYLES = {
             rise=12.0,
             gap=(-1.0, 2.0),
             climb=(16.0, 24.0),
+            strikes=1,
             scribbles=3,
             noise=0.065,
         ),
         "standard": _PLAIN,
         "hard": replace(
             _PLAIN,
+            enlargement=(1.4, 1.8),
             gap=(-8.0, -4.0),
             wave=(3.0, 6.0),
             wave_length=(90.0, 130.0),
-            strikes=2,
             scribbles=8,
             pale_contrast=(0.2, 0.38),
         ),

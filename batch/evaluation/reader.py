@@ -81,7 +81,7 @@ class CharacterReader:
         Raises:
             StorageError: the folder is not writable.
         """
-        key = hashlib.sha256(json.dumps([checkpoints.digest, sorted(alphabet), length]).encode()).hexdigest()[:16]
+        key = hashlib.sha256(json.dumps([checkpoints.digest(), sorted(alphabet), length]).encode()).hexdigest()[:16]
         make, train = (
             partial(make_reader_model, len(alphabet)),
             partial(_train, Sampler(checkpoints), alphabet, length, report),
