@@ -9,7 +9,7 @@ from pool.settings import Difficulty, Kind
 
 PROMPTS: dict[Kind, str] = {
     "plain": "Type the characters.",
-    "crossed-out": "Type the characters, except those crossed out by two strokes.",
+    "crossed-out": "Type the characters not crossed out by two strokes.",
 }
 _ID = "5f0c2b7d9e1a4c3f8b6d7e2a1c9f4b30"
 _URL = f"http://127.0.0.1:8000/{_ID}"

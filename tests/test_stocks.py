@@ -13,7 +13,7 @@ from tests.conftest import CROSSED_OUT, PLAIN, Server, a_png, drawn, own_refill,
 from tests.test_challenges import counted
 
 BOTH_KINDS: dict[str, object] = {"KIND": "plain", "CHALLENGE_KIND": "crossed-out"}
-ASKS = {PLAIN: "Type the characters.", CROSSED_OUT: "Type the characters, except those crossed out by two strokes."}
+ASKS = {PLAIN: "Type the characters.", CROSSED_OUT: "Type the characters not crossed out by two strokes."}
 
 
 def test_one_stock_is_kept_where_both_routes_have_the_same_kind() -> None:

@@ -164,11 +164,11 @@ def test_screen_readers_are_told(site: Site, visit: Visit) -> None:
     group = visit.page.get_by_role("group", name="Captcha")
     expect(group.get_by_role("img")).to_have_accessible_name(re.compile("handwritten letters and digits"))
     expect(group.get_by_role("img")).to_have_accessible_name(
-        re.compile("^Type the characters, except those crossed out by two strokes")
+        re.compile("^Type the characters not crossed out by two strokes")
     )
     expect(group.get_by_role("textbox")).to_have_accessible_name("Answer")
     expect(group.get_by_role("textbox")).to_have_accessible_description(
-        "Type the characters, except those crossed out by two strokes."
+        "Type the characters not crossed out by two strokes."
     )
     for name in ("Check", "Another picture"):
         expect(group.get_by_role("button", name=name)).to_be_visible()
@@ -248,7 +248,7 @@ def _asked(page: Page, sentence: str) -> None:
 
 def test_the_sentence_says_what_to_type_of_each_kind(site: Site, site_for_all: Site, visit: Visit) -> None:
     visit.open(site.server.url + "/demo")
-    _asked(visit.page, "Type the characters, except those crossed out by two strokes.")
+    _asked(visit.page, "Type the characters not crossed out by two strokes.")
     visit.open(site_for_all.server.url + "/demo")
     _asked(visit.page, "Type the characters.")
     assert visit.complaints == []

@@ -79,7 +79,7 @@ class RenderStyle:
 
 _PLAIN = RenderStyle()
 # Strokes through a glyph show if it hardly touches its neighbours.
-_CROSSED_OUT = replace(_PLAIN, pitch=37, enlargement=(1.45, 1.85), rise=15.0, gap=(-1.7, 1.3), strikes=1)
+_CROSSED_OUT = replace(_PLAIN, pitch=37, enlargement=(1.45, 1.85), rise=15.0, gap=(-1.2, 1.8))
 STYLES = {
     "plain": {
         "easy": replace(
@@ -99,6 +99,7 @@ STYLES = {
             gap=(-8.0, -4.0),
             wave=(3.0, 6.0),
             wave_length=(90.0, 130.0),
+            strikes=3,
             scribbles=8,
             pale_contrast=(0.2, 0.38),
         ),
@@ -115,7 +116,7 @@ STYLES = {
             noise=0.06,
         ),
         "standard": _CROSSED_OUT,
-        "hard": replace(_CROSSED_OUT, enlargement=(1.5, 1.9), gap=(-6.0, -2.0)),
+        "hard": replace(_CROSSED_OUT, enlargement=(1.5, 1.9), gap=(-6.5, -2.5)),
     },
 }
 """By kind and difficulty."""

@@ -8,7 +8,7 @@
     en: {
       name: "Captcha",
       plain: "Type the characters.",
-      crossedOut: "Type the characters, except those crossed out by two strokes.",
+      crossedOut: "Type the characters not crossed out by two strokes.",
       label: "Answer",
       image: "A picture of handwritten letters and digits. The speaker button, where there is one, reads out what to type.",
       placeholder: "Characters",
@@ -25,7 +25,7 @@
     ru: {
       name: "Капча",
       plain: "Введите символы.",
-      crossedOut: "Введите символы, кроме зачёркнутых двумя чертами.",
+      crossedOut: "Введите символы, не зачёркнутые двумя чертами.",
       label: "Ответ",
       image: "Картинка с рукописными латинскими буквами и цифрами. Если есть кнопка с динамиком, она прочтёт, что ввести.",
       placeholder: "Символы",
