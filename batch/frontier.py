@@ -1,4 +1,4 @@
-"""Search for looks that people read and machines do not: `python -m batch.frontier`."""
+"""Search for styles that people read and machines do not: `python -m batch.frontier`."""
 
 import json
 from dataclasses import asdict
@@ -27,27 +27,27 @@ _DIFFICULTIES: tuple[Difficulty, ...] = "easy", "standard", "hard"
 
 def main(
     kind: Annotated[Kind | None, typer.Option(help="Instead of CAPTCHA_KIND.")] = None,
-    looks: Annotated[int, typer.Option(min=0, help="Looks to try, besides those of the three difficulties.")] = 60,
-    captchas: Annotated[int, typer.Option(min=20, help="Captchas of each look.")] = 300,
+    styles: Annotated[int, typer.Option(min=0, help="Styles to try, besides those of the three difficulties.")] = 60,
+    captchas: Annotated[int, typer.Option(min=20, help="Captchas of each style.")] = 300,
     cache: Annotated[Path, typer.Option(help="Folder that keeps the trained character reader.")] = CACHE_DIR,
     out: Annotated[Path, typer.Option(help="Folder for frontier-<kind>.json and .png.")] = Path(),
 ) -> None:
-    """Try random looks: what share of codes does the best attack read, and what share a stand-in for people?
+    """Try random styles: what share of codes does the best attack read, and what share a stand-in for people?
 
-    The first half of the looks is drawn at random, the other half varies those that nothing else beats. The attacks are
-    the usual best of `batch.strength`, in few variants. Measure the look that you choose by `batch.strength`, and have
-    people read it (`batch.readability --sheet`). A look takes some ten seconds.
+    The first half of the styles is drawn at random, the other half varies those that nothing else beats. The attacks
+    are the usual best of `batch.strength`, in few variants. Measure the style that you choose by `batch.strength`, and
+    have people read it (`batch.readability --sheet`). A style takes some ten seconds.
 
     \b
     Examples:
         python -m batch.frontier
-        python -m batch.frontier --kind crossed-out --looks 200 --out docs
+        python -m batch.frontier --kind crossed-out --styles 200 --out docs
     """
     with one_line_errors():
         with training_packages():
-            from batch.attacks.frontier import Trial, is_unbeaten, plot, try_look
+            from batch.attacks.frontier import Trial, is_unbeaten, plot, try_style
             from batch.attacks.untrained import quick_attacks
-            from batch.evaluation.looks import random_look, vary
+            from batch.evaluation.random_styles import random_style, vary_style
             from batch.evaluation.reader import CharacterReader
         require_extras()
         settings = load_settings(kind=kind, pixel_ratio=1)
@@ -62,20 +62,20 @@ def main(
             attacks = quick_attacks(
                 alphabet, length, lambda glyphs: sampler.filter.run(glyphs=glyphs), USUAL_DECOYS * bool(decoys)
             )
-            bar = progress.add_task("looks", total=looks + len(_DIFFICULTIES))
+            bar = progress.add_task("styles", total=styles + len(_DIFFICULTIES))
             trials: list[Trial] = []
-            for number in range(looks + len(_DIFFICULTIES)):
+            for number in range(styles + len(_DIFFICULTIES)):
                 name = str(number)
                 if number < len(_DIFFICULTIES):
                     name = _DIFFICULTIES[number]
-                    look = choose_style(settings.model_copy(update={"difficulty": name}))
-                elif number < looks // 2:
-                    look = random_look(decoys, rng)
+                    style = choose_style(settings.model_copy(update={"difficulty": name}))
+                elif number < styles // 2:
+                    style = random_style(decoys, rng)
                 else:
-                    parents = [trial.look for trial in trials if is_unbeaten(trial, trials)]
-                    look = vary(parents[rng.integers(len(parents))], rng)
+                    parents = [trial.style for trial in trials if is_unbeaten(trial, trials)]
+                    style = vary_style(parents[rng.integers(len(parents))], rng)
                 codes = draw_codes(captchas, alphabet, length)
-                trials.append(try_look(name, look, codes, draw_labelled(codes, sampler, look, rng), reader, attacks))
+                trials.append(try_style(name, style, codes, draw_labelled(codes, sampler, style, rng), reader, attacks))
                 progress.advance(bar)
                 _save(out / f"frontier-{settings.kind}.json", trials)
         with writing(out / f"frontier-{settings.kind}.png") as file:
@@ -89,7 +89,7 @@ def main(
 
 def _save(path: Path, trials: list[Any]) -> None:
     with writing(path) as file:
-        rows = [trial._asdict() | {"look": asdict(trial.look)} for trial in trials]
+        rows = [trial._asdict() | {"style": asdict(trial.style)} for trial in trials]
         file.write(json.dumps(rows, indent=1).encode() + b"\n")
 
 

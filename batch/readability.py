@@ -37,8 +37,8 @@ def main(
 ) -> None:
     """Measure how readable captchas are, by a stand-in for people, or draw a page for people to read.
 
-    The stand-in is a network that is told where each character is. It learns from captchas of random looks first, which
-    takes some minutes.
+    The stand-in is a network that is told where each character is. It learns from captchas of random styles first,
+    which takes some minutes.
 
     \b
     Examples:

@@ -265,8 +265,8 @@ def test_readability_draws_a_sheet_with_answers_beside(tmp_path: Path) -> None:
         assert sheet.size == (4 * (STANDARD.width(6) + 24), 10 * (STANDARD.height + 24))
 
 
-def test_looks_are_tried_and_read_by_a_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, few in {"_LOOKS": 9, "_OF_EACH": 40, "_STEPS": 150}.items():
+def test_styles_are_tried_and_read_by_a_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, few in {"_STYLES": 9, "_OF_EACH": 40, "_STEPS": 150}.items():
         monkeypatch.setattr(reader, name, few)
     monkeypatch.setenv("CAPTCHA_ALPHABET", "28x")
     finished = invoke(*documented("docs/threat-model.md", "python -m batch.readability --kind"), "--cache", tmp_path)
@@ -276,13 +276,13 @@ def test_looks_are_tried_and_read_by_a_stand_in(tmp_path: Path, monkeypatch: pyt
     assert float(found[2]) > 60  # a third is chance
 
     words = documented("docs/threat-model.md", "python -m batch.frontier")
-    finished = invoke(*words, "--looks", 2, "--captchas", 20, "--cache", tmp_path, "--out", tmp_path)
+    finished = invoke(*words, "--styles", 2, "--captchas", 20, "--cache", tmp_path, "--out", tmp_path)
     assert finished.exit_code == 0, finished.stderr
     trials = json.loads((tmp_path / "frontier-plain.json").read_text())
     assert [trial["name"] for trial in trials] == ["easy", "standard", "hard", "3", "4"]
-    assert trials[1]["look"] == json.loads(json.dumps(asdict(STANDARD)))
+    assert trials[1]["style"] == json.loads(json.dumps(asdict(STANDARD)))
     assert all(0 <= trial[share] <= 1 for trial in trials for share in ("read", "attacked"))
-    assert len({json.dumps(trial["look"]) for trial in trials}) == len(trials)
+    assert len({json.dumps(trial["style"]) for trial in trials}) == len(trials)
     assert re.search(r"^standard: \S+% of codes read by the stand-in, \S+% by \S+", finished.stdout, re.MULTILINE)
     with Image.open(tmp_path / "frontier-plain.png") as plot:
         assert plot.width > 600

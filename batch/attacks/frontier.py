@@ -1,4 +1,4 @@
-"""Trials of looks, and which of them no other beats."""
+"""Trials of styles, and which of them no other beats."""
 
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO, NamedTuple
@@ -12,7 +12,7 @@ from batch.evaluation.reader import CharacterReader, decoded
 
 
 class Trial(NamedTuple):
-    """How a look does; shares of whole codes."""
+    """How a style does; shares of whole codes."""
 
     name: str
     read: float
@@ -20,22 +20,22 @@ class Trial(NamedTuple):
     attacked: float
     """By the best attack."""
     attack: str
-    look: RenderStyle
+    style: RenderStyle
 
 
-def try_look(
+def try_style(
     name: str,
-    look: RenderStyle,
+    style: RenderStyle,
     codes: Sequence[str],
     captchas: Sequence[Labelled],
     reader: CharacterReader,
     attacks: Mapping[str, Variants],
 ) -> Trial:
-    """Have captchas of a look, with these codes, read and attacked."""
+    """Have captchas of a style, with these codes, read and attacked."""
     pictures = np.stack([decoded(captcha) for captcha in captchas])
     found = {kind: attack(variants, pictures, codes, lambda _: None) for kind, variants in attacks.items()}
     best = max(found, key=lambda kind: found[kind].codes)
-    return Trial(name, reader.read(captchas).codes, found[best].codes, f"{best}, {found[best].variant}", look)
+    return Trial(name, reader.read(captchas).codes, found[best].codes, f"{best}, {found[best].variant}", style)
 
 
 def is_unbeaten(trial: Trial, trials: Sequence[Trial]) -> bool:
@@ -46,7 +46,7 @@ def is_unbeaten(trial: Trial, trials: Sequence[Trial]) -> bool:
 
 
 def plot(file: BinaryIO, trials: Sequence[Trial]) -> None:
-    """Draw the best attack against the reader; the looks that no other beats are joined."""
+    """Draw the best attack against the reader; the styles that no other beats are joined."""
     from matplotlib.figure import Figure  # noqa: PLC0415 - only developers have it
 
     figure = Figure((7, 4.5), layout="constrained")

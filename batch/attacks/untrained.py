@@ -113,7 +113,7 @@ def untrained_attacks(
 
 
 def quick_attacks(alphabet: str, length: int, classify: Classify, extra: int) -> dict[str, Variants]:
-    """Give the attacks that are usually the best, in few variants, for comparing many looks."""
+    """Give the attacks that are usually the best, in few variants, for comparing many styles."""
     segments = partial(read_segments, alphabet=alphabet, classify=classify)
     told = {"ddddocr-told": open_ddddocr(alphabet).read, "rapidocr-told": open_rapidocr(alphabet).read}
     uncut = alphabet, length, extra, [""]

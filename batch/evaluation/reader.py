@@ -16,7 +16,7 @@ from PIL import Image
 from batch.alphabet import draw_codes
 from batch.drawing.captchas import Labelled, draw_labelled
 from batch.evaluation.judge import saved_or_trained
-from batch.evaluation.looks import random_look
+from batch.evaluation.random_styles import random_style
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
 from batch.training.classifier import compile_classifier
@@ -27,7 +27,7 @@ _WINDOW = 72  # pixels around the middle of a glyph, at single density
 _SHRINK = 2
 _CHANNELS = (32, 64, 96, 128)
 _HIDDEN = 192
-_LOOKS, _OF_EACH = 500, 50  # captchas to learn from
+_STYLES, _OF_EACH = 500, 50  # captchas to learn from
 _STEPS, _BATCH, _RATE = 5000, 128, 2e-3
 
 
@@ -60,7 +60,7 @@ def make_reader_model(alphabet_size: int) -> keras.Model:
 
 
 class CharacterReader:
-    """Reads characters of captchas of any look; it learnt from captchas of many random looks."""
+    """Reads characters of captchas of any style; it learnt from captchas of many random styles."""
 
     def __init__(self, alphabet: str, model: keras.Model) -> None:
         self._symbols, self._model = np.array([ord(c) for c in sorted(alphabet)]), model
@@ -116,17 +116,17 @@ def _windows(captcha: Labelled) -> npt.NDArray[np.uint8]:
 
 
 def _train(sampler: Sampler, alphabet: str, length: int, report: Callable[[float], Any]) -> keras.Model:
-    """Train on captchas of random looks, a third of them with characters crossed out."""
+    """Train on captchas of random styles, a third of them with characters crossed out."""
     keras.utils.set_random_seed(1)
     rng = np.random.default_rng(1)
     learnt: list[npt.NDArray[np.uint8]] = []
     taught = ""
-    for number in range(_LOOKS):
-        look = random_look("" if number % 3 else alphabet, rng)
-        for captcha in draw_labelled(draw_codes(_OF_EACH, alphabet, length), sampler, look, rng):
+    for number in range(_STYLES):
+        style = random_style("" if number % 3 else alphabet, rng)
+        for captcha in draw_labelled(draw_codes(_OF_EACH, alphabet, length), sampler, style, rng):
             learnt.append(_windows(captcha))
             taught += _counting(captcha)
-        report(0.2 / _LOOKS)
+        report(0.2 / _STYLES)
     windows = np.concatenate(learnt)
     labels = np.searchsorted(sorted(alphabet), list(taught))
     model = make_reader_model(len(alphabet))

@@ -1,4 +1,4 @@
-"""Random looks: what a search for better ones chooses from."""
+"""Random styles: what a search for better ones chooses from."""
 
 from dataclasses import fields
 from typing import Any
@@ -10,8 +10,8 @@ from batch.drawing.style import RenderStyle
 _KEEP = 0.75  # of each value of a parent
 
 
-def random_look(decoys: str, rng: np.random.Generator) -> RenderStyle:
-    """Draw a look, of crossed-out captchas if there are `decoys`; wide enough to hold those of every difficulty."""
+def random_style(decoys: str, rng: np.random.Generator) -> RenderStyle:
+    """Draw a style, of crossed-out captchas if there are `decoys`; wide enough to hold those of every difficulty."""
 
     def within(least: float, most: float) -> float:
         return float(rng.uniform(least, most))
@@ -49,8 +49,8 @@ def random_look(decoys: str, rng: np.random.Generator) -> RenderStyle:
     return RenderStyle(**chosen)
 
 
-def vary(look: RenderStyle, rng: np.random.Generator) -> RenderStyle:
-    """Keep most values of a look and draw the others anew, as a genetic search does."""
-    other = random_look(look.decoys, rng)
-    kept = {field.name: getattr(look if rng.random() < _KEEP else other, field.name) for field in fields(look)}
+def vary_style(style: RenderStyle, rng: np.random.Generator) -> RenderStyle:
+    """Keep most values of a style and draw the others anew, as a genetic search does."""
+    other = random_style(style.decoys, rng)
+    kept = {field.name: getattr(style if rng.random() < _KEEP else other, field.name) for field in fields(style)}
     return RenderStyle(**kept)
