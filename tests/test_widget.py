@@ -257,7 +257,7 @@ def test_the_sentence_says_what_to_type_of_each_kind(site: Site, site_for_all: S
 @pytest.mark.parametrize(
     ("attributes", "sentence"),
     [
-        ('data-lang="ru"', "Введите символы, которые не зачёркнуты."),
+        ('data-lang="ru"', "Введите символы, не зачёркнутые двумя чертами."),
         ('data-text-crossed-out="Only what is left, please."', "Only what is left, please."),
     ],
 )
