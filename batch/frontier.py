@@ -30,7 +30,7 @@ def main(
     styles: Annotated[int, typer.Option(min=0, help="Styles to try, besides those of the three difficulties.")] = 60,
     captchas: Annotated[int, typer.Option(min=20, help="Captchas of each style.")] = 300,
     cache: Annotated[Path, typer.Option(help="Folder that keeps the trained character reader.")] = CACHE_DIR,
-    out: Annotated[Path, typer.Option(help="Folder for frontier-<kind>.json and .png.")] = Path(),
+    out: Annotated[Path | None, typer.Option(help="Write frontier-<kind>.json and .png to this folder.")] = None,
 ) -> None:
     """Try random styles: what share of codes does the best attack read, and what share a stand-in for people?
 
@@ -77,9 +77,11 @@ def main(
                 codes = draw_codes(captchas, alphabet, length)
                 trials.append(try_style(name, style, codes, draw_labelled(codes, sampler, style, rng), reader, attacks))
                 progress.advance(bar)
-                _save(out / f"frontier-{settings.kind}.json", trials)
-        with writing(out / f"frontier-{settings.kind}.png") as file:
-            plot(file, trials)
+                if out:
+                    _save(out / f"frontier-{settings.kind}.json", trials)
+        if out:
+            with writing(out / f"frontier-{settings.kind}.png") as file:
+                plot(file, trials)
     for trial in sorted(trials, key=lambda trial: -trial.read):
         if is_unbeaten(trial, trials) or trial.name in _DIFFICULTIES:
             print(

@@ -157,8 +157,8 @@ class Hour:
 
 
 def main(
-    person: Annotated[tuple[float, float], typer.Option(help="Success of people: usual, harder.")] = (0.88, 0.58),
-    solver: Annotated[tuple[float, float], typer.Option(help="Success of the solver: usual, harder.")] = (0.16, 0.06),
+    person: Annotated[tuple[float, float], typer.Option(help="Success of people: usual, harder.")] = (0.97, 0.88),
+    solver: Annotated[tuple[float, float], typer.Option(help="Success of the solver: usual, harder.")] = (0.12, 0.06),
     seed: Annotated[int, typer.Option(min=0)] = 1,
 ) -> None:
     """Simulate an hour of 1,000 visitors and an attacker, without and with doubt; a simulation, not a measurement.
@@ -169,7 +169,7 @@ def main(
     \b
     Examples:
         python -m benchmarks.doubt
-        python -m benchmarks.doubt --person 0.97 0.88 --solver 0.4 0.16
+        python -m benchmarks.doubt --person 0.9 0.6 --solver 0.7 0.7
     """
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))  # who is limited, is known
     table = Table("an hour of 1,000 visitors", title="without -> with doubt")

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from batch.datasets.formats import FORMATS
+from batch.drawing.style import STYLES
 from tests.conftest import ROOT, environment, only_line, refusal, run, wait_until
 
 COUNT, VAL = 1200, 120
@@ -65,7 +66,8 @@ def _label(entry: dict[str, Any], picture: Image.Image) -> tuple[Any, ...]:
 def test_splits_hold_their_shares_and_labels_fit_the_pictures(labels: dict[str, Labels]) -> None:
     assert {split: len(held) for split, held in labels.items()} == {"train": COUNT - VAL, "val": VAL}
     for code, boxes, glyph_classes, (width, height), _ in labels["train"] + labels["val"]:
-        assert len(boxes) == len(glyph_classes) == len(code) == width // 40
+        assert len(boxes) == len(glyph_classes) == len(code)
+        assert width == STYLES["plain"]["standard"].width(len(code))
         assert "".join(glyph_classes).lower() == code
         assert all(0 <= left < right <= width and 0 <= top < bottom <= height for left, top, right, bottom in boxes)
         assert [left for left, *_ in boxes] == sorted(left for left, *_ in boxes)

