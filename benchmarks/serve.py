@@ -11,7 +11,7 @@ from benchmarks.load import Load, bare_command, has_wrk, medians_of, read_wrk, r
 from benchmarks.pools import ROOT, environment, fill_command, insert_ready
 from pool import database
 
-_READY = 800_000
+_READY = 1_200_000
 _SECONDS = 3
 _ORIGINAL_SECONDS = 1.1  # of a request to the original, which loads its models each time
 _CONSTANT = """
