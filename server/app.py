@@ -95,7 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
     state.settings, state.pool, state.refill = settings, pool, refill
     state.public_url = str(settings.public_url).rstrip("/") if settings.public_url else None
     state.buffers, state.challenge_buffer, state.all_buffers = buffers, challenge_buffer, all_buffers
-    state.buffer, state.writer, state.shown = buffers[settings.kind], writer, shown
+    state.writer, state.shown = writer, shown
     state.harder_buffer, state.doubt = harder_buffer, Doubt(counters) if harder else None
     state.keys, state.limits = Keys(settings), Limits(settings, counters)
     state.pool_metrics = PoolCollector(pool, refill.watermarks)

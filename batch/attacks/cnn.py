@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from batch.training.classifier import compile_classifier
+from batch.training.classifier import compile_classifier, predict
 from batch.training.networks import as_input
 from batch.training.tensorflow import keras
 
@@ -18,6 +18,8 @@ _HIDDEN = 256
 _BATCH = 64
 _RATE = 1e-3
 _SHIFT = 3
+CHUNK = 200
+"""Pictures that a solver reads at once."""
 
 
 def downsample(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -75,6 +77,5 @@ class CnnSolver:
 
     def solve(self, pictures: npt.NDArray[np.uint8]) -> list[str]:
         """Read downsampled pictures `[N, H, W]`."""
-        parts = np.split(pictures, range(200, len(pictures), 200))
-        logits = np.concatenate([self._model.predict_on_batch(as_input(part)) for part in parts])
-        return ["".join(characters) for characters in self._alphabet[logits.argmax(2)]]
+        symbols = predict(self._model, pictures, CHUNK).argmax(2)
+        return ["".join(characters) for characters in self._alphabet[symbols]]

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from batch.attacks.cnn import shifted_batches
+from batch.attacks.cnn import CHUNK, shifted_batches
 from batch.attacks.ctc import decode
+from batch.training.classifier import predict
 from batch.training.networks import as_input
 from batch.training.tensorflow import keras, tf
 
@@ -17,7 +18,6 @@ _UNITS = 128
 _RATE = 2e-3
 _WARM_UP = 0.05  # share of the time
 _CONTRAST = 0.3  # change of it, at most
-_CHUNK = 200
 
 
 def make_crnn_model(size: tuple[int, int], alphabet_size: int) -> keras.Model:
@@ -66,7 +66,6 @@ class CrnnSolver:
 
     def solve(self, pictures: npt.NDArray[np.uint8]) -> list[str]:
         """Read downsampled pictures `[N, H, W]`."""
-        parts = np.split(pictures, range(_CHUNK, len(pictures), _CHUNK))
-        logits = np.concatenate([self._model.predict_on_batch(as_input(part)) for part in parts])
+        logits = predict(self._model, pictures, CHUNK)
         decoded = decode(tf.nn.log_softmax(logits).numpy(), self._length)
         return ["".join(characters) for characters in self._alphabet[decoded.symbols]]

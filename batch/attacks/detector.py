@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
+from batch.alphabet import SIDE
 from batch.attacks.preprocessing import Pictures
-from batch.attacks.segmentation import Classify, Spans, find_spans, log_likelihoods
+from batch.attacks.segmentation import LEAST, NEVER, Classify, Spans, by_picture, find_spans, log_likelihoods
 from batch.drawing.captchas import Labelled
 from batch.drawing.crossing import MOST_DECOYS
 from batch.evaluation.reader import decoded
-from batch.training.classifier import compile_classifier
+from batch.training.classifier import compile_classifier, predict
 from batch.training.networks import as_input
 from batch.training.tensorflow import keras
 
@@ -21,8 +22,6 @@ _COUNTS, _CROSSED, _NO_GLYPH = range(3)
 _ALIKE = 0.65  # of the columns of a span and of a glyph, together
 _EPOCHS, _BATCH, _RATE = 3, 128, 3e-3
 _CHUNK = 2000
-_LEAST = 1e-4  # of a probability
-_NEVER = -1e9
 
 
 class Detector:
@@ -32,7 +31,7 @@ class Detector:
         """`prepare` makes pictures of two levels; captchas show `usual_count` glyphs, more or less."""
         self._prepare, self._count = prepare, usual_count
         layers = keras.layers
-        hidden = image = layers.Input((28, 28, 1))
+        hidden = image = layers.Input((SIDE, SIDE, 1))
         for channels in (16, 32, 48):
             hidden = layers.Conv2D(channels, 3, padding="same", use_bias=False)(hidden)
             hidden = layers.MaxPooling2D()(layers.ReLU()(layers.BatchNormalization()(hidden)))
@@ -58,11 +57,8 @@ class Detector:
     def read(self, pictures: Pictures, count: int, alphabet: str, classify: Classify) -> list[str]:
         """Read the `count` characters that count."""
         spans = [self._spans(picture) for picture in pictures]
-        images = np.concatenate([of.images for of in spans])
-        chunks = np.split(images, range(_CHUNK, len(images), _CHUNK))
-        logits = np.concatenate([self._model.predict_on_batch(as_input(chunk)) for chunk in chunks])
-        kinds = np.log(softmax(logits, 1) + np.float32(_LEAST))
-        parts = np.split(kinds, np.cumsum([len(of.ends) for of in spans])[:-1])
+        logits = predict(self._model, np.concatenate([of.images for of in spans]), _CHUNK)
+        parts = by_picture(np.log(softmax(logits, 1) + np.float32(LEAST)), spans)
         read = log_likelihoods(spans, alphabet, classify)
         symbols = np.array(sorted(set(alphabet)))
         chosen = [_choose(*one, count) for one in zip(spans, parts, read, strict=True)]
@@ -97,10 +93,10 @@ def _labels(spans: Spans, captcha: Labelled) -> npt.NDArray[np.int64]:
 def _choose(spans: Spans, kinds: npt.NDArray[np.float32], read: npt.NDArray[np.float32], count: int) -> list[int]:
     """Choose spans that cover all pieces, `count` of them counting, the others crossed out; give those that count."""
     ends = max((end for _, end in spans.ends), default=0)
-    best = np.full((count + 1, MOST_DECOYS + 1, ends + 1), _NEVER)
+    best = np.full((count + 1, MOST_DECOYS + 1, ends + 1), NEVER)
     came_by = np.zeros(best.shape, int)
     best[0, 0, 0] = 0
-    scores = np.stack([kinds[:, _COUNTS] + read.max(1, initial=_NEVER), kinds[:, _CROSSED]], 1)
+    scores = np.stack([kinds[:, _COUNTS] + read.max(1, initial=NEVER), kinds[:, _CROSSED]], 1)
     for number, (start, end) in enumerate(spans.ends):
         for crossed, before, after in (
             (0, best[:-1, :, start], (slice(1, None), slice(None), end)),
@@ -111,7 +107,7 @@ def _choose(spans: Spans, kinds: npt.NDArray[np.float32], read: npt.NDArray[np.f
             best[after] = np.where(better, longer, best[after])
             came_by[after] = np.where(better, 2 * number + crossed, came_by[after])
     chosen, counting, crossed_out = [], count, int(best[count, :, ends].argmax())
-    if best[count, crossed_out, ends] <= _NEVER / 2:
+    if best[count, crossed_out, ends] <= NEVER / 2:
         return []
     while counting or crossed_out:
         number, crossed = divmod(int(came_by[counting, crossed_out, ends]), 2)

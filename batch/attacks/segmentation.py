@@ -26,8 +26,8 @@ _PIECES = 4  # of a glyph, at most
 _BORDER = 2  # of EMNIST's images
 _SOFTNESS = 0.7  # pixels: edges as in EMNIST
 _UNEVEN = 2.0  # cost of a glyph e times as wide as usual, in units of log probability
-_LEAST = 1e-4  # of a probability
-_NEVER = -1e9
+LEAST = 1e-4  # of a probability
+NEVER = -1e9
 
 
 def cut_into_pieces(picture: npt.NDArray[np.uint8], count: int) -> list[Piece]:
@@ -113,21 +113,26 @@ def log_likelihoods(spans: list[Spans], alphabet: str, classify: Classify) -> li
     images = np.concatenate([of.images for of in spans])
     of_symbol = CHARACTER_OF_CLASS[:, None] == [ord(symbol) for symbol in sorted(set(alphabet))]
     shares = classify(images) @ of_symbol.astype(np.float32) if len(images) else np.empty((0, of_symbol.shape[1]))
-    read = np.log(shares + np.float32(_LEAST)).astype(np.float32)
-    return np.split(read, np.cumsum([len(of.ends) for of in spans])[:-1])
+    read = np.log(shares + np.float32(LEAST)).astype(np.float32)
+    return by_picture(read, spans)
+
+
+def by_picture(values: npt.NDArray[np.float32], spans: list[Spans]) -> list[npt.NDArray[np.float32]]:
+    """Divide what belongs to the spans of all pictures, one after another, among the pictures."""
+    return np.split(values, np.cumsum([len(of.ends) for of in spans])[:-1])
 
 
 def _join(spans: list[tuple[int, int]], read: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.float32]:
     """Choose `count` spans that follow each other and cover all pieces; give what each is read as: `[count, A]`."""
     ends = max((end for _, end in spans), default=0)
-    best, came_by = np.full((count + 1, ends + 1), _NEVER), np.zeros((count + 1, ends + 1), int)
+    best, came_by = np.full((count + 1, ends + 1), NEVER), np.zeros((count + 1, ends + 1), int)
     best[0, 0] = 0
     for number, (start, end) in enumerate(spans):  # by their first piece, so all that end at `start` came before
         longer = best[:-1, start] + read[number].max()
         better = np.append(False, longer > best[1:, end])
         best[better, end], came_by[better, end] = longer[better[1:]], number
-    if best[count, ends] <= _NEVER / 2:
-        return np.full((count, read.shape[1]), np.log(_LEAST), np.float32)
+    if best[count, ends] <= NEVER / 2:
+        return np.full((count, read.shape[1]), np.log(LEAST), np.float32)
     chosen = []
     for glyph in range(count, 0, -1):
         chosen.append(came_by[glyph, ends])

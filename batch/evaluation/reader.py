@@ -19,7 +19,7 @@ from batch.evaluation.judge import saved_or_trained
 from batch.evaluation.random_styles import random_style
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
-from batch.training.classifier import compile_classifier
+from batch.training.classifier import compile_classifier, predict
 from batch.training.networks import as_input
 from batch.training.tensorflow import keras
 
@@ -29,6 +29,7 @@ _CHANNELS = (32, 64, 96, 128)
 _HIDDEN = 192
 _STYLES, _OF_EACH = 500, 50  # captchas to learn from
 _STEPS, _BATCH, _RATE = 5000, 128, 2e-3
+_CHUNK = 1000
 
 
 class Read(NamedTuple):
@@ -90,7 +91,7 @@ class CharacterReader:
 
     def read(self, captchas: Sequence[Labelled]) -> Read:
         """Read the characters that count in captchas of one length."""
-        logits = self._model.predict_on_batch(as_input(np.concatenate([_windows(one) for one in captchas])))
+        logits = predict(self._model, np.concatenate([_windows(one) for one in captchas]), _CHUNK)
         truth = np.array([ord(c) for one in captchas for c in _counting(one)])
         length = len(truth) // len(captchas)
         return Read(truth.reshape(-1, length), self._symbols[logits.argmax(1)].reshape(-1, length))

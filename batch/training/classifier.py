@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from batch.alphabet import SIDE
 from batch.emnist import Emnist
@@ -40,6 +41,13 @@ def compile_classifier(model: keras.Model, rate: float, steps: int) -> None:
     schedule = keras.optimizers.schedules.CosineDecay(rate, steps)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(schedule), loss, jit_compile=False)
+
+
+def predict(model: keras.Model, images: npt.NDArray[np.uint8], chunk: int) -> npt.NDArray[np.float32]:
+    """Give what a model of one output makes of `[N, H, W]`, some at a time: all at once would not fit into memory."""
+    parts = np.split(images, range(chunk, len(images), chunk))
+    outputs: npt.NDArray[np.float32] = np.concatenate([model.predict_on_batch(as_input(part)) for part in parts])
+    return outputs
 
 
 @tf.function  # type: ignore[untyped-decorator]
