@@ -1,4 +1,4 @@
-"""Attack captchas, ours and those of the PyPI package `captcha`: `python -m batch.strength`."""
+"""Attack captchas, ours and those of two PyPI packages: `python -m batch.strength`."""
 
 import json
 import os
@@ -43,7 +43,9 @@ def main(
     samples: Annotated[int, typer.Option(min=10, help="Labelled captchas for the solvers, at most.")] = _COUNTS[-1],
     attacked: Annotated[int, typer.Option(min=10, help="Captchas that each attack has to read.")] = 1000,
     steps: Annotated[int, typer.Option(min=1, help="Steps of each CNN training.")] = 1000,
-    minutes: Annotated[float, typer.Option(min=0.01, help="Time of each CRNN training.")] = 20,
+    minutes: Annotated[
+        float, typer.Option(min=0.01, help="Processor time of each CRNN training: 40 are 20 minutes of two cores.")
+    ] = 40,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer captchas and shorter trainings: five minutes.")] = False,
     attacks: Annotated[str, typer.Option(help="Only attacks whose names contain one of these words.")] = "",
     data: Annotated[
@@ -54,9 +56,9 @@ def main(
         Path | None, typer.Option(help="Write strength-<kind>-<difficulty>.json and .png to this folder.")
     ] = None,
 ) -> None:
-    """Measure how many captchas machines read: ours, and beside them those of the PyPI package `captcha`.
+    """Measure how many captchas machines read: ours, and beside them those of two PyPI packages.
 
-    The figure that counts is that of the best attack. Untrained are Tesseract (if installed), the captcha solver
+    The packages are `captcha` and `wheezy.captcha`. The figure that counts is that of the best attack. Untrained are Tesseract (if installed), the captcha solver
     ddddocr and RapidOCR; `told` of the alphabet and the length, and with the pictures cleaned; and a classifier of
     handwriting that reads one segment after another. A detector learns from 1,000 labelled captchas which segments
     count. The CNN and the CRNN solver learn from 1,000, 10,000 and 50,000 labelled captchas. Each attack is chosen on
@@ -77,7 +79,7 @@ def main(
         with training_packages():
             from batch.attacks.report import as_json, as_table, best_attack, plot
             from batch.attacks.run import Budget, Target, run_attacks
-            from batch.attacks.sources import draw_ours, draw_theirs
+            from batch.attacks.sources import PEERS, draw_ours
             from batch.evaluation.judge import ReferenceClassifier
         require_extras()
         settings = load_settings(kind=kind, difficulty=difficulty, pixel_ratio=1)  # theirs have no other
@@ -91,11 +93,11 @@ def main(
         classifiers: dict[str, Classify] = {"filter": lambda glyphs: sampler.filter.run(glyphs=glyphs)}
         ours = partial(draw_ours, sampler, style)
         victims, crossed = draw_crossed(codes, sampler, style, np.random.default_rng())
-        theirs = partial(draw_theirs, victims.shape[1:])
+        size = victims.shape[1:]
         show = partial(draw_labelled, sampler=sampler, style=style, rng=np.random.default_rng())
         targets = [
             Target("gantcha", codes, to_grey(victims), ours, crossed, show),
-            Target("captcha", codes, theirs(codes), theirs),
+            *(Target(name, codes, draw(size, codes), partial(draw, size)) for name, draw in PEERS.items()),
         ]
         budget = Budget(counts, steps, 60 * minutes)
         with progress_bar(TimeElapsedColumn(), TimeRemainingColumn()) as progress:

@@ -90,7 +90,12 @@ def create_app(settings: Settings) -> FastAPI:
             await run_in_threadpool(refill.stop)
             pool.engine.dispose()
 
-    app = FastAPI(title="Gantcha", summary="Captchas drawn by neural networks, ready in a pool", lifespan=lifespan)
+    app = FastAPI(
+        title="Gantcha",
+        summary="Captchas drawn by neural networks, ready in a pool",
+        lifespan=lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # asked at each request, a tenth of its time
+    )
     state = app.state
     state.settings, state.pool, state.refill = settings, pool, refill
     state.public_url = str(settings.public_url).rstrip("/") if settings.public_url else None

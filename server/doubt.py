@@ -19,6 +19,7 @@ _WRONG_SHARE = 0.5
 _MANY_ANSWERS = 20  # a person needs one or two; an office behind one address seldom this many in five minutes
 _TYPING_SECONDS = 1.5  # to load, read and type six characters takes longer
 _FAST_AT_LEAST = 3
+_ANSWERS_AT_LEAST = min(_WRONG_AT_LEAST, _MANY_ANSWERS, _FAST_AT_LEAST)
 _SITE_ANSWERS_AT_LEAST = 30  # of 30, people wrong one time in five get 60 % wrong once in millions
 _SITE_WRONG_SHARE = 0.6
 _MOST_OPEN = 50_000  # challenges that are remembered until they are answered
@@ -92,10 +93,16 @@ class Doubt:
             _count_new(site_doubted, self._of_site(site))
 
     def _of_address(self, address: str) -> Reason | None:
-        return doubt_address(*(self._counters.recent(address, window) for window in (_ANSWERS, _WRONG, _FAST)))
+        answers = self._counters.recent(address, _ANSWERS)
+        if answers < _ANSWERS_AT_LEAST:  # most addresses: their other counts need not be read
+            return None
+        return doubt_address(answers, *(self._counters.recent(address, window) for window in (_WRONG, _FAST)))
 
     def _of_site(self, site: str) -> Reason | None:
-        return doubt_site(*(self._counters.recent(site, window) for window in (_OF_SITE, _WRONG_OF_SITE)))
+        answers = self._counters.recent(site, _OF_SITE)
+        if answers < _SITE_ANSWERS_AT_LEAST:
+            return None
+        return doubt_site(answers, self._counters.recent(site, _WRONG_OF_SITE))
 
 
 def _count_new(before: Reason | None, after: Reason | None) -> None:

@@ -1,6 +1,7 @@
 """How often one client may ask for a challenge, and how often it may answer; counted over all processes of the pool."""
 
 import math
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import NamedTuple, Self
 
@@ -66,7 +67,11 @@ async def limit_answering(request: Request) -> None:
 
 def client_of(request: Request) -> str:
     """Return the client's address, or for IPv6 the network of the subscriber."""
-    host = request.client.host if request.client else ""
+    return _client(request.client.host if request.client else "")
+
+
+@lru_cache(4096)  # parsing an address takes as long as the rest of the limits
+def _client(host: str) -> str:
     try:
         address = ip_address(host)
     except ValueError:

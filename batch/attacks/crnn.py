@@ -44,14 +44,14 @@ class CrnnSolver:
     def train(
         self, pictures: npt.NDArray[np.uint8], codes: Sequence[str], report: Callable[[float], Any], seconds: float
     ) -> None:
-        """Train for some time on downsampled pictures `[N, H, W]`; `report` is called with the seconds of each step."""
+        """Train on downsampled pictures `[N, H, W]` for `seconds` of processor time; `report` gets those of each step."""
         keras.utils.set_random_seed(self._seed)
         labels = 1 + np.searchsorted(self._alphabet, np.array([list(code) for code in codes]))
         self._length = labels.shape[1]
         self._model = make_crnn_model(pictures.shape[1:], len(self._alphabet))
         self._model.compile(keras.optimizers.Adam(_RATE, clipnorm=1.0), keras.losses.CTC(), jit_compile=False)
         rng = np.random.default_rng(self._seed)
-        started = reported = time.monotonic()
+        started = reported = time.process_time()
         for chosen, shifted in shifted_batches(pictures, rng):
             done = (reported - started) / seconds
             if done >= 1:
@@ -60,7 +60,7 @@ class CrnnSolver:
             self._model.optimizer.learning_rate = _RATE * warmth * (1 + np.cos(np.pi * done)) / 2
             contrast = rng.uniform(1 - _CONTRAST, 1 + _CONTRAST, (len(chosen), 1, 1, 1)).astype(np.float32)
             self._model.train_on_batch(as_input(shifted) * contrast, labels[chosen])
-            now = time.monotonic()
+            now = time.process_time()
             report(now - reported)
             reported = now
 
