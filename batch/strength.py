@@ -58,11 +58,11 @@ def main(
 ) -> None:
     """Measure how many captchas machines read: ours, and beside them those of two PyPI packages.
 
-    The packages are `captcha` and `wheezy.captcha`. The figure that counts is that of the best attack. Untrained are Tesseract (if installed), the captcha solver
-    ddddocr and RapidOCR; `told` of the alphabet and the length, and with the pictures cleaned; and a classifier of
-    handwriting that reads one segment after another. A detector learns from 1,000 labelled captchas which segments
-    count. The CNN and the CRNN solver learn from 1,000, 10,000 and 50,000 labelled captchas. Each attack is chosen on
-    some captchas and measured on others that it has not seen.
+    The packages are `captcha` and `wheezy.captcha`. The figure that counts is that of the best attack. Untrained are
+    Tesseract (if installed), the captcha solver ddddocr and RapidOCR; `told` of the alphabet and the length, and with
+    the pictures cleaned; and a classifier of handwriting that reads one segment after another. A detector learns from
+    1,000 labelled captchas which segments count. The CNN and the CRNN solver learn from 1,000, 10,000 and 50,000
+    labelled captchas. Each attack is chosen on some captchas and measured on others that it has not seen.
 
     \b
     Examples:

@@ -44,7 +44,7 @@ class CrnnSolver:
     def train(
         self, pictures: npt.NDArray[np.uint8], codes: Sequence[str], report: Callable[[float], Any], seconds: float
     ) -> None:
-        """Train on downsampled pictures `[N, H, W]` for `seconds` of processor time; `report` gets those of each step."""
+        """Train on downsampled pictures `[N, H, W]` for some processor time; `report` gets the seconds of each step."""
         keras.utils.set_random_seed(self._seed)
         labels = 1 + np.searchsorted(self._alphabet, np.array([list(code) for code in codes]))
         self._length = labels.shape[1]
