@@ -107,7 +107,7 @@ def _parts(codes: Sequence[str], sampler: Sampler, style: RenderStyle, rng: np.r
         lengths = [len(characters) for characters, _ in sampled]
         classes = choose_classes([*"".join(characters for characters, _ in sampled)], rng).ravel()
         by_code = np.split(np.arange(len(classes)), np.cumsum(lengths)[:-1])
-        glyphs = sampler.draw_legible(classes, rng)
+        glyphs = sampler.draw_legible(classes, rng, truncation=style.truncation)
         alike = defaultdict(list)
         for place, (text, crossed) in enumerate(sampled):
             alike[len(text), crossed.sum()].append(place)

@@ -25,6 +25,8 @@ class RenderStyle:
     """Light strokes on dark paper."""
     decoys: str = ""
     """Characters to write among those of the code and to cross out; none if empty."""
+    truncation: float = 1.0
+    """Of the generators' latents: below 1 glyphs are more alike and more legible."""
     height: int = 120
     """Of the picture."""
     pitch: int = 50
