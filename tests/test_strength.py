@@ -226,16 +226,16 @@ def test_the_crnn_learns_to_read() -> None:
 
 def test_strength_compares_both_kinds_and_writes_what_it_found(tmp_path: Path) -> None:
     budget = ("--samples", 40, "--attacked", 10, "--steps", 3, "--minutes", 0.02)
-    words = (*budget, "--difficulty", "easy", "--out", tmp_path)
+    words = (*budget, "--difficulty", "easy", "--attacks", "ocr segments crnn detector", "--out", tmp_path)
     finished = invoke(*documented("docs/threat-model.md", "python -m batch.strength --quick"), *words)
     assert finished.exit_code == 0, finished.stderr
-    assert "cnn-40" in finished.stdout and "detector-40" in finished.stdout
+    assert "crnn-40" in finished.stdout and "detector-40" in finished.stdout
     first = finished.stdout.splitlines()[0]
     assert re.fullmatch(r"best attack: \S+ reads \S+% of codes \(95 % interval \S+% - \S+%\)", first)
     report = json.loads((tmp_path / "strength-plain-easy.json").read_text())
     assert set(report["success"]) == {"gantcha", "captcha", "wheezy.captcha"}
     for row in report["success"].values():
-        assert {"ddddocr", "ddddocr-told", "rapidocr-told", "segments-filter", "cnn-40", "crnn-40"} <= set(row)
+        assert {"ddddocr", "ddddocr-told", "rapidocr-told", "segments-filter", "crnn-40"} <= set(row)
         assert all(success["low"] <= success["codes"] <= success["high"] for success in row.values())
     with Image.open(tmp_path / "strength-plain-easy.png") as plot:
         assert plot.width > 600

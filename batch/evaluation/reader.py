@@ -55,7 +55,7 @@ def make_reader_model(alphabet_size: int) -> keras.Model:
     hidden = window = layers.Input((_WINDOW // _SHRINK, _WINDOW // _SHRINK, 1))
     for channels in _CHANNELS:
         hidden = layers.Conv2D(channels, 3, padding="same", use_bias=False)(hidden)
-        # The usual momentum of 0.99 is too slow for short trainings: it still predicts with the statistics of the start.
+        # With the usual momentum of 0.99 a short training would leave the statistics of its start.
         hidden = layers.MaxPooling2D(padding="same")(layers.ReLU()(layers.BatchNormalization(momentum=0.9)(hidden)))
     hidden = layers.Dense(_HIDDEN, activation="relu")(layers.Flatten()(hidden))
     return keras.Model(window, layers.Dense(alphabet_size)(layers.Dropout(0.3)(hidden)))
