@@ -12,7 +12,7 @@ from PIL import Image
 
 from batch.captcha import generate_captcha
 from batch.drawing import render
-from batch.drawing.png import encode_pngs, save_pic
+from batch.drawing.png import encode_pngs, save_pic, to_grey
 from batch.drawing.style import GREY_LEVELS, STYLES, RenderStyle, choose_style
 from batch.drawing.text_lines import bend_lines, concat_pics
 from pool.errors import StorageError
@@ -262,10 +262,15 @@ def test_settings_choose_the_look() -> None:
     assert crossed_out == replace(STYLES["crossed-out"]["standard"], decoys="abc123")
 
 
-def test_a_png_shows_the_levels_it_was_made_of() -> None:
-    levels = rng().integers(GREY_LEVELS, size=(80, 240), dtype=np.uint8)
+@pytest.mark.parametrize("width", [240, 259])
+def test_a_png_is_greyscale_and_shows_the_levels_it_was_made_of(width: int) -> None:
+    levels = rng().integers(GREY_LEVELS, size=(80, width), dtype=np.uint8)
     with Image.open(io.BytesIO(encode_pngs(levels[None])[0])) as image:
-        assert np.array_equal(np.asarray(image.convert("L")), levels.astype(int) * 255 // (GREY_LEVELS - 1))
+        assert image.mode == "L"
+        shown = np.asarray(image)
+    assert np.array_equal(shown, to_grey(levels))
+    assert np.abs(shown - levels * 255.0 / (GREY_LEVELS - 1)).max() < 9  # of 17 between the values of four bits
+    assert shown.min() == 0 and shown.max() == 255
 
 
 def test_save_pic_says_where_it_could_not_write(tmp_path: Path) -> None:
