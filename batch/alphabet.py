@@ -74,7 +74,7 @@ _UNGUESSABLE = secrets.SystemRandom()
 
 
 def draw_codes(count: int, alphabet: str, length: int, rng: Random = _UNGUESSABLE) -> list[str]:
-    """Draw codes: a third to two thirds digits, like 2-4 of 6, where the alphabet has both kinds.
+    """Draw codes for the pool: a third to two thirds digits, like 2-4 of 6, where the alphabet has both kinds.
 
     They are unpredictable unless `rng` is seeded.
     """

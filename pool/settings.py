@@ -23,6 +23,7 @@ DEFAULT_CHECKPOINTS_DIR = Path(__file__).parent.parent / "checkpoints"
 _DAY = 24 * 60 * 60
 Kind = Literal["plain", "crossed-out"]
 Difficulty = Literal["easy", "standard", "hard"]
+Theme = Literal["light", "dark"]
 
 
 class Stock(NamedTuple):
@@ -120,7 +121,7 @@ class Settings(BaseSettings):
     challenge_kind: Kind = "plain"
     difficulty: Difficulty = "standard"
     doubt: bool = True
-    theme: Literal["light", "dark"] = "light"
+    theme: Theme = "light"
     pixel_ratio: int = Field(default=1, ge=1, le=2)
     length: int = Field(default=6, ge=4, le=8)
     audio: bool = True

@@ -4,24 +4,33 @@ import hashlib
 import io
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
 from batch.datasets.formats import FORMATS
+from batch.datasets.places import open_place
 from batch.drawing.style import STYLES
-from tests.conftest import ROOT, environment, only_line, refusal, run, wait_until
+from tests.conftest import ROOT, environment, invoke, refusal, run, wait_until
 
-COUNT, VAL = 1200, 120
+COUNT, VAL = 400, 80
+_OPTIONS = ("--split", "train=0.8,val=0.2", "--length", "3-16", "--alphabet", "2345abde", "--seed", 7)
+_MIXED = ("--mix", "easy=0.5,hard=0.5,light=0.7,dark=0.3", "--set", "noise=0.03", "--masks", "--disjoint")
 Labels = list[tuple[Any, ...]]
 
 
-def _write(folder: Path, *words: object, **settings: object) -> None:
+def _write(folder: Path | str, *words: object, **settings: object) -> None:
     finished = run("batch.fill", "--dataset", folder, "--quiet", *words, **settings)
     assert finished.returncode == 0, finished.stderr
 
@@ -36,9 +45,8 @@ def _digests(folder: Path) -> dict[str, str]:
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same captchas in all formats."""
     folder = tmp_path_factory.mktemp("datasets")
-    options = ("--count", COUNT, "--split", "train=0.9,val=0.1", "--length", "4-8", "--seed", 7)
     for name in FORMATS:
-        _write(folder / name, "--format", name, *options)
+        _write(folder / name, "--format", name, "--count", COUNT, *_OPTIONS, *_MIXED)
     return folder
 
 
@@ -54,25 +62,67 @@ def _read_folder(split: Path) -> Labels:
         for line in metadata.read_text().splitlines():
             entry = json.loads(line)
             with Image.open(metadata.with_name(entry["file_name"])) as picture:
-                labels.append(_label(entry, picture))
+                masks = metadata.with_name(entry["masks_file_name"]) if "masks_file_name" in entry else None
+                count = len(entry["characters"])
+                labels.append(_label(entry, picture, _masks(Image.open(masks), count) if masks else ()))
     return labels
 
 
-def _label(entry: dict[str, Any], picture: Image.Image) -> tuple[Any, ...]:
-    pixels = hashlib.sha256(picture.convert("L").tobytes()).hexdigest()
-    return entry["code"], tuple(map(tuple, entry["boxes"])), tuple(entry["glyph_classes"]), picture.size, pixels
+def _masks(stacked: Image.Image, count: int) -> tuple[str, ...]:
+    """Digests of the masks of a captcha."""
+    masks = np.asarray(stacked.convert("L")).reshape(count, -1, stacked.width) > 0
+    return tuple(map(_digest, masks))
+
+
+def _digest(pixels: npt.NDArray[Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+def _label(entry: dict[str, Any], picture: Image.Image, masks: tuple[str, ...]) -> tuple[Any, ...]:
+    assert picture.mode == "L"
+    of_characters = tuple(map(tuple, entry["boxes"])), tuple(entry["glyph_classes"]), masks
+    parameters = entry["difficulty"], entry["theme"], entry["cased"], float(np.float32(entry["parameters"]["climb"]))
+    return entry["code"], *of_characters, *parameters, picture.size, _digest(np.asarray(picture))
 
 
 def test_splits_hold_their_shares_and_labels_fit_the_pictures(labels: dict[str, Labels]) -> None:
     assert {split: len(held) for split, held in labels.items()} == {"train": COUNT - VAL, "val": VAL}
-    for code, boxes, glyph_classes, (width, height), _ in labels["train"] + labels["val"]:
-        assert len(boxes) == len(glyph_classes) == len(code)
+    both = labels["train"] + labels["val"]
+    for code, boxes, glyph_classes, masks, difficulty, _, cased, climb, (width, height), _ in both:
+        assert len(boxes) == len(glyph_classes) == len(masks) == len(code)
         assert width == STYLES["plain"]["standard"].width(len(code))
-        assert "".join(glyph_classes).lower() == code
+        assert cased == "".join(glyph_classes) and cased.lower() == code
         assert all(0 <= left < right <= width and 0 <= top < bottom <= height for left, top, right, bottom in boxes)
         assert [left for left, *_ in boxes] == sorted(left for left, *_ in boxes)
-    assert {len(code) for code, *_ in labels["train"]} == {4, 5, 6, 7, 8}
-    assert len({label[-1] for label in labels["train"] + labels["val"]}) == COUNT
+        least, most = STYLES["plain"][difficulty].climb
+        assert least <= climb <= most
+    assert {len(code) for code, *_ in labels["train"]} == set(range(3, 17))
+    assert len({label[-1] for label in both}) == COUNT
+    for place, (one, other) in {4: ("easy", "hard"), 5: ("dark", "light")}.items():
+        counts = Counter(label[place] for label in both)
+        assert set(counts) == {one, other} and 0.2 < counts[one] / COUNT < 0.6
+
+
+def test_characters_are_equally_likely_and_no_code_is_in_two_splits(labels: dict[str, Labels]) -> None:
+    codes = {split: [code for code, *_ in held] for split, held in labels.items()}
+    assert not set(codes["train"]) & set(codes["val"])
+    counts = Counter("".join(codes["train"]))
+    assert set(counts) == set("2345abde")
+    assert min(counts.values()) > 0.75 * max(counts.values())
+
+
+def test_masks_fill_their_boxes(written: Path) -> None:
+    metadata = written / "imagefolder" / "train" / "00000" / "metadata.jsonl"
+    for line in metadata.read_text().splitlines()[:50]:
+        entry = json.loads(line)
+        with Image.open(metadata.with_name(entry["masks_file_name"])) as stacked:
+            masks = np.asarray(stacked).reshape(len(entry["characters"]), -1, stacked.width)
+        for mask, box in zip(masks, entry["boxes"], strict=True):
+            down, across = np.nonzero(mask)
+            assert [across.min(), down.min(), across.max() + 1, down.max() + 1] == box
+        picture = cv2.imread(str(metadata.with_name(entry["file_name"])), cv2.IMREAD_UNCHANGED)
+        inked, paper = picture[masks.any(0)].mean(), picture[~masks.any(0)].mean()
+        assert inked > paper + 80 if entry["theme"] == "dark" else inked < paper - 80
 
 
 @pytest.mark.parametrize("name", ["imagefolder", "parquet"])
@@ -85,8 +135,10 @@ def test_datasets_loads_images_and_labels(
     loaded = datasets.load_dataset(name, data_dir=str(written / name), cache_dir=str(tmp_path / "cache"))
     assert set(loaded) == {"train", "validation"}
     for split, ours in (("train", "train"), ("validation", "val")):
-        assert sorted(_label(entry, entry["image"]) for entry in loaded[split]) == sorted(labels[ours])
-        assert set(loaded[split]["difficulty"]) == {"standard"}
+        read = [_label(e, e["image"], _masks(e["masks"], len(e["characters"]))) for e in loaded[split]]
+        assert sorted(read) == sorted(labels[ours])
+    pixels = loaded["train"].with_format("numpy")[0]["image"]
+    assert pixels.ndim == 2 and pixels.max() - pixels.min() > 180
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it leaves its files to be closed
@@ -95,10 +147,11 @@ def test_webdataset_streams_images_and_labels(written: Path, labels: dict[str, L
 
     for split, held in labels.items():
         shards = [str(path) for path in sorted((written / "webdataset").glob(f"{split}-*.tar"))]
-        stream = webdataset.WebDataset(shards, shardshuffle=False).decode("pil").to_tuple("png", "json")
-        assert [_label(entry, picture) for picture, entry in stream] == held
+        stream = webdataset.WebDataset(shards, shardshuffle=False).decode("pill").to_tuple("png", "json", "masks.png")
+        assert [_label(entry, png, _masks(masks, len(entry["boxes"]))) for png, entry, masks in stream] == held
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of its decoder of run lengths
 def test_coco_finds_a_box_for_each_character(written: Path, labels: dict[str, Labels]) -> None:
     from pycocotools.coco import COCO  # noqa: PLC0415
 
@@ -113,36 +166,48 @@ def test_coco_finds_a_box_for_each_character(written: Path, labels: dict[str, La
                 "boxes": boxes,
                 "glyph_classes": [annotation["glyph_class"] for annotation in annotations],
             }
+            masks = tuple(_digest(coco.annToMask(annotation) > 0) for annotation in annotations)
             with Image.open(written / "coco" / split / image["file_name"]) as picture:
                 assert picture.size == (image["width"], image["height"])
-                found.append(_label(entry, picture))
+                found.append(_label(image | entry, picture, masks))
             assert image["code"] == code
         assert found == held
 
 
 def test_a_seed_gives_the_same_bytes_however_many_draw(tmp_path: Path) -> None:
     for name, jobs in (("one", 1), ("two", 2)):
-        _write(tmp_path / name / "set", "--count", 2100, "--seed", 5, "--format", "webdataset", "--jobs", jobs)
+        _write(
+            tmp_path / name / "set",
+            "--count",
+            1100,
+            "--seed",
+            5,
+            "--shard-size",
+            300,
+            "--format",
+            "webdataset",
+            "--jobs",
+            jobs,
+        )
     assert _digests(tmp_path / "one") == _digests(tmp_path / "two")
 
 
 def test_a_captcha_is_the_same_in_shards_of_any_size(labels: dict[str, Labels], tmp_path: Path) -> None:
-    options = ("--count", 700, "--length", "4-8", "--seed", 7, "--shard-size", 130)
-    _write(tmp_path / "set", *options)
-    assert _read_folder(tmp_path / "set" / "train") == (labels["train"] + labels["val"])[:700]
+    _write(tmp_path / "set", "--count", COUNT, *_OPTIONS, *_MIXED, "--shard-size", 130)
+    assert _read_folder(tmp_path / "set" / "train") == labels["train"]
 
 
 def test_a_killed_one_is_gone_on_with_to_the_same_bytes(tmp_path: Path) -> None:
     """SIGKILL once some shards are there; `--resume` alone finishes, and finds nothing to do the next time."""
     options = [
         "--count",
-        "3000",
+        "1500",
         "--seed",
         "9",
         "--format",
         "coco",
         "--shard-size",
-        "250",
+        "125",
         "--split",
         "train=0.8,val=0.2",
     ]
@@ -169,31 +234,122 @@ def test_given_codes_are_drawn_in_their_order(tmp_path: Path) -> None:
     assert train != codes[:30]  # shuffled, for files of codes are often sorted
 
 
+def test_a_pattern_of_codes(tmp_path: Path) -> None:
+    _write(tmp_path / "set", "--count", 120, "--pattern", r"[a-c]{2}x\d{0,2}", "--split", "a=0.4,b=0.3,c=0.3")
+    codes = [code for split in "abc" for code, *_ in _read_folder(tmp_path / "set" / split)]
+    assert len(codes) == 120 and all(re.fullmatch(r"[a-c]{2}x[0-9]{0,2}", code) for code in codes)
+    assert {len(code) for code in codes} == {3, 4, 5}
+
+
 def test_what_cant_be_written_is_refused_in_a_line(written: Path, tmp_path: Path) -> None:
     (tmp_path / "codes.txt").write_text("ab12\n\nab 12\n")
+    (tmp_path / "twice.txt").write_text("ab12\nab12\n")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "diary.txt").write_text("dear diary")
     begun, new, few = written / "parquet", tmp_path / "new", ("--count", 5)
     for folder, options, reason in (
         (begun, few, "--resume"),
-        (begun, (*few, "--resume", "--split", "train=0.9,val=0.1", "--length", "4-8"), "begun with other"),
-        (begun, ("--resume", "--count", COUNT, "--seed", 8), "begun with other"),
+        (begun, (*few, "--resume"), f"was begun with --count {COUNT}"),
+        (begun, ("--resume", "--seed", 8), "was begun with --seed 7"),
+        (begun, ("--resume", "--format", "coco"), "was begun with --format parquet"),
+        (begun, ("--resume", "--difficulty", "hard"), "was begun with no --difficulty"),
         (tmp_path / "full", few, "not empty"),
+        (tmp_path / "full", ("--resume",), "holds no dataset to resume"),
+        (tmp_path / "full", ("--verify",), "holds no dataset to verify"),
         (new, (), "--count"),
         (new, (*few, "--split", "train=0.9"), "make up 1"),
         (new, (*few, "--split", "train=0.99,val=0.01"), "nothing of 5 captchas is left for val"),
-        (new, (*few, "--length", "4-9"), "--length 4-9"),
+        (new, (*few, "--length", "4-17"), "--length 4-17"),
         (new, (*few, "--alphabet", "ab!"), "CAPTCHA_ALPHABET"),
+        (new, (*few, "--pattern", "[a-c]{2}!"), "--pattern [a-c]{2}!: must look like"),
+        (new, (*few, "--pattern", "[z-a]"), "no class of characters"),
+        (new, (*few, "--pattern", "a{17}"), "1 to 16 characters"),
+        (new, (*few, "--pattern", "a", "--length", "3"), "leave --length"),
+        (new, (*few, "--mix", "easy=0.5,hard=0.4"), "each difficulty must make up 1"),
+        (new, (*few, "--mix", "medium=1"), "--mix medium=1: must look like"),
+        (new, (*few, "--mix", "easy=1", "--difficulty", "hard"), "leave --difficulty out"),
+        (new, (*few, "--set", "hue=1"), "--set hue=1: must look like"),
+        (new, (*few, "--set", "noise=loud"), "--set noise=loud: input should be a valid number"),
+        (new, (*few, "--set", "grain=0"), "--set grain=0: input should be greater"),
+        (new, (*few, "--set", "contrast=0.9,0.2"), "the lower limit comes first"),
+        (new, (*few, "--split", "a=0.6,b=0.4", "--length", "1", "--disjoint"), "15 codes are too few"),
+        (new, (*few, "--masks", "--shard-size", 9000), "at most 4999"),
         (new, ("--codes", tmp_path / "codes.txt"), "line 3: 'ab 12'"),
         (new, ("--codes", tmp_path / "none.txt"), "No such file"),
+        (new, ("--codes", tmp_path / "twice.txt", "--disjoint"), "repeats 1 codes"),
     ):
         assert reason in refusal("batch.fill.__main__", "--dataset", folder, *options), options
     assert not new.exists()
+    for option, value in {"--format": "foo", "--length": "1", "--split": "a=1", "--mix": "easy=1", "--seed": 1}.items():
+        result = invoke("batch.fill.__main__", *few, option, value)
+        assert result.exit_code == 2 and ("is not one of" if value == "foo" else f"{option} needs") in result.stderr
+
+
+def test_a_failed_start_leaves_nothing(tmp_path: Path) -> None:
+    """Ray is missing or does not answer; the disk is full before the first shard."""
+    line = refusal(
+        "batch.fill.__main__",
+        "--count",
+        9,
+        "--dataset",
+        tmp_path / "a",
+        "--engine",
+        "ray",
+        "--ray-address",
+        "127.0.0.1:1",
+    )
+    assert "does not answer" in line
+    assert not (tmp_path / "a").exists()
+
+
+def test_damage_is_found_and_drawn_again(written: Path, tmp_path: Path) -> None:
+    """A truncated shard, a lost picture, and annotations that are lost or changed."""
+
+    def refused(folder: Path) -> str:
+        return refusal("batch.fill.__main__", "--dataset", folder, "--verify")
+
+    for name, damaged in (("webdataset", "train-000001.tar"), ("coco", "annotations/val.json")):
+        folder = tmp_path / name
+        shutil.copytree(written / name, folder)
+        before = _digests(folder)
+        assert f"{COUNT} captchas, all as" in run("batch.fill", "--dataset", folder, "--verify").stdout
+        os.truncate(folder / damaged, 1000)
+        if name == "coco":
+            next((folder / "train" / "00001").glob("*.png")).unlink()
+        assert f"{2 if name == 'coco' else 1} shards are damaged" in refused(folder)
+        _write(folder, "--resume", "--verify")
+        assert _digests(folder) == before
+    (folder / "annotations" / "train.json").unlink()
+    _write(folder, "--resume")
+    assert _digests(folder) == before
+
+
+def test_a_dataset_in_a_bucket(written: Path, s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same bytes as in a folder, also of annotations that are merged; a bucket that is missing is told."""
+    for name, value in {"ENDPOINT_URL": s3_server, "ACCESS_KEY_ID": "us", "SECRET_ACCESS_KEY": "no secret"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    url = "s3://captchas/sets/coco"
+    _write(url, "--format", "coco", "--count", COUNT, *_OPTIONS, *_MIXED)
+    there = open_place(url)
+    held = _digests(written / "coco")
+    assert there.names() == set(held)
+    assert {name: there.digest(name) for name in held if "plan" not in name} == {
+        name: digest for name, digest in held.items() if "plan" not in name
+    }
+    there.remove({"val/00000/000000320.png"})
+    assert "1 shards are damaged" in refusal("batch.fill.__main__", "--dataset", url, "--verify")
+    assert "was begun with" in refusal("batch.fill.__main__", "--dataset", url, "--resume", "--count", 3)
+    preview = invoke("batch.dataset.preview", "s3://captchas/sets/coco", "--out", tmp_path / "boxes.png")
+    assert preview.exit_code == 0, preview.stderr
+    line = refusal("batch.fill.__main__", "--count", 5, "--dataset", "s3://nowhere/set")
+    assert line == "error: s3://nowhere/set: there is no such bucket; create it, or correct the URL"
 
 
 def test_a_preview_shows_the_boxes(written: Path, tmp_path: Path) -> None:
-    finished = run("batch.dataset.preview", written / "parquet", "--out", tmp_path / "boxes.png")
-    assert finished.returncode == 0, finished.stderr
-    with Image.open(io.BytesIO((tmp_path / "boxes.png").read_bytes())) as page:
+    for name in FORMATS:
+        finished = invoke("batch.dataset.preview", written / name, "--out", tmp_path / f"{name}.png")
+        assert finished.exit_code == 0, finished.stderr
+        assert (tmp_path / f"{name}.png").read_bytes() == (tmp_path / "imagefolder.png").read_bytes()
+    with Image.open(io.BytesIO((tmp_path / "imagefolder.png").read_bytes())) as page:
         assert page.mode == "RGB" and page.width > 900
-    assert "holds no dataset" in only_line(run("batch.dataset.preview", tmp_path))
+    assert "holds no dataset" in refusal("batch.dataset.preview", tmp_path)

@@ -303,7 +303,7 @@ def test_a_fill_without_generators_fails_in_one_line(sqlite_settings: dict[str, 
     assert line.startswith("error: ") and str(tmp_path) in line
 
 
-@pytest.mark.parametrize("length", [1, 8])
+@pytest.mark.parametrize("length", [1, 8, 19])
 @pytest.mark.parametrize("ratio", [1, 2])
 def test_boxes_hold_the_ink(length: int, ratio: int) -> None:
     """Of blots, whose outline neither noise nor scribbles hide: all ink is in the boxes, and fills them."""
@@ -319,7 +319,7 @@ def test_boxes_hold_the_ink(length: int, ratio: int) -> None:
         contrast=(0.85, 0.95),
         pixel_ratio=ratio,
     )
-    pictures, boxes = render.render_boxed(blots, blots[0], rng(), settings)
+    pictures, boxes, *_ = render.render_annotated(blots, blots[0], rng(), settings)
     assert np.array_equal(pictures, render.render(blots, blots[0], rng(), settings))
     assert boxes.shape == (40, length, 4)
     for ink, of_picture in zip(pictures < GREY_LEVELS // 2, boxes.tolist(), strict=True):

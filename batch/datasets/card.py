@@ -1,12 +1,13 @@
 """The dataset card: a README beside the data that says what it is, and how to load and reproduce it."""
 
-from pathlib import Path
+from dataclasses import asdict
 
 from batch.datasets.formats import FORMATS
-from batch.datasets.plan import Plan
-from pool.storage.atomic import write_durably
+from batch.datasets.places import Place
+from batch.datasets.plan import Plan, Variant
 
 _CARD = """---
+license: mit
 pretty_name: Gantcha captchas
 task_categories:
 - image-to-text
@@ -32,42 +33,61 @@ size_categories:
 
 Each captcha has
 
-- `code`: what to type, without regard to case;
+- `code`: what to type, without regard to case; `cased`: the same as it is drawn, `A` or `a`, in capitals where both
+  look alike;
 - `characters`: all that are drawn, in order, and `crossed_out`: which of them are not part of the code;
 - `boxes`: for each character the box of its ink, `[left, top, right, bottom]` in pixels, the last two exclusive
   (in COCO `[left, top, width, height]`); characters touch, so boxes may overlap;
-- `glyph_classes`: for each character the EMNIST ByMerge class that it was drawn as, `A` or `a`;
-- `kind`: plain or crossed-out; `difficulty`: how hard it is made for machines;
+{masks}- `glyph_classes`: for each character the EMNIST ByMerge class that it was drawn as;
+- `kind`: plain or crossed-out; `difficulty`: how hard it is made for machines; `theme`: light or dark paper;
+- `parameters`: what was drawn at random, for the line or for each character, by the names of the look's settings;
 - `generators`: sha256 of the manifest of the generators.
 
 | made with | |
 |---|---|
 | seed | {seed} |
 | codes | {codes} |
-| kind, difficulty | {kind}, {difficulty} |
 | generators | `{generators}` |
 
+| kind | difficulty | theme | share | look |
+|---|---|---|---|---|
+{variants}
+
 The same plan (`.gantcha/plan.json`) gives the same bytes with the same versions of NumPy, OpenCV and Gantcha on the
-same kind of processor, however many processes draw.
+same kind of processor, however many processes draw. A captcha depends on the seed, its number and the options, not on
+the count: a dataset with the same seed repeats captchas of this one, also in other splits.
+`python -m batch.fill --dataset <this folder> --verify` compares all files with their checksums.
 """
-_SIZES = {10**3: "n<1K", 10**4: "1K<n<10K", 10**5: "10K<n<100K", 10**6: "100K<n<1M", 10**7: "1M<n<10M"}
+_SIZES = ["n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B"]
+_MASKS = """\
+- masks: where each character has ink; a picture of a bit a pixel with the masks one below the other, in COCO the
+  run lengths of each annotation;
+"""
 
 
-def write_card(plan: Plan, folder: Path) -> None:
+def write_card(plan: Plan, place: Place) -> None:
     """Describe a finished dataset. Raises StorageError when its folder is not writable."""
     first = next(iter(plan.splits))
-    last = -(-plan.splits[first] // plan.shard_size) - 1
-    shortest, longest = plan.lengths
-    length = f"{shortest}" if shortest == longest else f"{shortest} to {longest}"
     text = _CARD.format(
-        size=next((size for most, size in _SIZES.items() if plan.count < most), "n>10M"),
+        size=_SIZES[max(len(str(plan.count)) - 3, 0)],
         count=plan.count,
         splits="\n".join(f"| {split} | {count:,} |" for split, count in plan.splits.items()),
-        example=FORMATS[plan.format].example.format(folder=folder.name, split=first, last=last),
+        example=FORMATS[plan.format].example.format(
+            folder=place.name.rpartition("/")[2], split=first, last=plan.shard_count(first) - 1
+        ),
+        masks=_MASKS if plan.masks else "",
         seed=plan.seed,
-        codes="given" if plan.codes_sha256 else f"{length} random characters of `{plan.alphabet}`",
-        kind=plan.kind,
-        difficulty=plan.difficulty,
+        codes=f"random, of the pattern `{plan.pattern}`, all equally likely" if plan.pattern else "given",
         generators=plan.generators,
+        variants="\n".join(map(_row, plan.variants)),
     )
-    write_durably(folder / "README.md", text.encode())
+    place.write("README.md", text.encode())
+
+
+def _row(variant: Variant) -> str:
+    look = ", ".join(f"{name} {_shown(value)}" for name, value in asdict(variant.style).items() if value != "")
+    return f"| {variant.kind} | {variant.difficulty} | {variant.theme} | {variant.share:.3g} | {look} |"
+
+
+def _shown(value: object) -> str:
+    return " to ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -4,20 +4,27 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from batch.alphabet import CLASSES_BY_CHARACTER, SYMBOLS
+from batch.datasets.places import Files, Place
 from batch.datasets.plan import DatasetError, Plan, Shard
 from batch.datasets.records import Record
-from pool.storage.atomic import writing_durably
+from batch.drawing.png import encode_masks
+from batch.drawing.text_lines import OF_GLYPHS, OF_LINES
 
-_ANNOTATIONS = ".annotations.json"  # of a shard, until all are merged
-_ID_STEP = 16  # annotations' ids: more than characters in a captcha
+ANNOTATIONS = ".annotations.json"
+"""Of a shard, until all of its split are merged."""
+_ID_STEP = 32  # annotations' ids: more than characters in a captcha
 _CHARACTERS = sorted(CLASSES_BY_CHARACTER)  # digits first
+_METADATA = "metadata.jsonl"
 
-Files = dict[str, bytes]
-"""Contents by name within the shard's folder, or under "" where a shard is one file."""
+Labels = Iterator[tuple[bytes, dict[str, Any]]]
+"""Captchas as files of a dataset have them: PNG, and label with at least `code` and `boxes`"""
 
 
 class Format(NamedTuple):
@@ -26,98 +33,186 @@ class Format(NamedTuple):
     place: str
     """path of a shard, from `split`, `number` and the `count` of the split's shards"""
     pack: Callable[[Plan, Sequence[Record]], Files]
-    finish: Callable[[Plan, Path], None]
-    """writes what all shards share"""
+    read: Callable[[Place, str, Shard], Labels]
+    """reads the shard at a path"""
     example: str
     """how to load it, in Python"""
+    merged: str | None = None
+    """path of the annotations that all shards of a `split` share"""
+    check: Callable[[], Any] = lambda: None
+    """raises DatasetError where a library is missing"""
 
-    def path(self, plan: Plan, shard: Shard) -> Path:
+    def path(self, plan: Plan, shard: Shard) -> str:
         """Give the path of a shard within the dataset."""
-        count = -(-plan.splits[shard.split] // plan.shard_size)
-        return Path(self.place.format(split=shard.split, number=shard.number, count=count))
+        return self.place.format(split=shard.split, number=shard.number, count=plan.shard_count(shard.split))
+
+    @property
+    def folders(self) -> bool:
+        """Whether each shard is a folder of files."""
+        return "." not in self.place.replace(":05d", "")
+
+
+def needed(place: Place, path: str) -> bytes:
+    """Read a file that must be there. Raises DatasetError where it is not."""
+    if (content := place.read(path)) is None:
+        raise DatasetError(f"{place}/{path} is missing: --resume draws it again")
+    return content
 
 
 def _name(record: Record) -> str:
     return f"{record.index:09d}.png"
 
 
+def _masks_name(record: Record) -> str:
+    return f"{record.index:09d}.masks.png"
+
+
 def _label(plan: Plan, record: Record) -> dict[str, Any]:
+    captcha, variant = record.captcha, record.variant
+    symbols = [SYMBOLS[index] for index in captcha.classes]
     return {
         "code": record.code,
-        "characters": record.captcha.characters,
-        "crossed_out": record.captcha.crossed_out,
-        "boxes": record.captcha.boxes,
-        "glyph_classes": [SYMBOLS[index] for index in record.captcha.classes],
-        "kind": plan.kind,
-        "difficulty": plan.difficulty,
+        "cased": "".join(s for s, out in zip(symbols, captcha.crossed_out, strict=True) if not out),
+        "characters": captcha.characters,
+        "crossed_out": captcha.crossed_out,
+        "boxes": captcha.boxes,
+        "glyph_classes": symbols,
+        "kind": variant.kind,
+        "difficulty": variant.difficulty,
+        "theme": variant.theme,
+        "parameters": captcha.parameters,
         "generators": plan.generators,
     }
 
 
+def _pictures(record: Record) -> dict[str, bytes]:
+    """Give the PNGs of a captcha by name: of itself, and of its masks if it has some."""
+    pictures = {_name(record): record.captcha.png}
+    if record.captcha.masks is not None:
+        pictures[_masks_name(record)] = encode_masks(record.captcha.masks)
+    return pictures
+
+
 def _pack_folder(plan: Plan, records: Sequence[Record]) -> Files:
-    lines = (json.dumps({"file_name": _name(record)} | _label(plan, record)) + "\n" for record in records)
-    return {_name(record): record.captcha.png for record in records} | {"metadata.jsonl": "".join(lines).encode()}
+    files: dict[str, bytes] = {}
+    lines = []
+    for record in records:
+        files |= _pictures(record)
+        names = {"file_name": _name(record)} | ({"masks_file_name": _masks_name(record)} if plan.masks else {})
+        lines.append(json.dumps(names | _label(plan, record)) + "\n")
+    return files | {_METADATA: "".join(lines).encode()}
+
+
+def _read_folder(place: Place, path: str, _shard: Shard) -> Labels:
+    for line in needed(place, f"{path}/{_METADATA}").splitlines():
+        label = json.loads(line)
+        yield needed(place, f"{path}/{label['file_name']}"), label
 
 
 def _pack_tar(plan: Plan, records: Sequence[Record]) -> Files:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for record in records:
-            label = json.dumps(_label(plan, record)).encode()
-            for suffix, content in ((".png", record.captcha.png), (".json", label)):
-                member = tarfile.TarInfo(str(Path(_name(record)).with_suffix(suffix)))  # without date and owner
+            label = {f"{record.index:09d}.json": json.dumps(_label(plan, record)).encode()}
+            for name, content in (_pictures(record) | label).items():
+                member = tarfile.TarInfo(name)  # without date and owner
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
     return {"": packed.getvalue()}
 
 
+def _read_tar(place: Place, path: str, _shard: Shard) -> Labels:
+    png = b""
+    with tarfile.open(fileobj=io.BytesIO(needed(place, path))) as tar:
+        for member in tar:
+            content = tar.extractfile(member)
+            if content and member.name.endswith(".json"):
+                yield png, json.loads(content.read())
+            elif content and ".masks." not in member.name:
+                png = content.read()
+
+
 _STRING = {"dtype": "string", "_type": "Value"}
+_NUMBER = {"dtype": "float32", "_type": "Value"}
 _BOX = {"feature": {"dtype": "int32", "_type": "Value"}, "length": 4, "_type": "List"}
+_IMAGE = {"_type": "Image"}
+
+
+def _list_of(feature: dict[str, Any]) -> dict[str, Any]:
+    return {"feature": feature, "_type": "List"}
+
+
 # How the library `datasets` knows that a table holds images.
 _FEATURES = {
-    "image": {"_type": "Image"},
     "code": _STRING,
+    "cased": _STRING,
     "characters": _STRING,
-    "crossed_out": {"feature": {"dtype": "bool", "_type": "Value"}, "_type": "List"},
-    "boxes": {"feature": _BOX, "_type": "List"},
-    "glyph_classes": {"feature": _STRING, "_type": "List"},
+    "crossed_out": _list_of({"dtype": "bool", "_type": "Value"}),
+    "boxes": _list_of(_BOX),
+    "glyph_classes": _list_of(_STRING),
     "kind": _STRING,
     "difficulty": _STRING,
+    "theme": _STRING,
+    "parameters": dict.fromkeys(OF_LINES, _NUMBER) | {name: _list_of(_NUMBER) for name in OF_GLYPHS},
     "generators": _STRING,
 }
 
 
-def _pack_table(plan: Plan, records: Sequence[Record]) -> Files:
+def _pyarrow() -> tuple[Any, Any]:
     try:
         import pyarrow as pa  # noqa: PLC0415 - most datasets do without
         from pyarrow import parquet  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise DatasetError("Parquet needs pyarrow: pip install -r requirements-parquet.txt") from error
-    columns = {
-        "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}),
+    return pa, parquet
+
+
+def _pack_table(plan: Plan, records: Sequence[Record]) -> Files:
+    pa, parquet = _pyarrow()
+    image = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    images = ["image", "masks"] if plan.masks else ["image"]
+    columns = dict.fromkeys(images, image) | {
         "code": pa.string(),
+        "cased": pa.string(),
         "characters": pa.string(),
         "crossed_out": pa.list_(pa.bool_()),
         "boxes": pa.list_(pa.list_(pa.int32(), 4)),
         "glyph_classes": pa.list_(pa.string()),
         "kind": pa.string(),
         "difficulty": pa.string(),
+        "theme": pa.string(),
+        "parameters": pa.struct(
+            dict.fromkeys(OF_LINES, pa.float32()) | dict.fromkeys(OF_GLYPHS, pa.list_(pa.float32()))
+        ),
         "generators": pa.string(),
     }
-    schema = pa.schema(list(columns.items()), {"huggingface": json.dumps({"info": {"features": _FEATURES}})})
-    rows = [{"image": {"bytes": r.captcha.png, "path": _name(r)}} | _label(plan, r) for r in records]
+    features = dict.fromkeys(images, _IMAGE) | _FEATURES
+    schema = pa.schema(list(columns.items()), {"huggingface": json.dumps({"info": {"features": features}})})
+    rows = [
+        dict(zip(images, ({"bytes": png, "path": name} for name, png in _pictures(r).items()), strict=True))
+        | _label(plan, r)
+        for r in records
+    ]
     packed = io.BytesIO()
     parquet.write_table(pa.Table.from_pylist(rows, schema), packed)
     return {"": packed.getvalue()}
 
 
+def _read_table(place: Place, path: str, _shard: Shard) -> Labels:
+    _, parquet = _pyarrow()
+    for row in parquet.read_table(io.BytesIO(needed(place, path))).to_pylist():
+        yield row["image"]["bytes"], row
+
+
 def _pack_annotated(plan: Plan, records: Sequence[Record]) -> Files:
     images, annotations = [], []
     for record in records:
-        label = _label(plan, record)
+        label, style, masks = _label(plan, record), record.variant.style, record.captcha.masks
         of_characters = [label.pop(name) for name in ("characters", "crossed_out", "boxes", "glyph_classes")]
-        ratio = plan.style.pixel_ratio
-        size = {"width": plan.style.width(len(record.code)) * ratio, "height": plan.style.height * ratio}
+        size = {
+            "width": style.width(len(record.code)) * style.pixel_ratio,
+            "height": style.height * style.pixel_ratio,
+        }
         images.append({"id": record.index, "file_name": _name(record)} | size | label)
         for place, (character, crossed_out, (left, top, right, bottom), glyph_class) in enumerate(
             zip(*of_characters, strict=True)
@@ -129,75 +224,87 @@ def _pack_annotated(plan: Plan, records: Sequence[Record]) -> Files:
                     "image_id": record.index,
                     "category_id": _CHARACTERS.index(character) + 1,
                     "bbox": [left, top, width, height],
-                    "area": width * height,
+                    "area": width * height if masks is None else int(masks[place].sum()),
                     "iscrowd": 0,
                     "glyph_class": glyph_class,
                     "crossed_out": crossed_out,
                 }
+                | ({} if masks is None else {"segmentation": _run_lengths(masks[place])})
             )
     part = json.dumps({"images": images, "annotations": annotations}).encode()
-    return {_name(record): record.captcha.png for record in records} | {_ANNOTATIONS: part}
+    return {_name(record): record.captcha.png for record in records} | {ANNOTATIONS: part}
 
 
-def _merge_annotations(plan: Plan, folder: Path) -> None:
-    """Write one file for each split, a shard at a time, then remove those of the shards."""
+def _run_lengths(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """Give COCO's run lengths of `[H, W]`: down the columns, of 0 and 1 by turns."""
+    pixels = np.concatenate([[False], mask.ravel("F")])
+    changes = np.flatnonzero(pixels[1:] != pixels[:-1])
+    return {"size": list(mask.shape), "counts": np.diff([0, *changes, mask.size]).tolist()}
+
+
+def _read_annotated(place: Place, path: str, shard: Shard) -> Labels:
+    merged = json.loads(needed(place, _MERGED.format(split=shard.split)))
+    images = [image for image in merged["images"] if shard.start <= image["id"] < shard.end]
+    boxes: dict[int, list[list[int]]] = {image["id"]: [] for image in images}
+    for annotation in merged["annotations"]:
+        left, top, width, height = annotation["bbox"]
+        boxes.get(annotation["image_id"], []).append([left, top, left + width, top + height])
+    for image in images:
+        yield needed(place, f"{path}/{image['file_name'].rpartition('/')[2]}"), image | {"boxes": boxes[image["id"]]}
+
+
+def merge_annotations(plan: Plan, place: Place, split: str) -> None:
+    """Write one file of annotations for a split, a shard at a time."""
     categories = [{"id": number, "name": name} for number, name in enumerate(_CHARACTERS, 1)]
-    for split in plan.splits:
-        shards = [folder / FORMATS["coco"].path(plan, shard) for shard in plan.shards() if shard.split == split]
-        merged = folder / "annotations" / f"{split}.json"
-        if not merged.exists():
-            with writing_durably(merged) as file:
-                head = {"info": {"description": "Gantcha", "version": plan.generators}, "categories": categories}
-                file.write(json.dumps(head).encode()[:-1])
-                for kind in ("images", "annotations"):
-                    file.write(f', "{kind}": [\n'.encode())
-                    for number, line in enumerate(_parts(shards, kind)):
-                        file.write(b",\n" * (number > 0) + line)
-                    file.write(b"\n]")
-                file.write(b"}\n")
-        for shard in shards:
-            (shard / _ANNOTATIONS).unlink(missing_ok=True)
+    shards = [FORMATS["coco"].path(plan, shard) for shard in plan.shards() if shard.split == split]
+    with place.writing(_MERGED.format(split=split)) as file:
+        head = {"info": {"description": "Gantcha", "version": plan.generators}, "categories": categories}
+        file.write(json.dumps(head).encode()[:-1])
+        for kind in ("images", "annotations"):
+            file.write(f', "{kind}": [\n'.encode())
+            for number, line in enumerate(_parts(place, shards, kind)):
+                file.write(b",\n" * (number > 0) + line)
+            file.write(b"\n]")
+        file.write(b"}\n")
 
 
-def _parts(shards: Sequence[Path], kind: str) -> Iterator[bytes]:
+def _parts(place: Place, shards: Sequence[str], kind: str) -> Iterator[bytes]:
     for shard in shards:
-        entries = json.loads((shard / _ANNOTATIONS).read_bytes())[kind]
+        entries = json.loads(needed(place, f"{shard}/{ANNOTATIONS}"))[kind]
         for entry in entries:
             if kind == "images":
-                entry["file_name"] = f"{shard.name}/{entry['file_name']}"
-        if entries:
-            yield ",\n".join(map(json.dumps, entries)).encode()
+                entry["file_name"] = f"{PurePosixPath(shard).name}/{entry['file_name']}"
+        yield ",\n".join(map(json.dumps, entries)).encode()
 
 
-def _nothing(_plan: Plan, _folder: Path) -> None:
-    pass
-
-
+_MERGED = "annotations/{split}.json"
 FORMATS = {
     "imagefolder": Format(
         "{split}/{number:05d}",
         _pack_folder,
-        _nothing,
+        _read_folder,
         'from datasets import load_dataset\n\ndataset = load_dataset("imagefolder", data_dir="{folder}")',
     ),
     "webdataset": Format(
         "{split}-{number:06d}.tar",
         _pack_tar,
-        _nothing,
+        _read_tar,
         'import webdataset\n\ndataset = webdataset.WebDataset("{folder}/{split}-{{000000..{last:06d}}}.tar", '
-        'shardshuffle=False)\ndataset = dataset.decode("pil").to_tuple("png", "json")',
+        'shardshuffle=False)\ndataset = dataset.decode("pill").to_tuple("png", "json")',
     ),
     "parquet": Format(
         "{split}-{number:05d}-of-{count:05d}.parquet",
         _pack_table,
-        _nothing,
+        _read_table,
         'from datasets import load_dataset\n\ndataset = load_dataset("parquet", data_dir="{folder}")',
+        check=_pyarrow,
     ),
     "coco": Format(
         "{split}/{number:05d}",
         _pack_annotated,
-        _merge_annotations,
+        _read_annotated,
         "from pycocotools.coco import COCO\n\n"
         'dataset = COCO("{folder}/annotations/{split}.json")  # its files are in {folder}/{split}',
+        _MERGED,
     ),
 }

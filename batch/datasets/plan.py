@@ -2,20 +2,21 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import asdict, dataclass
+from itertools import accumulate
 from typing import Any, NamedTuple, Self
 
+from batch.datasets.places import Place
 from batch.drawing.style import RenderStyle
 from pool.errors import GantchaError
-from pool.storage.atomic import write_durably
 
 FOLDER = ".gantcha"
-"""Of a dataset: what resuming it needs."""
+"""Of a dataset: what resuming and verifying it needs."""
+_PLAN = f"{FOLDER}/plan.json"
 
 
 class DatasetError(GantchaError):
-    """A dataset can't be written as requested."""
+    """A dataset can't be written or read as requested."""
 
 
 class Shard(NamedTuple):
@@ -30,6 +31,17 @@ class Shard(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Variant:
+    """One of the looks that a dataset mixes."""
+
+    kind: str
+    difficulty: str
+    theme: str
+    share: float
+    style: RenderStyle
+
+
+@dataclass(frozen=True)
 class Plan:
     """A dataset before it is drawn."""
 
@@ -37,53 +49,67 @@ class Plan:
     seed: int
     splits: dict[str, int]
     """captchas of each, in this order"""
-    shard_size: int
-    alphabet: str
-    lengths: tuple[int, int]
-    """shortest and longest code"""
+    shard_sizes: dict[str, int]
+    """captchas in a shard of each split"""
+    pattern: str | None
+    """of random codes; None for given ones"""
     codes_sha256: str | None
-    """of the codes to draw; None for random codes"""
-    kind: str
-    difficulty: str
-    style: RenderStyle
+    """of given codes"""
+    disjoint: bool
+    """no random code is in two splits"""
+    masks: bool
+    variants: tuple[Variant, ...]
     generators: str
     """sha256 of the checkpoints' manifest"""
+    options: dict[str, str]
+    """what was asked for on the command line"""
 
     @property
     def count(self) -> int:
         """Total number of captchas."""
         return sum(self.splits.values())
 
+    def shard_count(self, split: str) -> int:
+        """Give the number of shards of a split."""
+        return -(-self.splits[split] // self.shard_sizes[split])
+
+    def split_of(self, index: int) -> str:
+        """Give the split of a captcha; the last one for indices beyond all."""
+        ends = zip(self.splits, accumulate(self.splits.values()), strict=True)
+        return next((split for split, end in ends if index < end), [*self.splits][-1])
+
     def shards(self) -> Iterator[Shard]:
         """Divide the splits into shards."""
         first = 0
         for split, count in self.splits.items():
-            for number, start in enumerate(range(first, first + count, self.shard_size)):
-                yield Shard(split, number, start, min(start + self.shard_size, first + count))
+            size = self.shard_sizes[split]
+            for number, start in enumerate(range(first, first + count, size)):
+                yield Shard(split, number, start, min(start + size, first + count))
             first += count
 
-    def differences(self, other: Self) -> list[str]:
-        """Name the fields in which another plan differs."""
-        return [field.name for field in fields(self) if getattr(self, field.name) != getattr(other, field.name)]
-
-    def save(self, folder: Path) -> None:
-        """Write the plan into a dataset's folder. Raises StorageError when that is not writable."""
-        write_durably(folder / FOLDER / "plan.json", json.dumps(asdict(self), indent=1).encode() + b"\n")
+    def save(self, place: Place) -> None:
+        """Write the plan into a dataset. Raises StorageError when that is not writable."""
+        place.write(_PLAN, json.dumps(asdict(self), indent=1).encode() + b"\n")
 
     @classmethod
-    def load(cls, folder: Path) -> Self | None:
+    def load(cls, place: Place) -> Self | None:
         """Read the plan of a dataset that was begun; None if there is none.
 
         Raises:
             DatasetError: it is not what this version writes.
+            StorageError: it can't be read.
         """
-        path = folder / FOLDER / "plan.json"
-        try:
-            stored: dict[str, Any] = json.loads(path.read_bytes())
-            style: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored["style"].items()}
-            read: dict[str, Any] = {"lengths": tuple(stored["lengths"]), "style": RenderStyle(**style)}
-            return cls(**stored | read)
-        except FileNotFoundError:
+        content = place.read(_PLAN)
+        if content is None:
             return None
+        try:
+            stored: dict[str, Any] = json.loads(content)
+            variants = tuple(Variant(**fields | {"style": _style(fields["style"])}) for fields in stored["variants"])
+            return cls(**stored | {"variants": variants})
         except (ValueError, TypeError, KeyError) as error:
-            raise DatasetError(f"{path} is no plan that this version can read: {error!r}") from error
+            raise DatasetError(f"{place}/{_PLAN} is no plan that this version can read: {error!r}") from error
+
+
+def _style(stored: dict[str, Any]) -> RenderStyle:
+    values: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in stored.items()}
+    return RenderStyle(**values)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from batch.alphabet import draw_codes
-from batch.datasets.plan import Plan, Shard
+from batch.datasets.codes import Pattern, SplitChooser
+from batch.datasets.plan import Plan, Shard, Variant
 from batch.glyphs.sampler import Sampler
 
 if TYPE_CHECKING:
     from batch.drawing.captchas import Labelled
 
-TOGETHER = 500
+TOGETHER = 125
 """Captchas drawn together from one seed; the size of a shard should be a multiple of it."""
 
 
@@ -25,6 +25,7 @@ class Record:
     index: int
     """in the whole dataset"""
     code: str
+    variant: Variant
     captcha: "Labelled"
 
 
@@ -38,21 +39,43 @@ def draw_records(plan: Plan, shard: Shard, codes: Sequence[str] | None, sampler:
 
     A captcha depends on the seed and its index, not on the size of the shards.
     """
-    from batch.drawing.captchas import draw_labelled  # noqa: PLC0415 - the process that starts workers does without
-
-    records = []
+    records: list[Record] = []
     drawn = touched(shard)
     for first in drawn[::TOGETHER]:
-        rng = np.random.default_rng([plan.seed, first])
-        together = _draw_codes(plan, rng) if codes is None else codes[first - drawn.start :][:TOGETHER]
-        captchas = draw_labelled(together, sampler, plan.style, rng)
-        for index, (code, captcha) in enumerate(zip(together, captchas, strict=True), first):
-            if shard.start <= index < shard.end:
-                records.append(Record(index, code, captcha))
+        together = None if codes is None else codes[first - drawn.start :][:TOGETHER]
+        group = draw_group(plan, first, together, sampler)
+        records += [record for record in group if shard.start <= record.index < shard.end]
     return records
 
 
-def _draw_codes(plan: Plan, rng: np.random.Generator) -> list[str]:
+def draw_group(plan: Plan, first: int, codes: Sequence[str] | None, sampler: Sampler) -> list[Record]:
+    """Draw the captchas that share a seed, from the index `first`, a multiple of `TOGETHER`, on."""
+    from batch.drawing.captchas import draw_labelled  # noqa: PLC0415 - the process that starts workers does without
+
+    rng = np.random.default_rng([plan.seed, first])
+    codes = _draw_codes(plan, first, rng) if codes is None else codes
+    chosen = rng.choice(len(plan.variants), len(codes), p=[variant.share for variant in plan.variants])
+    records: dict[int, Record] = {}
+    for number, variant in enumerate(plan.variants):
+        places = np.flatnonzero(chosen == number).tolist()
+        if places:
+            own = [codes[place] for place in places]
+            captchas = draw_labelled(own, sampler, variant.style, rng, masks=plan.masks)
+            for place, code, captcha in zip(places, own, captchas, strict=True):
+                records[place] = Record(first + place, code, variant, captcha)
+    return [records[place] for place in range(len(codes))]
+
+
+def _draw_codes(plan: Plan, first: int, rng: np.random.Generator) -> list[str]:
     code_rng = random.Random(rng.bytes(16))  # noqa: S311 - the labels of a dataset are no secret
-    lengths = rng.integers(*plan.lengths, TOGETHER, endpoint=True)
-    return [code for length in lengths.tolist() for code in draw_codes(1, plan.alphabet, length, code_rng)]
+    pattern = Pattern(plan.pattern or "")
+    if not plan.disjoint:
+        return [pattern.draw(code_rng) for _ in range(TOGETHER)]
+    chooser, codes = SplitChooser(plan.seed, plan.splits), []
+    for index in range(first, first + TOGETHER):
+        split = plan.split_of(index)
+        code = pattern.draw(code_rng)
+        while chooser.choose(code) != split:
+            code = pattern.draw(code_rng)
+        codes.append(code)
+    return codes

@@ -4,130 +4,226 @@ import hashlib
 import re
 import secrets
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from rich.progress import TimeRemainingColumn
 
-from batch.alphabet import CLASSES_BY_CHARACTER
+from batch.datasets.codes import Pattern, check_disjoint, check_unique, pattern_of, read_codes
+from batch.datasets.formats import FORMATS
+from batch.datasets.places import Place, open_place
 from batch.datasets.plan import FOLDER, DatasetError, Plan
 from batch.datasets.records import TOGETHER
-from batch.datasets.writer import write_dataset
-from batch.drawing.style import MOST_BOXES, choose_style
+from batch.datasets.variants import SHARE, add_up, choose_variants, read_shares
+from batch.datasets.writer import Writer
 from batch.drawing.workers import Engine
 from batch.glyphs.checkpoints import Checkpoints
 from batch.progress import progress_bar
 from pool.settings import Settings
-from pool.storage.atomic import write_durably
 
-_SHARDS, _SMALLEST, _LARGEST = 100, 2 * TOGETHER, 20 * TOGETHER
-_LENGTH = re.compile(r"(\d+)(?:-(\d+))?")
-_SPLIT = re.compile(r"([a-z][a-z0-9_]*)=(0?\.\d+|1(?:\.0*)?)")
+_SPLIT = re.compile(rf"([a-z][a-z0-9_]*)={SHARE}")
+_CODES, _LOCK = f"{FOLDER}/codes.txt", f"{FOLDER}/lock"
+_READERS = 8
+"""Processes that read a split at once, each its own shards."""
+_USUAL, _LARGEST = 8 * TOGETHER, 32 * TOGETHER
+_IN_A_FOLDER = 10_000
+"""Files; with more, file systems and viewers are slow."""
 
 
 @dataclass(frozen=True)
 class Request:
     """What was asked for; None is the default."""
 
-    format: str
-    count: int | None
-    codes: Path | None
-    split: str
-    length: str | None
-    shard_size: int | None
-    seed: int | None
+    format: str | None = None
+    count: int | None = None
+    codes: Path | None = None
+    pattern: str | None = None
+    split: str | None = None
+    length: str | None = None
+    mix: str | None = None
+    set: tuple[str, ...] | None = None
+    disjoint: bool | None = None
+    masks: bool | None = None
+    shard_size: int | None = None
+    seed: int | None = None
+    alphabet: str | None = None
+    kind: str | None = None
+    difficulty: str | None = None
+
+    def given(self) -> dict[str, str]:
+        """Give what is not the default, as text, by the names of the options."""
+        given = {name.replace("_", "-"): value for name, value in asdict(self).items() if value is not None}
+        return {name: ",".join(value) if isinstance(value, tuple) else str(value) for name, value in given.items()}
 
 
-def write(folder: Path, request: Request, resume: bool, settings: Settings, engine: Engine, quiet: bool) -> str:
-    """Write or resume a dataset; return a line that reports it.
+def write(
+    name: str, request: Request, resume: bool, verify: bool, settings: Settings, engine: Engine, quiet: bool
+) -> str:
+    """Write, resume or verify a dataset in a folder or bucket; return a line that reports it.
+
+    Nothing is left of a dataset of which no shard could be written.
 
     Raises:
-        DatasetError: the request can't be done, or differs from the dataset in the folder.
+        DatasetError: the request can't be done, or differs from the dataset that is there.
         StorageError: the disk is full or not writable; finished shards stay.
         CheckpointError: a generator is missing or damaged.
     """
+    place = open_place(name)
+    begun = Plan.load(place)
+    if verify and not resume:
+        return _verify(begun, place)
     checkpoints = Checkpoints(settings.checkpoints_dir)
     checkpoints.load()  # report a fault once, here, and not in every worker
-    begun, kept_codes = Plan.load(folder), folder / FOLDER / "codes.txt"
-    if begun and not resume:
-        raise DatasetError(f"{folder} holds a dataset: continue it with --resume, or name another folder")
-    if not begun and folder.is_dir() and any(folder.iterdir()):
-        raise DatasetError(f"{folder} is not empty and holds no dataset to resume: name another folder")
-    if begun and request.count is None and request.codes is None:
-        plan = replace(begun, generators=checkpoints.digest())
-        codes = _read_codes(kept_codes) if begun.codes_sha256 else None
+    if begun:
+        plan, codes = _begun(begun, request, resume, place, checkpoints.digest())
     else:
-        seed = request.seed if request.seed is not None else begun.seed if begun else secrets.randbits(63)
-        codes = _read_codes(request.codes) if request.codes else None
-        plan = _plan(request, codes, seed, settings, checkpoints.digest())
-        if codes and len(plan.splits) > 1:  # the file may be sorted, and each split should be alike
-            codes = [codes[place] for place in np.random.default_rng(seed).permutation(len(codes))]
-    if begun and (others := [name.removesuffix("_sha256") for name in plan.differences(begun)]):
-        raise DatasetError(f"{folder} was begun with other {', '.join(others)}: name another folder")
-    if not begun:
-        if codes:
-            write_durably(kept_codes, "".join(f"{code}\n" for code in codes).encode())
-        plan.save(folder)
-    started = time.monotonic()
-    with progress_bar(TimeRemainingColumn(), quiet=quiet) as progress:
-        drawn = write_dataset(plan, codes, folder, settings.checkpoints_dir, engine, progress)
-    seconds = time.monotonic() - started
+        plan, codes = _new(request, resume, place, settings, checkpoints.digest())
+
+    def begin() -> None:
+        if not begun:
+            if codes is not None:
+                place.write(_CODES, "".join(f"{code}\n" for code in codes).encode())
+            plan.save(place)
+
+    with _locked(place), progress_bar(TimeRemainingColumn(), quiet=quiet) as progress:
+        started = time.monotonic()
+        writer = Writer(plan, place)
+        missing = writer.damaged(thorough=verify)
+        drawn = writer.write(missing, codes, settings.checkpoints_dir, engine, begin, progress)
+        seconds = time.monotonic() - started
     held = ", ".join(f"{count} {split}" for split, count in plan.splits.items())
-    return f"{folder} holds {held}: {drawn} drawn in {seconds:.1f} s ({drawn / seconds:.0f} a second)"
+    return f"{place} holds {held}: {drawn} drawn in {seconds:.1f} s ({drawn / seconds:.0f} a second)"
 
 
-def _plan(request: Request, codes: list[str] | None, seed: int, settings: Settings, generators: str) -> Plan:
-    if bool(request.count) == bool(codes):
-        raise DatasetError("give either --count or --codes")
-    count = request.count or len(codes or ())
-    usual = (-(-count // _SHARDS // TOGETHER)) * TOGETHER
-    return Plan(
-        request.format,
+@contextmanager
+def _locked(place: Place) -> Iterator[None]:
+    """Keep other writers out; remove the lock where no dataset was begun meanwhile."""
+    with place.locked(_LOCK) as is_ours:
+        if not is_ours:
+            raise DatasetError(f"another process is writing {place}")
+        try:
+            yield
+        finally:
+            if not place.exists(f"{FOLDER}/plan.json"):
+                place.remove({_LOCK, _CODES})
+
+
+def _verify(plan: Plan | None, place: Place) -> str:
+    if plan is None:
+        raise DatasetError(f"{place} holds no dataset to verify")
+    if damaged := [FORMATS[plan.format].path(plan, shard) for shard in Writer(plan, place).damaged(thorough=True)]:
+        names = ", ".join(damaged[:3]) + ", ..." * (len(damaged) > 3)
+        raise DatasetError(
+            f"{place}: {len(damaged)} shards are damaged or missing ({names}): --resume --verify draws them again"
+        )
+    return f"{place} holds {plan.count} captchas, all as they were written"
+
+
+def _begun(
+    plan: Plan, request: Request, resume: bool, place: Place, generators: str
+) -> tuple[Plan, Sequence[str] | None]:
+    """Give the plan and the codes of a dataset that was begun."""
+    if not resume:
+        raise DatasetError(f"{place} holds a dataset: continue it with --resume, or name another folder")
+    given = request.given()
+    if request.codes:
+        given["codes"] = _digest(_shuffled(read_codes(request.codes), plan.seed, plan.splits))
+    if "seed" in given and "seed" not in plan.options:
+        plan = replace(plan, options=plan.options | {"seed": str(plan.seed)})
+    if others := [option for option, value in given.items() if plan.options.get(option) != value]:
+        before = (f"--{name} {plan.options[name]}" if name in plan.options else f"no --{name}" for name in others)
+        raise DatasetError(f"{place} was begun with {', '.join(before)}: leave that option out, or name another folder")
+    if plan.generators != generators:
+        raise DatasetError(f"{place} was begun with other generators: set CAPTCHA_CHECKPOINTS_DIR to them")
+    if plan.codes_sha256 is None:
+        return plan, None
+    codes = (place.read(_CODES) or b"").decode().splitlines()
+    if _digest(codes) != plan.codes_sha256:
+        raise DatasetError(f"{place}/{_CODES} is damaged or missing: name another folder to begin anew")
+    return plan, codes
+
+
+def _new(
+    request: Request, resume: bool, place: Place, settings: Settings, generators: str
+) -> tuple[Plan, Sequence[str] | None]:
+    """Plan a dataset; give its codes as well, where they are given."""
+    if bool(request.count) == bool(request.codes):
+        nothing = resume and not request.count
+        raise DatasetError(f"{place} holds no dataset to resume" if nothing else "give either --count or --codes")
+    if place.names():
+        raise DatasetError(f"{place} is not empty and holds no dataset to resume: name another folder")
+    mixed = read_shares(request.mix or "")
+    if twice := [name for name in ("kind", "difficulty") if getattr(request, name) and name in mixed]:
+        raise DatasetError(f"--mix names each {twice[0]}: leave --{twice[0]} out")
+    if request.pattern and (request.length or request.alphabet):
+        raise DatasetError("--pattern says it all: leave --length and --alphabet out")
+    if request.codes and (request.pattern or request.length):
+        raise DatasetError("--codes says it all: leave --pattern and --length out")
+    seed = request.seed if request.seed is not None else secrets.randbits(63)
+    variants = choose_variants(settings, mixed, request.set or ())
+    codes = read_codes(request.codes) if request.codes else None
+    count = len(codes) if codes else request.count or 0
+    splits = _split(request.split or "train=1", count)
+    pattern = None
+    if codes:
+        if request.disjoint and request.codes:
+            check_unique(codes, request.codes)
+        codes = _shuffled(codes, seed, splits)
+    else:
+        pattern = request.pattern or pattern_of(settings.alphabet, request.length or str(settings.length))
+        random_codes = Pattern(pattern)
+        if request.disjoint:
+            check_disjoint(random_codes, splits)
+    format_, masks = request.format or "imagefolder", bool(request.masks)
+    FORMATS[format_].check()
+    options = request.given() | ({"codes": _digest(codes)} if codes else {})
+    plan = Plan(
+        format_,
         seed,
-        _split(request.split, count),
-        request.shard_size or min(max(usual, _SMALLEST), _LARGEST),
-        settings.alphabet,
-        _lengths(request.length or str(settings.length)),
-        hashlib.sha256("\n".join(codes).encode()).hexdigest() if codes else None,
-        settings.kind,
-        settings.difficulty,
-        choose_style(settings),
+        splits,
+        {split: request.shard_size or _shard_size(size) for split, size in splits.items()},
+        pattern,
+        _digest(codes) if codes else None,
+        bool(request.disjoint),
+        masks,
+        variants,
         generators,
+        options,
     )
+    most = _IN_A_FOLDER // (2 if masks else 1) - 1
+    if FORMATS[format_].folders and max(plan.shard_sizes.values()) > most:
+        raise DatasetError(f"--shard-size {request.shard_size}: a folder should hold few files; at most {most}")
+    return plan, codes
+
+
+def _shuffled(codes: list[str], seed: int, splits: dict[str, int]) -> list[str]:
+    """Shuffle codes for several splits: the file may be sorted, and each split should be alike."""
+    if len(splits) == 1:
+        return codes
+    return [codes[place] for place in np.random.default_rng(seed).permutation(len(codes))]
+
+
+def _digest(codes: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(codes).encode()).hexdigest()
+
+
+def _shard_size(count: int) -> int:
+    """Choose the captchas in a shard of a split: as many shards as usual readers, none too small or too large."""
+    usual = min(max(_USUAL, count // 100), _LARGEST, count // _READERS)
+    return max(usual // TOGETHER, 1) * TOGETHER
 
 
 def _split(text: str, count: int) -> dict[str, int]:
     """Divide a count by shares: `train=0.9,val=0.1`."""
     parts = [_SPLIT.fullmatch(part.strip()) for part in text.split(",")]
     shares = {part[1]: float(part[2]) for part in parts if part}
-    if len(shares) != len(parts) or abs(sum(shares.values()) - 1) > 1e-6:
+    if len(shares) != len(parts) or not add_up(list(shares.values())):
         raise DatasetError(f"--split {text}: must look like train=0.9,val=0.1, with shares that make up 1")
     ends = np.rint(np.cumsum(list(shares.values())) * count).astype(int).tolist()
     counts = dict(zip(shares, np.diff([0, *ends]).tolist(), strict=True))
     if empty := [name for name, size in counts.items() if not size]:
         raise DatasetError(f"--split {text}: nothing of {count} captchas is left for {', '.join(empty)}")
     return counts
-
-
-def _lengths(text: str) -> tuple[int, int]:
-    """Read the shortest and the longest: `6` or `4-8`."""
-    match = _LENGTH.fullmatch(text.strip())
-    shortest, longest = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-    if not 1 <= shortest <= longest <= MOST_BOXES:
-        raise DatasetError(f"--length {text}: must be a number up to {MOST_BOXES}, or two such as 4-8")
-    return shortest, longest
-
-
-def _read_codes(path: Path) -> list[str]:
-    try:
-        lines = path.read_text().lower().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path} can't be read: {getattr(error, 'strerror', None) or 'it is no text'}") from error
-    codes = [line.strip() for line in lines]
-    for number, code in enumerate(codes, 1):
-        if code and (len(code) > MOST_BOXES or not set(code) <= set(CLASSES_BY_CHARACTER)):
-            raise DatasetError(f"{path}, line {number}: {code!r} is not 1 to {MOST_BOXES} characters of 0-9 and a-z")
-    if not any(codes):
-        raise DatasetError(f"{path} has no codes")
-    return [code for code in codes if code]

@@ -10,8 +10,9 @@ import numpy.typing as npt
 from batch.alphabet import CLASSES_BY_CHARACTER, choose_classes
 from batch.drawing.crossing import Crossed, add_decoys
 from batch.drawing.png import encode_pngs
-from batch.drawing.render import render, render_boxed
+from batch.drawing.render import render, render_annotated
 from batch.drawing.style import RenderStyle
+from batch.drawing.text_lines import bits
 from batch.glyphs.sampler import Sampler
 
 PART = 50
@@ -31,6 +32,10 @@ class Labelled(NamedTuple):
     """of each character's ink: left, top, right, bottom, the last two exclusive"""
     classes: list[int]
     """ByMerge index of each character"""
+    parameters: dict[str, float | list[float]]
+    """what was drawn at random, by the names of `RenderStyle`: of the line, or of each character"""
+    masks: npt.NDArray[np.bool_] | None
+    """`[L, H, W]`, where each character has ink; None if not asked for"""
 
 
 class _Part(NamedTuple):
@@ -62,19 +67,29 @@ def draw_captchas(codes: Sequence[str], sampler: Sampler, style: RenderStyle, rn
 
 
 def draw_labelled(
-    codes: Sequence[str], sampler: Sampler, style: RenderStyle, rng: np.random.Generator
+    codes: Sequence[str], sampler: Sampler, style: RenderStyle, rng: np.random.Generator, *, masks: bool = False
 ) -> list[Labelled]:
-    """Draw a captcha for each of the codes, of up to 8 characters each, with the labels of its characters.
+    """Draw a captcha for each of the codes, of up to 16 characters each, with the labels of its characters.
 
     Raises:
         ValueError: a code is empty or has a character outside 0-9 and a-z.
     """
     straight, drawn = draw_straight(sampler, rng), {}
     for part in _parts(codes, sampler, style, rng):
-        pictures, boxes = render_boxed(part.glyphs, straight, rng, style, part.crossed)
-        labels = part.characters, part.crossed.tolist(), boxes.tolist(), part.classes.tolist()
-        for place, png, *label in zip(part.places, encode_pngs(pictures, repeatable=True), *labels, strict=True):
-            drawn[place] = Labelled(png, *label)
+        annotated = render_annotated(part.glyphs, straight, rng, style, part.crossed)
+        own = bits(part.crossed.shape[1])[:, None, None]
+        rounded = {name: values.round(4).tolist() for name, values in annotated.parameters.items()}
+        pngs = encode_pngs(annotated.pictures, repeatable=True)
+        for number, (place, png) in enumerate(zip(part.places, pngs, strict=True)):
+            drawn[place] = Labelled(
+                png,
+                part.characters[number],
+                part.crossed[number].tolist(),
+                annotated.boxes[number].tolist(),
+                part.classes[number].tolist(),
+                {name: values[number] for name, values in rounded.items()},
+                annotated.owners[number] & own > 0 if masks else None,
+            )
     return [drawn[place] for place in range(len(codes))]
 
 

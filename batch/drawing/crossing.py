@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from batch.alphabet import SIDE
 from batch.drawing.style import RenderStyle
-from batch.drawing.text_lines import AFFINE, TextLines
+from batch.drawing.text_lines import AFFINE, Owners, TextLines
 
 Crossed = npt.NDArray[np.bool_]
 """Which glyphs of lines are crossed out."""
@@ -57,7 +57,8 @@ def cross_out(
             matrix = np.stack([across, along * length / _STROKE], 1)
             stroke = straight[rng.integers(len(straight))]
             _draw(strokes[number], stroke, matrix, np.array([(left + right) / 2, middle + side * away]))
-    return TextLines(strokes, places, np.pad(lines.owners, rim) if len(lines.owners) else lines.owners)
+    owners: Owners = np.pad(lines.owners, rim) if len(lines.owners) else lines.owners
+    return lines._replace(strokes=strokes, places=places, owners=owners)
 
 
 def _draw(

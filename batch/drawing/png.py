@@ -39,6 +39,19 @@ def to_grey(levels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 _END = _chunk(b"IEND", b"")
 
 
+def _beginning(width: int, height: int, bits: int) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, bits, _GREYSCALE, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header)
+
+
+def encode_masks(masks: npt.NDArray[np.bool_]) -> bytes:
+    """Encode masks `[L, H, W]` one below the other as a PNG of a bit a pixel, `L * H` high. Repeatable."""
+    count, height, width = masks.shape
+    rows = np.packbits(masks.reshape(count * height, width), 1)
+    content = zlib.compress(np.pad(rows, ((0, 0), (1, 0))).tobytes())
+    return _beginning(width, count * height, 1) + _chunk(b"IDAT", content) + _END
+
+
 def encode_pngs(levels: npt.NDArray[np.uint8], *, repeatable: bool = False) -> list[bytes]:
     """Encode pictures in grey levels `[N, H, W]`, each as a PNG.
 
@@ -46,8 +59,7 @@ def encode_pngs(levels: npt.NDArray[np.uint8], *, repeatable: bool = False) -> l
     depends on what was in its memory before.
     """
     count, height, width = levels.shape
-    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, _BITS, _GREYSCALE, 0, 0, 0))
-    beginning = b"\x89PNG\r\n\x1a\n" + header
+    beginning = _beginning(width, height, _BITS)
     pairs = np.pad(levels, ((0, 0), (0, 0), (0, width % 2))).view("<u2")  # the left pixel in the low byte
     rows = np.zeros((count, height, 1 + pairs.shape[2]), np.uint8)  # each begins with its filter type, 0 for none
     rows[:, :, 1:] = pairs << _BITS | pairs >> 8

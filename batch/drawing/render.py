@@ -1,6 +1,7 @@
 """Rendering: glyphs to finished captchas. Each function takes a whole batch and a random generator."""
 
 from statistics import NormalDist
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -10,7 +11,18 @@ from batch.alphabet import SIDE
 from batch.drawing.crossing import Crossed, cross_out
 from batch.drawing.interpolate import Floats, interpolate
 from batch.drawing.style import GREY_LEVELS, RenderStyle
-from batch.drawing.text_lines import Strokes, TextLines, bend_lines, concat_pics, distortions, extents, redraw
+from batch.drawing.text_lines import (
+    Owners,
+    Parameters,
+    Strokes,
+    TextLines,
+    bend_lines,
+    bits,
+    concat_pics,
+    distortions,
+    extents,
+    redraw,
+)
 
 _USES = 4  # of each rotated glyph among the scribbles of a batch
 _NORMAL = np.array([NormalDist().inv_cdf((number + 0.5) / 256) for number in range(256)], np.float32)
@@ -32,24 +44,33 @@ def render(
     return _finish(_lines(glyphs, straight, rng, style, crossed), glyphs, straight, rng, style)
 
 
-def render_boxed(
+class Annotated(NamedTuple):
+    """Captchas with what is known of their glyphs."""
+
+    pictures: npt.NDArray[np.uint8]
+    """grey levels, `[N, H, W]`"""
+    boxes: npt.NDArray[np.int64]
+    """`[N, L, 4]`, of the glyphs' ink: left, top, right and bottom, the last two exclusive"""
+    owners: Owners
+    """`[N, H, W]`, bit k set where glyph k has ink; not that of what crosses it out"""
+    parameters: Parameters
+
+
+def render_annotated(
     glyphs: npt.NDArray[np.uint8],
     straight: npt.NDArray[np.uint8],
     rng: np.random.Generator,
     style: RenderStyle,
     crossed: Crossed | None = None,
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Draw as `render` does, and give the boxes of the glyphs' ink `[N, L, 4]` as well, without what crosses them out.
-
-    A box is left, top, right and bottom, the last two exclusive.
-    """
+) -> Annotated:
+    """Draw as `render` does, up to 31 glyphs in a line, and tell where each glyph is and how it was drawn."""
     lines = _lines(glyphs, straight, rng, style, crossed, owned=True)
     pictures = _finish(lines, glyphs, straight, rng, style)
-    bits = 1 << np.arange(glyphs.shape[1], dtype=np.uint16)[:, None]
+    own = bits(glyphs.shape[1])[:, None]
     (left, right), (top, bottom) = (
-        extents((np.bitwise_or.reduce(lines.owners, axis)[:, None] & bits) > 0) for axis in (1, 2)
+        extents((np.bitwise_or.reduce(lines.owners, axis)[:, None] & own) > 0) for axis in (1, 2)
     )
-    return pictures, np.stack([left, top, right, bottom], 2)
+    return Annotated(pictures, np.stack([left, top, right, bottom], 2), lines.owners, lines.parameters)
 
 
 def _lines(

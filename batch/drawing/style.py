@@ -1,18 +1,31 @@
 """How captchas look: sizes, and the styles of each kind and difficulty."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Interval
 
 if TYPE_CHECKING:  # workers import this file, and settings are slow to import
     from pool.settings import Settings
 
 GREY_LEVELS = 8  # a third of the bytes of 256 levels, and the noise hides the steps
-MOST_BOXES = 8
+MOST_BOXES = 16
 """Characters of a code with boxes, at most."""
 USUAL_DECOYS = 2
 """Characters that are crossed out; the picture has room for so many."""
 
 Range = tuple[float, float]
+# What a command line may ask for.
+_Gap = Annotated[float, Interval(ge=-50, le=200)]
+_Gaps = tuple[_Gap, _Gap]
+_Factor = Annotated[float, Interval(ge=0.2, le=8)]
+_Factors = tuple[_Factor, _Factor]
+_Share = Annotated[float, Interval(ge=0, le=1)]
+_Shares = tuple[_Share, _Share]
+_Length = Annotated[float, Interval(ge=0, le=200)]
+_Lengths = tuple[_Length, _Length]
+_Period = Annotated[float, Interval(ge=10, le=10_000)]
+_Periods = tuple[_Period, _Period]
 
 
 @dataclass(frozen=True)
@@ -25,53 +38,53 @@ class RenderStyle:
     """Light strokes on dark paper."""
     decoys: str = ""
     """Characters to write among those of the code and to cross out; none if empty."""
-    truncation: float = 1.0
+    truncation: _Factor = 1.0
     """Of the generators' latents: below 1 glyphs are more alike and more legible."""
-    height: int = 120
+    height: Annotated[int, Interval(ge=28, le=1000)] = 120
     """Of the picture."""
-    pitch: int = 50
+    pitch: Annotated[int, Interval(ge=16, le=500)] = 50
     """Of the picture's width, for each character."""
-    enlargement: Range = (1.5, 1.95)
+    enlargement: _Factors = (1.5, 1.95)
     """Of a glyph; width and height are drawn independently."""
-    aspect: float = 0.85
+    aspect: _Factor = 0.85
     """Of a glyph, on top of that: below 1 it is narrower."""
-    size: Range = (0.94, 1.05)
+    size: _Factors = (0.94, 1.05)
     """Of a whole line: small lines lie anywhere in the picture, so no character has a fixed position."""
-    slant: float = 0.1
+    slant: _Share = 0.1
     """Maximum lean of all glyphs of a line, either way, as a share of their height."""
-    turn: float = 0.06
+    turn: Annotated[float, Interval(ge=0, le=3.2)] = 0.06
     """Maximum rotation of a glyph, either way."""
-    shear: float = 0.08
+    shear: _Share = 0.08
     """Maximum shear of a glyph, either way, as a share of its height."""
-    rise: float = 16.0
+    rise: _Length = 16.0
     """Maximum distance of a glyph above or below its place on the wave."""
-    gap: Range = (-6.5, -2.5)
+    gap: _Gaps = (-6.5, -2.5)
     """Between the ink of neighbours; below 0 they overlap."""
-    lift: float = 5.0
+    lift: _Length = 5.0
     """Maximum distance of the whole line above or below the middle."""
-    climb: Range = (24.0, 32.0)
+    climb: _Lengths = (24.0, 32.0)
     """How far the wave on which the glyphs stand, undistorted, swings above and below the middle."""
-    climb_length: Range = (90.0, 140.0)
-    wave: Range = (1.5, 3.0)
+    climb_length: _Periods = (90.0, 140.0)
+    wave: _Lengths = (1.5, 3.0)
     """How far another wave swings, which bends the glyphs too."""
-    wave_length: Range = (100.0, 140.0)
-    bend: float = 1.5
+    wave_length: _Periods = (100.0, 140.0)
+    bend: _Length = 1.5
     """Maximum displacement of the line besides, at each point of a coarse grid."""
-    strikes: int = 2
+    strikes: Annotated[int, Interval(ge=0, le=50)] = 2
     """Thin strokes in the same ink across the line: they join what an attacker would cut apart."""
-    lightness: Range = (0.4, 0.5)
+    lightness: _Shares = (0.4, 0.5)
     """How much of a stroke's soft edge is paper: the stroke's weight, which varies along the line."""
-    scribbles: int = 4
+    scribbles: Annotated[int, Interval(ge=0, le=100)] = 4
     """Glyphs in pale ink that the line is written over."""
-    unevenness: float = 0.05
+    unevenness: _Share = 0.05
     """Of the paper's brightness."""
-    contrast: Range = (0.8, 0.95)
+    contrast: _Shares = (0.8, 0.95)
     """Of ink to paper; varies along the picture."""
-    pale_contrast: Range = (0.17, 0.32)
+    pale_contrast: _Shares = (0.17, 0.32)
     """Of pale ink to paper, likewise: no threshold parts the two everywhere."""
-    noise: float = 0.075
+    noise: _Share = 0.075
     """Standard deviation of the Gaussian noise, in brightness."""
-    grain: int = 2
+    grain: Annotated[int, Interval(ge=1, le=16)] = 2
     """Side of the squares that the noise is made of: too coarse to be smoothed away."""
 
     def width(self, length: int) -> int:

@@ -22,14 +22,23 @@ Strokes = npt.NDArray[np.uint8]
 """`[N, H, W]`, 0 paper to 255 full stroke"""
 
 
+Owners = npt.NDArray[np.integer[Any]]
+Parameters = dict[str, npt.NDArray[np.float64]]
+"""By name: `[N]` for those of lines, `[N, L]` for those of glyphs; lengths are pixels of single density."""
+OF_LINES = ("size", "slant", "climb", "climb_length", "wave", "wave_length")
+OF_GLYPHS = ("rise", "gap", "enlargement_x", "enlargement_y", "turn", "shear")
+
+
 class TextLines(NamedTuple):
     """Composed lines and where their glyphs are."""
 
     strokes: Strokes
     places: npt.NDArray[np.float64]
     """`[N, L, 3]`, where each glyph's ink begins and ends, and the height of its middle"""
-    owners: npt.NDArray[np.uint16]
-    """`[N, H, W]`, up to 16 glyphs: bit k set where glyph k has ink; `[0, 0, 0]` if not asked for"""
+    owners: Owners
+    """`[N, H, W]`, bit k set where glyph k has ink; `[0, 0, 0]` if not asked for"""
+    parameters: Parameters
+    """what was drawn at random for lines and glyphs, by the names of `RenderStyle`; empty if not asked for"""
 
 
 def concat_pics(
@@ -40,10 +49,8 @@ def concat_pics(
     The lines may be longer than the picture; `bend_lines` makes them fit.
     """
     count, length = glyphs.shape[:2]
-    windows = redraw(
-        glyphs.reshape(-1, SIDE, SIDE),
-        distortions(count * length, style.turn, rng, style) @ np.repeat(_of_lines(count, rng, style), length, 0),
-    )
+    of_glyphs, of_lines = distortions(count * length, style.turn, rng, style), _of_lines(count, rng, style)
+    windows = redraw(glyphs.reshape(-1, SIDE, SIDE), of_glyphs @ np.repeat(of_lines, length, 0))
     side = windows.shape[1]
     left, right = extents((windows.max(1) > _INKED).reshape(count, length, side))
     widths = right - left
@@ -54,15 +61,43 @@ def concat_pics(
     x = np.rint(left.max() + starts - left).astype(int)
     rise = rng.uniform(-style.rise, style.rise, (count, length))
     climb, climb_length = (rng.uniform(*of, (count, 1)) for of in (style.climb, style.climb_length))
-    rise += climb * np.sin(2 * np.pi * (x / (climb_length * style.pixel_ratio) + rng.random((count, 1))))
-    y = np.rint((rise + style.rise + style.climb[1]) * style.pixel_ratio).astype(int)
+    swing = climb * np.sin(2 * np.pi * (x / (climb_length * style.pixel_ratio) + rng.random((count, 1))))
+    y = np.rint((rise + swing + style.rise + style.climb[1]) * style.pixel_ratio).astype(int)
     windows = windows.reshape(count, length, side, side)
     strokes = _set(windows, x, y, cv2.max)
-    owners = np.empty((0, 0, 0), np.uint16)
+    owners: Owners = np.empty((0, 0, 0), np.uint16)
+    parameters: Parameters = {}
     if owned:
-        bits = 1 << np.arange(length, dtype=np.uint16)[:, None, None]
-        owners = _set((windows > _INKED) * bits, x, y, cv2.bitwise_or)
-    return TextLines(strokes, np.stack([x + left, x + right, y + (side - 1) / 2], 2), owners)
+        owners = _set((windows > _INKED) * bits(length)[:, None, None], x, y, cv2.bitwise_or)
+        parameters = {
+            "size": of_lines[:, 0, 0],
+            "slant": of_lines[:, 0, 1] / of_lines[:, 0, 0],
+            "climb": climb[:, 0],
+            "climb_length": climb_length[:, 0],
+            "rise": rise,
+            "gap": gaps / style.pixel_ratio,
+        }
+        parameters |= {name: each.reshape(count, length) for name, each in _decompose(of_glyphs, style).items()}
+    return TextLines(strokes, np.stack([x + left, x + right, y + (side - 1) / 2], 2), owners, parameters)
+
+
+def bits(length: int) -> Owners:
+    """Give the bit of each glyph of a line in `owners`: `[length]`; 31 glyphs at most."""
+    of_line: Owners = (1 << np.arange(length)).astype(np.uint16 if length <= 16 else np.int32)
+    return of_line
+
+
+def _decompose(matrices: npt.NDArray[np.float64], style: RenderStyle) -> Parameters:
+    """Give the parameters that `distortions` made its matrices `[count, 2, 2]` of: `[count]` each."""
+    (a, b), (c, d) = matrices.transpose(1, 2, 0)
+    turn = np.arctan2(c, a)
+    across, shear, down = np.hypot(a, c), np.cos(turn) * b + np.sin(turn) * d, np.cos(turn) * d - np.sin(turn) * b
+    return {
+        "enlargement_x": across / (style.pixel_ratio * style.aspect),
+        "enlargement_y": down / style.pixel_ratio,
+        "turn": turn,
+        "shear": shear / down,
+    }
 
 
 def _set(
@@ -135,7 +170,8 @@ def bend_lines(lines: TextLines, width: int, rng: np.random.Generator, style: Re
     sideways, down = (rng.uniform(-pull, pull, (count, 3, 3 + points)) for _ in range(2))
     swing = rng.uniform(*style.wave, (count, 1)) * ratio
     columns, rows = np.arange(width), np.arange(height)
-    turns = columns / (rng.uniform(*style.wave_length, (count, 1)) * ratio) + rng.random((count, 1))
+    wave_length = rng.uniform(*style.wave_length, (count, 1))
+    turns = columns / (wave_length * ratio) + rng.random((count, 1))
     start, end = lines.places[:, :, 0].min(1), lines.places[:, :, 1].max(1)
     across = _fit(start, end, width - 2 * (margin + pull), width / 2, rng)
     room_along = height - 2 * (margin + pull + swing[:, 0])
@@ -146,7 +182,7 @@ def bend_lines(lines: TextLines, width: int, rng: np.random.Generator, style: Re
     strokes = np.empty((count, height, width), np.uint8)
     for line, line_x, line_y, bent in zip(lines.strokes, x, y, strokes, strict=True):
         cv2.remap(line, line_x, line_y, cv2.INTER_LINEAR, dst=bent)
-    owners = np.empty((len(lines.owners), height, width), np.uint16)
+    owners = np.empty((len(lines.owners), height, width), lines.owners.dtype)
     for owned, line_x, line_y, bent_owned in zip(lines.owners, x, y, owners, strict=False):
         cv2.remap(owned, line_x, line_y, cv2.INTER_NEAREST, dst=bent_owned)
     places = np.stack(
@@ -158,7 +194,8 @@ def bend_lines(lines: TextLines, width: int, rng: np.random.Generator, style: Re
     at_y = np.rint(places[:, :, 2]).astype(int).clip(0, height - 1)
     places[:, :, :2] -= ((x[picture, at_y, at_x] - from_x[picture, at_x]) / across.stretch[:, None])[:, :, None]
     places[:, :, 2] -= (y[picture, at_y, at_x] - from_y[picture, at_y]) / stretch
-    return TextLines(strokes, places, owners)
+    parameters = {"wave": swing[:, 0] / ratio, "wave_length": wave_length[:, 0]} if lines.parameters else {}
+    return TextLines(strokes, places, owners, lines.parameters | parameters)
 
 
 class _Fit(NamedTuple):

@@ -9,11 +9,13 @@ from typing import Annotated, Any, Literal
 import typer
 
 from batch.datasets import request
-from batch.datasets.formats import FORMATS
 from batch.drawing.workers import on_ray, on_this_machine
 from batch.fill import to_pool
 from pool.errors import one_line_errors
 from pool.settings import Difficulty, Kind, load_settings
+
+_OF_BOTH = {"count", "alphabet", "kind", "difficulty"}
+Format = Literal["imagefolder", "webdataset", "parquet", "coco"]
 
 
 def _of_dataset(text: str, *names: str, **bounds: Any) -> Any:
@@ -32,16 +34,35 @@ def main(
     ] = "local",
     ray_address: Annotated[str | None, typer.Option(help="Of the cluster; one is started here if omitted.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only, for cron.")] = False,
-    dataset: Annotated[Path | None, _of_dataset("Write to this folder, and leave the pool alone.")] = None,
-    format_: Annotated[str, _of_dataset(f"One of {', '.join(FORMATS)}.", "--format")] = "imagefolder",
-    split: Annotated[str, _of_dataset("Shares of splits, for instance train=0.9,val=0.1.")] = "train=1",
-    length: Annotated[str | None, _of_dataset("Characters in a code: 6, or 4-8 for any of these.")] = None,
+    dataset: Annotated[
+        str | None, _of_dataset("Write to this folder or s3://bucket/prefix, and leave the pool alone.")
+    ] = None,
+    format_: Annotated[Format | None, _of_dataset("imagefolder if omitted.", "--format")] = None,
+    split: Annotated[str | None, _of_dataset("Shares of splits, for instance train=0.8,val=0.1,test=0.1.")] = None,
+    length: Annotated[str | None, _of_dataset("Characters in a code, up to 16: 6, or 4-8 for any of these.")] = None,
+    pattern: Annotated[
+        str | None, _of_dataset("Of the codes, for instance [a-z]{3}[0-9]{2,4}; instead of --length and --alphabet.")
+    ] = None,
     codes: Annotated[Path | None, _of_dataset("Draw the codes of this file, one a line, instead of --count.")] = None,
+    disjoint: Annotated[bool | None, _of_dataset("Have no code in two splits.", "--disjoint")] = None,
+    mix: Annotated[
+        str | None, _of_dataset("Shares of difficulties, themes or kinds: easy=0.3,hard=0.7,light=0.5,dark=0.5.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, _of_dataset("Change the look: noise=0.1, or contrast=0.5,0.9 for a range.", "--set")
+    ] = None,
+    masks: Annotated[bool | None, _of_dataset("Write a mask for each character.", "--masks")] = None,
     shard_size: Annotated[
         int | None, _of_dataset("Captchas in a shard; chosen by the count if omitted.", min=1)
     ] = None,
-    seed: Annotated[int | None, _of_dataset("Draw the same dataset again; random if omitted.", min=0)] = None,
+    seed: Annotated[
+        int | None,
+        _of_dataset("Draw the same dataset again; random if omitted. The same seed repeats captchas.", min=0),
+    ] = None,
     resume: Annotated[bool, _of_dataset("Resume a dataset that was begun.", "--resume")] = False,
+    verify: Annotated[
+        bool, _of_dataset("Compare the files with their checksums; with --resume, draw damaged ones.", "--verify")
+    ] = False,
 ) -> None:
     """Draw captchas into the pool, or write them as a labelled dataset.
 
@@ -49,7 +70,7 @@ def main(
     CAPTCHA_KIND and CAPTCHA_CHALLENGE_KIND and, with CAPTCHA_DOUBT, a harder one; or with --kind or --difficulty that
     one alone. --count fills one.
     Chunks of a fill and shards of a dataset are written whole or not at all: what is stopped keeps what it has
-    finished.
+    finished. Characters of a dataset are equally likely; codes of the pool are a third to two thirds digits.
 
     \b
     Examples:
@@ -58,25 +79,47 @@ def main(
         python -m batch.fill --target 2000 --kind crossed-out
         python -m batch.fill --count 10000 --dataset captchas --split train=0.9,val=0.1 --seed 1
         python -m batch.fill --count 10000 --dataset crossed --kind crossed-out
+        python -m batch.fill --count 10000 --dataset mixed --mix easy=0.3,standard=0.5,hard=0.2 --masks --disjoint \\
+            --split train=0.8,val=0.1,test=0.1 --pattern "[a-z]{3}[0-9]{2,4}" --set noise=0.1
         python -m batch.fill --count 1000000 --dataset shards --format webdataset --length 4-8
         python -m batch.fill --dataset shards --resume
+        python -m batch.fill --dataset shards --verify
         python -m batch.fill --count 10000000 --dataset shards --format webdataset --engine ray --ray-address auto
         python -m batch.fill --codes codes.txt --dataset mine --format coco
     """
+    asked = request.Request(
+        format_,
+        count,
+        codes,
+        pattern,
+        split,
+        length,
+        mix,
+        tuple(set_) if set_ else None,
+        disjoint,
+        masks,
+        shard_size,
+        seed,
+        alphabet,
+        kind,
+        difficulty,
+    )
     if dataset and target is not None:
         raise typer.BadParameter("--target applies to the pool, not to a dataset")
+    of_datasets = [*asked.given(), *["resume"] * resume, *["verify"] * verify]
+    if not dataset and (needy := [name for name in of_datasets if name not in _OF_BOTH]):
+        raise typer.BadParameter(f"--{needy[0]} needs --dataset")
     if not dataset and (count is None) == (target is None):
         raise typer.BadParameter("give either --count or --target")
-    if not dataset and any((codes, length, seed is not None, shard_size, resume)):
-        raise typer.BadParameter("--codes, --length, --seed, --shard-size and --resume need --dataset")
+    if ray_address and engine != "ray":
+        raise typer.BadParameter("--ray-address needs --engine ray")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # an orderly end, which releases the lease
     with one_line_errors():
         settings = load_settings(kind=kind, difficulty=difficulty, alphabet=alphabet)
         folder = settings.checkpoints_dir
         chosen = on_ray(ray_address, folder) if engine == "ray" else on_this_machine(jobs, folder)
         if dataset:
-            asked = request.Request(format_, count, codes, split, length, shard_size, seed)
-            report = request.write(dataset, asked, resume, settings, chosen, quiet)
+            report = request.write(dataset, asked, resume, verify, settings, chosen, quiet)
         elif count is not None:
             report = to_pool.add(count, settings, chosen, quiet)
         else:

@@ -20,13 +20,13 @@ _syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
 
 @contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
+def storage_errors(path: Path, verb: str = "write") -> Iterator[None]:
     """Raise an OSError as a StorageError that names the path and, for a full disk, the cure."""
     try:
         yield
     except OSError as error:
         cure = ": free some space and run it again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        raise StorageError(f"can't write {path}: {error.strerror}{cure}") from error
+        raise StorageError(f"can't {verb} {path}: {error.strerror}{cure}") from error
 
 
 @contextmanager

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
 from pool.errors import StorageError
@@ -34,8 +34,7 @@ class ObjectStore:
     def __init__(self, url: str) -> None:
         """Takes `s3://bucket/prefix`. Raises StorageError when the AWS_ variables are invalid."""
         self.url = url
-        with self._storage_errors(url):
-            self._store = S3Store.from_url(url, client_options=_OPTIONS, retry_config=_RETRIES)
+        self._store = connect(url)
         self._uploads = ThreadPoolExecutor(_AT_ONCE)
 
     def belong_to(self, pool_id: str) -> None:
@@ -119,12 +118,25 @@ class ObjectStore:
             for page in obstore.list(self._store, prefix):
                 yield from page
 
-    @contextmanager
-    def _storage_errors(self, name: str) -> Iterator[None]:
-        try:
-            yield
-        except NotFoundError as error:
+    def _storage_errors(self, name: str) -> AbstractContextManager[None]:
+        return bucket_errors(self.url, name)
+
+
+def connect(url: str) -> S3Store:
+    """Connect to `s3://bucket/prefix`. Raises StorageError when the AWS_ variables are invalid."""
+    with bucket_errors(url, url):
+        return S3Store.from_url(url, client_options=_OPTIONS, retry_config=_RETRIES)
+
+
+@contextmanager
+def bucket_errors(url: str, name: str) -> Iterator[None]:
+    """Raise errors of the store in one line; a missing object stays a FileNotFoundError."""
+    try:
+        yield
+    except (BaseError, FileNotFoundError) as error:
+        if "NoSuchBucket" in str(error):
+            raise StorageError(f"{url}: there is no such bucket; create it, or correct the URL") from error
+        if isinstance(error, FileNotFoundError):
             raise FileNotFoundError(name) from error
-        except BaseError as error:
-            reason = str(error).splitlines()[0]
-            raise StorageError(f"{self.url} does not work for {name}: {reason}") from error
+        reason = str(error).splitlines()[0]
+        raise StorageError(f"{url} does not work for {name}: {reason}") from error
