@@ -23,7 +23,8 @@ _SAMPLED = 250  # captchas whose glyphs are drawn at once: more take memory and 
 class Labelled(NamedTuple):
     """A captcha with its labels, for training recognisers."""
 
-    png: bytes
+    levels: npt.NDArray[np.uint8]
+    """grey levels `[H, W]` of the picture"""
     characters: str
     """all that are drawn, in order"""
     crossed_out: list[bool]
@@ -36,6 +37,11 @@ class Labelled(NamedTuple):
     """what was drawn at random, by the names of `RenderStyle`: of the line, or of each character"""
     masks: npt.NDArray[np.bool_] | None
     """`[L, H, W]`, where each character has ink; None if not asked for"""
+
+    @property
+    def png(self) -> bytes:
+        """The picture as a PNG, the same bytes for the same picture."""
+        return encode_pngs(self.levels[None], repeatable=True)[0]
 
 
 class _Part(NamedTuple):
@@ -79,10 +85,9 @@ def draw_labelled(
         annotated = render_annotated(part.glyphs, straight, rng, style, part.crossed)
         own = bits(part.crossed.shape[1])[:, None, None]
         rounded = {name: values.round(4).tolist() for name, values in annotated.parameters.items()}
-        pngs = encode_pngs(annotated.pictures, repeatable=True)
-        for number, (place, png) in enumerate(zip(part.places, pngs, strict=True)):
+        for number, place in enumerate(part.places):
             drawn[place] = Labelled(
-                png,
+                annotated.pictures[number],
                 part.characters[number],
                 part.crossed[number].tolist(),
                 annotated.boxes[number].tolist(),

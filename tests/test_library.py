@@ -1,0 +1,125 @@
+"""The package `gantcha`: installed from a wheel, its samples, and those that PyTorch and TensorFlow get."""
+
+import io
+import json
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import gantcha
+from tests.conftest import ROOT, environment, invoke
+
+SETTINGS = {"seed": 5, "length": "4-8", "mix": "easy=0.5,hard=0.5", "masks": True}
+
+
+def _first(count: int, **settings: object) -> list[gantcha.Sample]:
+    return list(islice(gantcha.samples(**SETTINGS | settings), count))  # type: ignore[arg-type] # as they are named
+
+
+def test_samples_are_those_of_a_dataset(tmp_path: Path) -> None:
+    options = ("--seed", 5, "--length", "4-8", "--mix", "easy=0.5,hard=0.5", "--masks", "--shard-size", 125)
+    written = invoke("batch.fill.__main__", "--count", 130, "--dataset", tmp_path / "set", "--jobs", 1, *options)
+    assert written.exit_code == 0, written.stderr
+    lines = [
+        (metadata.parent, json.loads(line))
+        for metadata in sorted(tmp_path.rglob("metadata.jsonl"))
+        for line in metadata.read_text().splitlines()
+    ]
+    for sample, (folder, entry) in zip(_first(130), lines, strict=True):
+        assert (folder / entry["file_name"]).read_bytes() == sample.png
+        with Image.open(folder / entry["file_name"]) as picture:
+            assert np.array_equal(picture, sample.picture)
+        assert sample.masks is not None and len(sample.masks) == len(sample.characters) == len(sample.boxes)
+        for name in (
+            "code",
+            "cased",
+            "characters",
+            "crossed_out",
+            "glyph_classes",
+            "difficulty",
+            "theme",
+            "parameters",
+        ):
+            assert getattr(sample, name) == entry[name]
+        assert list(map(list, sample.boxes)) == entry["boxes"]
+
+
+def test_workers_share_a_stream() -> None:
+    alone = [sample.code for sample in _first(500)]
+    shared = {sample.index: sample.code for worker in (0, 1) for sample in _first(250, worker=worker, workers=2)}
+    assert [shared[index] for index in range(500)] == alone
+
+
+def test_a_code_is_drawn_as_asked() -> None:
+    sample = gantcha.draw("AB12xyz", seed=1, difficulty="easy", theme="dark", change={"noise": 0, "climb": (0.0, 0.0)})
+    assert (sample.code, sample.cased.lower(), sample.theme, sample.masks) == ("ab12xyz", "ab12xyz", "dark", None)
+    assert sample.parameters["climb"] == 0
+    assert np.median(sample.picture) < 60
+    assert np.array_equal(Image.open(io.BytesIO(sample.png)), sample.picture)
+
+
+def test_what_cant_be_drawn_is_told() -> None:
+    with pytest.raises(ValueError, match="can't be drawn"):
+        gantcha.draw("ä")
+    for fault, reason in (
+        ({"length": "4-99"}, "--length 4-99"),
+        ({"mix": "medium=1"}, "--mix medium=1"),
+        ({"change": {"hue": 1}}, "--set hue=1"),
+        ({"alphabet": "!"}, "CAPTCHA_ALPHABET"),
+        ({"worker": 2, "workers": 2}, "worker 2 of 2"),
+    ):
+        with pytest.raises(gantcha.GantchaError, match=reason):
+            gantcha.samples(**fault)  # type: ignore[arg-type] # wrong on purpose
+
+
+def test_tensorflow_gets_the_same_pictures() -> None:
+    import tensorflow as tf  # noqa: PLC0415 - the other tests need not wait for it
+
+    from gantcha.tensorflow import dataset  # noqa: PLC0415
+
+    ours = list(islice(gantcha.samples(seed=3, length="4-8", worker=1, workers=2), 40))
+    for (picture, code), sample in zip(dataset(1, 2, seed=3, length="4-8"), ours, strict=False):
+        assert code.numpy().decode() == sample.code
+        assert np.array_equal(picture.numpy()[:, :, 0], sample.picture)
+    assert np.array_equal(tf.io.decode_png(ours[0].png).numpy()[:, :, 0], ours[0].picture)
+
+
+def test_pytorch_gets_each_sample_once() -> None:
+    data = pytest.importorskip("torch.utils.data", reason="PyTorch is not installed (pip install torch)")
+    from gantcha.pytorch import CaptchaDataset  # noqa: PLC0415
+
+    stream = CaptchaDataset(lambda sample: sample.index, seed=3)
+    found = [int(index) for batch in islice(data.DataLoader(stream, 25, num_workers=2), 20) for index in batch]
+    assert sorted(found) == list(range(500))
+
+
+def test_a_wheel_draws_and_serves_anywhere(tmp_path: Path) -> None:
+    """Built and unpacked without a network, and run where no checkout is near."""
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    built = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, ROOT]
+    subprocess.run(built, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("gantcha-*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", tmp_path / "installed", wheel], check=True)
+    variables = environment({}) | {"PYTHONPATH": str(tmp_path / "installed")}
+
+    def gantcha_command(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [tmp_path / "installed" / "bin" / "gantcha", *words]
+        return subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=120)
+
+    for words, said in (
+        (("migrate",), ""),
+        (("fill", "--count", "5"), "5 captchas added"),
+        (("serve", "--check"), ""),
+        (("--help",), "draw captchas into the pool"),
+    ):
+        finished = gantcha_command(*words)
+        assert finished.returncode == 0, finished.stderr
+        assert said in finished.stdout
+    assert "no command" in gantcha_command("feel").stderr
+    checked = f"import gantcha, server.api.site; assert gantcha.__file__.startswith({str(tmp_path)!r})"
+    subprocess.run([sys.executable, "-c", checked], cwd=tmp_path, env=variables, check=True)
