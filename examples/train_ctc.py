@@ -1,6 +1,6 @@
 """Train a reader of captchas of 4 to 8 characters in PyTorch with CTC, on captchas that are drawn while it trains.
 
-Needs PyTorch (pip install torch); docs/datasets.md says how well it reads.
+Needs PyTorch: pip install torch.
 """
 
 import argparse

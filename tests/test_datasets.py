@@ -285,21 +285,14 @@ def test_what_cant_be_written_is_refused_in_a_line(written: Path, tmp_path: Path
         assert result.exit_code == 2 and ("is not one of" if value == "foo" else f"{option} needs") in result.stderr
 
 
-def test_a_failed_start_leaves_nothing(tmp_path: Path) -> None:
-    """Ray is missing or does not answer; the disk is full before the first shard."""
-    line = refusal(
-        "batch.fill.__main__",
-        "--count",
-        9,
-        "--dataset",
-        tmp_path / "a",
-        "--engine",
-        "ray",
-        "--ray-address",
-        "127.0.0.1:1",
-    )
-    assert "does not answer" in line
-    assert not (tmp_path / "a").exists()
+def test_a_failed_start_leaves_nothing(tmp_path: Path, small_disk: Path) -> None:
+    """Ray does not answer, or the disk is too small for the first shard."""
+    command = ("batch.fill.__main__", "--count", 600, "--shard-size", 600, "--dataset")
+    ray = ("--engine", "ray", "--ray-address", "127.0.0.1:1")
+    assert "does not answer" in refusal(*command, tmp_path / "set", *ray)
+    assert not (tmp_path / "set").exists()
+    assert "free some space" in refusal(*command, small_disk / "set")
+    assert not list(small_disk.iterdir())
 
 
 def test_damage_is_found_and_drawn_again(written: Path, tmp_path: Path) -> None:

@@ -78,3 +78,12 @@ def test_a_recogniser_is_trained_from_shards(tmp_path: Path) -> None:
     assert finished.returncode == 0, finished.stderr
     assert re.search(r"of \d+ unseen captchas \d+\.\d% of the characters, \d+\.\d% whole codes", finished.stdout)
     assert (tmp_path / "solver.keras").exists()
+
+
+def test_a_reader_is_trained_in_pytorch_on_a_stream(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed (pip install torch)")
+    options = ["--steps", "2", "--workers", "1", "--out", tmp_path / "reader.pt"]
+    command = [sys.executable, "-m", "examples.train_ctc", *options]
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    assert re.search(r"reader.pt reads \d+\.\d% of 1024 unseen codes", finished.stdout)

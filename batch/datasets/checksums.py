@@ -6,7 +6,7 @@ from batch.datasets.formats import ANNOTATIONS
 from batch.datasets.places import Files, Place
 from batch.datasets.plan import FOLDER
 
-_FOLDER, _SUFFIX = f"{FOLDER}/checksums", ".sha256"
+CHECKSUMS, _SUFFIX = f"{FOLDER}/checksums", ".sha256"
 
 
 class Checksums:
@@ -34,8 +34,8 @@ class Checksums:
 
     def whole(self, *, thorough: bool) -> set[str]:
         """Give the paths of what was written as a whole; if `thorough`, of what is still as it was written."""
-        records = self._place.names(_FOLDER)
-        paths = {name.removeprefix(f"{_FOLDER}/").removesuffix(_SUFFIX) for name in records}
+        records = self._place.names(CHECKSUMS)
+        paths = {name.removeprefix(f"{CHECKSUMS}/").removesuffix(_SUFFIX) for name in records}
         return {path for path in paths if self._is_sound(path)} if thorough else paths
 
     def _is_sound(self, path: str) -> bool:
@@ -45,4 +45,4 @@ class Checksums:
 
 
 def _record(path: str) -> str:
-    return f"{_FOLDER}/{path}{_SUFFIX}"
+    return f"{CHECKSUMS}/{path}{_SUFFIX}"

@@ -121,6 +121,7 @@ class Folder(Place):
                 unfinished.rename(whole)
             except OSError:
                 shutil.rmtree(unfinished, ignore_errors=True)
+                self.remove({path})  # and the folders above it, if it would have been the first there
                 raise
 
     def writing(self, path: str) -> AbstractContextManager[IO[bytes]]:

@@ -12,7 +12,7 @@ from pool.errors import GantchaError
 
 FOLDER = ".gantcha"
 """Of a dataset: what resuming and verifying it needs."""
-_PLAN = f"{FOLDER}/plan.json"
+PLAN = f"{FOLDER}/plan.json"
 
 
 class DatasetError(GantchaError):
@@ -89,7 +89,7 @@ class Plan:
 
     def save(self, place: Place) -> None:
         """Write the plan into a dataset. Raises StorageError when that is not writable."""
-        place.write(_PLAN, json.dumps(asdict(self), indent=1).encode() + b"\n")
+        place.write(PLAN, json.dumps(asdict(self), indent=1).encode() + b"\n")
 
     @classmethod
     def load(cls, place: Place) -> Self | None:
@@ -99,7 +99,7 @@ class Plan:
             DatasetError: it is not what this version writes.
             StorageError: it can't be read.
         """
-        content = place.read(_PLAN)
+        content = place.read(PLAN)
         if content is None:
             return None
         try:
@@ -107,7 +107,7 @@ class Plan:
             variants = tuple(Variant(**fields | {"style": _style(fields["style"])}) for fields in stored["variants"])
             return cls(**stored | {"variants": variants})
         except (ValueError, TypeError, KeyError) as error:
-            raise DatasetError(f"{place}/{_PLAN} is no plan that this version can read: {error!r}") from error
+            raise DatasetError(f"{place}/{PLAN} is no plan that this version can read: {error!r}") from error
 
 
 def _style(stored: dict[str, Any]) -> RenderStyle:

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from rich.progress import TimeRemainingColumn
 
+from batch.datasets.checksums import CHECKSUMS
 from batch.datasets.codes import Pattern, check_disjoint, check_unique, pattern_of, read_codes
 from batch.datasets.formats import FORMATS
 from batch.datasets.places import Place, open_place
-from batch.datasets.plan import FOLDER, DatasetError, Plan
+from batch.datasets.plan import FOLDER, PLAN, DatasetError, Plan
 from batch.datasets.records import TOGETHER
 from batch.datasets.variants import SHARE, add_up, choose_variants, read_shares
 from batch.datasets.writer import Writer
@@ -100,15 +101,15 @@ def write(
 
 @contextmanager
 def _locked(place: Place) -> Iterator[None]:
-    """Keep other writers out; remove the lock where no dataset was begun meanwhile."""
+    """Keep other writers out; remove what was begun where no shard was written."""
     with place.locked(_LOCK) as is_ours:
         if not is_ours:
             raise DatasetError(f"another process is writing {place}")
         try:
             yield
         finally:
-            if not place.exists(f"{FOLDER}/plan.json"):
-                place.remove({_LOCK, _CODES})
+            if not place.names(CHECKSUMS):
+                place.remove({PLAN, _CODES, _LOCK})
 
 
 def _verify(plan: Plan | None, place: Place) -> str:
