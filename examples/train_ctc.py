@@ -99,7 +99,7 @@ def main() -> None:
             )
     torch.save(reader.state_dict(), options.out)
     right = total = 0
-    for pictures, codes, lengths in islice(batches(2, 0), 16):
+    for pictures, codes, lengths in islice(batches(2, options.workers), 8):
         truth = ["".join(ALPHABET[n - 1] for n in code[:length]) for code, length in zip(codes, lengths, strict=True)]
         right += sum(map(str.__eq__, truth, read(reader, pictures)))
         total += len(truth)

@@ -86,4 +86,4 @@ def test_a_reader_is_trained_in_pytorch_on_a_stream(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "examples.train_ctc", *options]
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
-    assert re.search(r"reader.pt reads \d+\.\d% of 1024 unseen codes", finished.stdout)
+    assert re.search(r"reader.pt reads \d+\.\d% of 512 unseen codes", finished.stdout)

@@ -4,17 +4,16 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from batch.alphabet import draw_codes
 from batch.drawing.captchas import Labelled, draw_labelled
+from batch.drawing.png import to_grey
 from batch.evaluation.judge import saved_or_trained
 from batch.evaluation.random_styles import random_style
 from batch.glyphs.checkpoints import Checkpoints
@@ -99,8 +98,8 @@ class CharacterReader:
 
 
 def decoded(captcha: Labelled) -> npt.NDArray[np.uint8]:
-    """Decode the picture of a captcha: grey, `[H, W]`."""
-    return np.asarray(Image.open(BytesIO(captcha.png)).convert("L"))
+    """Give the picture of a captcha: grey, `[H, W]`."""
+    return to_grey(captcha.levels)
 
 
 def _counting(captcha: Labelled) -> str:
