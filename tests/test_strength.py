@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from batch import readability
 from batch.attacks.cnn import CnnSolver, downsample
 from batch.attacks.crnn import CrnnSolver
 from batch.attacks.ctc import decode, drop_least_certain
@@ -205,8 +206,8 @@ def test_the_solver_learns_to_read() -> None:
     downsampled = downsample(pictures.astype(np.uint8))
     assert downsampled.shape == (300, 20, 40)
     solver, steps = CnnSolver("ba", seed=1), []
-    solver.train(downsampled[:200], codes[:200], steps.append, 150)
-    assert sum(steps) == 150
+    solver.train(downsampled[:200], codes[:200], steps.append, 80)
+    assert sum(steps) == 80
     assert rate(codes[200:], solver.solve(downsampled[200:])).characters > 0.85  # 0.5 is chance
 
 
@@ -219,14 +220,14 @@ def test_the_crnn_learns_to_read() -> None:
         for left, character in zip(rng.integers(6) + np.array([4, 28, 52]), code, strict=True):
             picture[:, left : left + (4 if character == "a" else 14)] = 0
     solver, spent = CrnnSolver("ba", seed=1), []
-    solver.train(pictures[:400], codes[:400], spent.append, 40)
-    assert sum(spent) >= 40
+    solver.train(pictures[:400], codes[:400], spent.append, 25)
+    assert sum(spent) >= 25
     assert rate(codes[400:], solver.solve(pictures[400:])).codes > 0.5  # 0.125 is chance
 
 
 def test_strength_compares_both_kinds_and_writes_what_it_found(tmp_path: Path) -> None:
     budget = ("--samples", 40, "--attacked", 10, "--steps", 3, "--minutes", 0.02)
-    words = (*budget, "--difficulty", "easy", "--attacks", "ocr segments crnn detector", "--out", tmp_path)
+    words = (*budget, "--difficulty", "easy", "--attacks", "ddddocr-told segments crnn detector", "--out", tmp_path)
     finished = invoke(*documented("docs/threat-model.md", "python -m batch.strength --quick"), *words)
     assert finished.exit_code == 0, finished.stderr
     assert "crnn-40" in finished.stdout and "detector-40" in finished.stdout
@@ -235,7 +236,7 @@ def test_strength_compares_both_kinds_and_writes_what_it_found(tmp_path: Path) -
     report = json.loads((tmp_path / "strength-plain-easy.json").read_text())
     assert set(report["success"]) == {"gantcha", "captcha", "wheezy.captcha"}
     for row in report["success"].values():
-        assert {"ddddocr", "ddddocr-told", "rapidocr-told", "segments-filter", "crnn-40"} <= set(row)
+        assert {"ddddocr-told", "segments-filter", "crnn-40"} <= set(row)
         assert all(success["low"] <= success["codes"] <= success["high"] for success in row.values())
     with Image.open(tmp_path / "strength-plain-easy.png") as plot:
         assert plot.width > 600
@@ -246,14 +247,14 @@ def test_strength_compares_both_kinds_and_writes_what_it_found(tmp_path: Path) -
 def test_a_detector_leaves_out_what_is_crossed_out() -> None:
     rng, sampler = np.random.default_rng(1), Sampler(Checkpoints(DEFAULT_CHECKPOINTS_DIR))
     look = replace(STYLES["crossed-out"]["easy"], decoys="3479eh", gap=(8.0, 10.0), scribbles=0, noise=0.02)
-    codes = ["".join(code) for code in rng.choice(list("3479eh"), (330, 6))]
+    codes = ["".join(code) for code in rng.choice(list("3479eh"), (240, 6))]
     captchas = draw_labelled(codes, sampler, look, rng)
     detector, done = Detector(PREPROCESSINGS["threshold 125"], 8), []
-    detector.train(captchas[:300], done.append)
+    detector.train(captchas[:210], done.append)
     assert sum(done) == pytest.approx(1)
-    pictures = np.stack([decoded(captcha) for captcha in captchas[300:]])
+    pictures = np.stack([decoded(captcha) for captcha in captchas[210:]])
     answers = detector.read(pictures, 6, "3479eh", lambda images: sampler.filter.run(glyphs=images))
-    assert rate(codes[300:], answers).characters > 0.6  # a reader of all eight has few in their place
+    assert rate(codes[210:], answers).characters > 0.6  # a reader of all eight has few in their place
 
 
 def test_readability_draws_a_sheet_with_answers_beside(tmp_path: Path) -> None:
@@ -266,12 +267,13 @@ def test_readability_draws_a_sheet_with_answers_beside(tmp_path: Path) -> None:
 
 
 def test_styles_are_tried_and_read_by_a_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, few in {"_STYLES": 9, "_OF_EACH": 40, "_STEPS": 150}.items():
+    for name, few in {"_STYLES": 9, "_OF_EACH": 40, "_STEPS": 120, "_BATCH": 64}.items():
         monkeypatch.setattr(reader, name, few)
+    monkeypatch.setattr(readability, "_READ", 200)
     monkeypatch.setenv("CAPTCHA_ALPHABET", "28x")
     finished = invoke(*documented("docs/threat-model.md", "python -m batch.readability --kind"), "--cache", tmp_path)
     assert finished.exit_code == 0, finished.stderr
-    found = re.search(r"reads (\S+)% of 1000 codes, (\S+)% of their characters", finished.stdout)
+    found = re.search(r"reads (\S+)% of 200 codes, (\S+)% of their characters", finished.stdout)
     assert found and float(found[1]) < float(found[2])
     assert float(found[2]) > 45  # a third is chance
 
