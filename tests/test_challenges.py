@@ -4,7 +4,9 @@ import asyncio
 import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -201,15 +203,21 @@ def test_ten_thousand_wrong_guesses_are_limited_logged_and_counted(sqlite_settin
         rows = [{"id": new_id(), "expires_at": now + timedelta(hours=1)} | issued for _ in range(10_000)]
         with database.transaction(site.pool.engine) as connection:
             connection.execute(insert(captcha), rows)
-        sessions = [requests.Session() for _ in range(4)]
 
-        def guess(number: int) -> tuple[int, str]:
-            guesses = {"id": rows[number]["id"], "answer": "nothing"}
-            answer = sessions[number % 4].post(site.server.url + "/verify", json=guesses, timeout=30)
-            return answer.status_code, answer.headers.get("retry-after", "")
+        def guess_some(first: int) -> list[tuple[int, str]]:
+            answers = []
+            # `requests` would take five times as long as the server.
+            with closing(HTTPConnection(site.server.url.removeprefix("http://"), timeout=30)) as connection:
+                for number in range(first, 10_000, 4):
+                    guess = json.dumps({"id": rows[number]["id"], "answer": "nothing"})
+                    connection.request("POST", "/verify", guess, {"Content-Type": "application/json"})
+                    answer = connection.getresponse()
+                    answer.read()
+                    answers.append((answer.status, answer.headers.get("retry-after", "")))
+            return answers
 
         with ThreadPoolExecutor(4) as threads:
-            answers = list(threads.map(guess, range(10_000)))
+            answers = [answer for some in threads.map(guess_some, range(4)) for answer in some]
         assert Counter(status for status, _ in answers) == {200: 100, 429: 9_900}
         assert all(0 < int(wait) <= 2 * 3600 for status, wait in answers if status == 429)
         assert len(ids_in_state(site.pool.engine, State.FAILED)) == 100

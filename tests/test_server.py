@@ -30,6 +30,7 @@ from tests.conftest import (
     ids_in,
     only_line,
     png_names,
+    refusal,
     row_ids,
     run,
     running_server,
@@ -303,13 +304,16 @@ def test_bad_settings_stop_the_start_with_one_line() -> None:
     assert (
         only_line(run("server", TARGETT=5)) == "error: CAPTCHA_TARGETT is not a setting: did you mean CAPTCHA_TARGET?"
     )
-    assert "CAPTCHA_LENGTH" in only_line(run("server", LENGTH="six"))
     assert "CAPTCHA_DATABASE_URL" in only_line(run("uvicorn", "server.app:application", DATABASE_URL="mysql://x"))
-    assert "CAPTCHA_DATABASE_URL" in only_line(run("server", DATABASE_URL="postgresql+psycopg2://localhost/x"))
-    assert "CAPTCHA_PUBLIC_URL" in only_line(run("server", PUBLIC_URL="https://x.example/?a=1"))
-    assert "CAPTCHA_API_KEY" in only_line(run("server", API_KEY="too short"))
-    assert "CAPTCHA_REFILL_SECONDS" in only_line(run("server", REFILL_SECONDS="inf"))
-    assert "CAPTCHA_LOW_WATER" in only_line(run("server", LOW_WATER=50, TARGET=10))
+    for name, value in {
+        "LENGTH": "six",
+        "DATABASE_URL": "postgresql+psycopg2://localhost/x",
+        "PUBLIC_URL": "https://x.example/?a=1",
+        "API_KEY": "too short",
+        "REFILL_SECONDS": "inf",
+    }.items():
+        assert f"CAPTCHA_{name}" in refusal("server.__main__", "--check", **{name: value})
+    assert "CAPTCHA_LOW_WATER" in refusal("server.__main__", "--check", LOW_WATER=50, TARGET=10)
 
 
 def test_an_unwritable_folder_stops_the_start_with_one_line() -> None:
