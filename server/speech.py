@@ -20,6 +20,7 @@ Language = Literal[
     "cs",
     "da",
     "de",
+    "el",
     "en",
     "es",
     "fi",

@@ -36,6 +36,14 @@ class Visit:
             self.page.goto(url)
         return self._shown(shown.value.json()["id"])
 
+    def show(self, server: str, html: str, path: str = "/page") -> str:
+        """Open a page of the captcha server's own origin; return the id of its first challenge."""
+        head = "<!doctype html><html lang=en><title>A page</title><link rel=icon href=favicon.svg>"
+        self.page.route(
+            server + path, lambda route: route.fulfill(body=head + html, content_type="text/html; charset=utf-8")
+        )
+        return self.open(server + path)
+
     def renewed_by(self, action: object) -> str:
         """Do something that should show another challenge; return its id."""
         with self.page.expect_response(lambda answer: "/challenge" in answer.url) as shown:

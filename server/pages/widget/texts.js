@@ -25,7 +25,7 @@ export const english = {
 };
 export const languages = "ar bg cs da de el en es fa fi fr he hi hu id it ja ko nb nl pl pt ro ru sv th tr uk ur vi zh".split(" ");
 /** Languages in which the server speaks; the others hear English. */
-export const spoken = "bg cs da de el en es fi fr hu it nb nl pl pt ro ru sv tr uk".split(" ");
+export const spoken = "bg cs da de el en es fi fr hu id it nb nl pl pt ro ru sv tr uk".split(" ");
 const rightToLeft = ["ar", "fa", "he", "ur"];
 const otherCodes = { no: "nb", nn: "nb", iw: "he", in: "id" };
 const fetched = {};
