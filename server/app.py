@@ -23,7 +23,7 @@ from pool.errors import one_line_errors
 from pool.pool import Pool
 from pool.settings import Settings, load_settings
 from server import errors, logs, speech
-from server.api import captchas, challenges, health, site
+from server.api import assets, captchas, challenges, health, site
 from server.batches import Batches
 from server.buffer import Buffer
 from server.doubt import Doubt
@@ -38,7 +38,7 @@ from server.shown import ShownPictures
 log = logging.getLogger(__name__)
 # A pop on SQLite releases the interpreter at every row, and a busy event loop would then keep it for 5 ms.
 _SWITCH_SECONDS = 0.0005
-_ROUTERS = captchas.router, challenges.router, health.router, site.router, captchas.pictures
+_ROUTERS = captchas.router, challenges.router, health.router, site.router, assets.router, captchas.pictures
 _STEPS = captchas.generate, captchas.picture, challenges.challenge, challenges.verify, challenges.siteverify
 _JOURNEY = [
     route for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute) and route.endpoint in _STEPS

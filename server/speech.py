@@ -15,7 +15,30 @@ import numpy.typing as npt
 from pool.errors import SpeechError
 from pool.settings import CHARACTERS
 
-Language = Literal["en", "ru"]
+Language = Literal[
+    "bg",
+    "cs",
+    "da",
+    "de",
+    "el",
+    "en",
+    "es",
+    "fi",
+    "fr",
+    "hu",
+    "id",
+    "it",
+    "nb",
+    "nl",
+    "pl",
+    "pt",
+    "ro",
+    "ru",
+    "sv",
+    "tr",
+    "uk",
+]
+"""Those in which espeak-ng names digits and Latin letters well; the widget has the same list."""
 _Samples = npt.NDArray[np.float32]
 
 _PROGRAM = "espeak-ng"
@@ -24,10 +47,10 @@ _HALVED_RATE = 11025  # Hz: half of what espeak-ng gives, and enough for speech
 _VOICES = ("", "+f2", "+f4", "+m3", "+m7")
 _CHATTER = 0.22  # of the speech's loudness
 _HISS = 0.04
-# Letters sound alike (d e p t); in English each comes with its word of the radio alphabet.
+# Letters sound alike (d e p t); each comes with its word of the radio alphabet, which is the same in every language.
 _WORDS = """alfa bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike november oscar papa quebec
 romeo sierra tango uniform victor whiskey x-ray yankee zulu"""
-_ENGLISH = {word[0]: f"{word[0]}, {word}" for word in _WORDS.split()}
+_SPELLED = {word[0]: f"{word[0]}, {word}" for word in _WORDS.split()}
 
 
 def is_installed() -> bool:
@@ -61,7 +84,7 @@ def _voiced(characters: Sequence[str], language: Language, rng: np.random.Genera
     """Speak with random voice, pitch, speed and pauses: `[T]`, the loudest sample 1."""
     parts = []
     for character in characters:
-        text = _ENGLISH.get(character, character) if language == "en" else character
+        text = _SPELLED.get(character, character)
         pitch, rate, pause = rng.uniform(-25, 25), rng.uniform(75, 95), rng.uniform(350, 800)
         parts.append(f'<prosody pitch="{pitch:+.0f}%" rate="{rate:.0f}%">{text}</prosody><break time="{pause:.0f}ms"/>')
     voice = language + str(rng.choice(_VOICES))

@@ -32,17 +32,24 @@ class Visit:
 
     def open(self, url: str) -> str:
         """Go there; return the id of the challenge that is shown."""
-        with self.page.expect_response(lambda answer: answer.url.endswith("/challenge")) as shown:
+        with self.page.expect_response(lambda answer: "/challenge" in answer.url) as shown:
             self.page.goto(url)
         return self._shown(shown.value.json()["id"])
 
+    def show(self, server: str, html: str, path: str = "/page") -> str:
+        """Open a page of the captcha server's own origin; return the id of its first challenge."""
+        head = "<!doctype html><html lang=en><title>A page</title><link rel=icon href=favicon.svg>"
+        self.page.route(
+            server + path, lambda route: route.fulfill(body=head + html, content_type="text/html; charset=utf-8")
+        )
+        return self.open(server + path)
+
     def renewed_by(self, action: object) -> str:
         """Do something that should show another challenge; return its id."""
-        with self.page.expect_response(lambda answer: answer.url.endswith("/challenge")) as shown:
+        with self.page.expect_response(lambda answer: "/challenge" in answer.url) as shown:
             action()  # type: ignore[operator] # a callable without arguments
         return self._shown(shown.value.json()["id"])
 
     def _shown(self, file_id: str) -> str:
-        self.page.locator(f'.gantcha img[src$="{file_id}"]').wait_for()
-        self.page.wait_for_load_state("networkidle")
+        self.page.locator(f'img[src$="{file_id}"]').wait_for()  # it is visible once it has come
         return str(file_id)

@@ -155,7 +155,7 @@ def _show(page: str, url: str, browser: Browser) -> None:
     tab = context.new_page()
     tab.route(f"{url}/page", lambda route: route.fulfill(body=f"<!doctype html>{page}", content_type="text/html"))
     tab.goto(f"{url}/page")
-    expect(tab.locator(".gantcha img")).to_have_js_property("naturalWidth", choose_style(Settings()).width(6))
+    expect(tab.locator("img")).to_have_js_property("naturalWidth", choose_style(Settings()).width(6))
     context.close()
 
 

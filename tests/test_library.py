@@ -6,6 +6,7 @@ import subprocess
 import sys
 from itertools import islice
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -104,6 +105,8 @@ def test_a_wheel_draws_and_serves_anywhere(tmp_path: Path) -> None:
     built = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, ROOT]
     subprocess.run(built, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("gantcha-*.whl")
+    pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "server" / "pages").rglob("*.*")}
+    assert pages <= set(ZipFile(wheel).namelist())
     subprocess.run([*pip, "install", "--no-deps", "--target", tmp_path / "installed", wheel], check=True)
     variables = environment({}) | {"PYTHONPATH": str(tmp_path / "installed")}
 

@@ -2,11 +2,13 @@
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
 import wave
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +48,17 @@ def test_the_code_is_spoken_over_noise(monkeypatch: pytest.MonkeyPatch, language
     assert 0.7 < _likeness(heard, clear) < 0.995
     assert abs(_likeness(heard, speech.say("3w8e4p", language, np.random.default_rng(1)))) < 0.6
     assert 2 < len(_samples(clear)) / 11025 < 20
+
+
+@needs("espeak-ng")
+def test_every_language_says_every_character(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speech, "_VOICES", ("",))
+    for language in get_args(speech.Language):
+        sounds = [speech.say(code, language, np.random.default_rng(1)) for code in ("2468", "kmwx")]
+        assert min(len(_samples(sound)) for sound in sounds) > 3 * 11025, language
+        assert language == "en" or sounds[0] != speech.say("2468", "en", np.random.default_rng(1))
+    texts = (ROOT / "server/pages/widget/texts.js").read_text()
+    assert re.search(r'spoken = "(.*?)"', texts)[1].split() == list(get_args(speech.Language))  # type: ignore[index]
 
 
 @needs("espeak-ng")

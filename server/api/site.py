@@ -1,26 +1,22 @@
-"""For browsers: the widget, and a page that shows it in a form."""
+"""A page that shows the widget in a form."""
 
-import gzip
-import hashlib
 from html import escape
-from pathlib import Path
 from string import Template
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 
+from server.api.assets import FOLDER
 from server.api.bodies import FORM, MULTIPART, parse_form, read_body
-from server.api.captchas import NO_STORE, OWN_TYPE, file_url
+from server.api.captchas import NO_STORE, file_url
 from server.api.challenges import MOST_TOKEN_BYTES, failed, redeem
 from server.auth import comes_from_this_machine
 from server.limits import limit_answering
 from server.schemas import Siteverified, SiteverifyRequest
 
 router = APIRouter(tags=["site"])
-_FOLDER = Path(__file__).parent.parent / "pages"
-_DEMO = Template((_FOLDER / "demo.html").read_text())
-_FILES = {"widget.js": "text/javascript", "demo.css": "text/css", "favicon.svg": "image/svg+xml"}
+_DEMO = Template((FOLDER / "demo.html").read_text())
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
@@ -30,35 +26,6 @@ _NOT_REDEEMED = (
     "The comment was not sent: this demo takes comments only from the machine it runs on. "
     "Its operator can open it to everyone with <code>CAPTCHA_DEMO=true</code>."
 )
-
-
-def _add_asset(name: str, media_type: str) -> None:
-    """Serve a file of the site; it is read and compressed once."""
-    plain = (_FOLDER / name).read_bytes()
-    gzipped = gzip.compress(plain, mtime=0)
-    etag = f'"{hashlib.sha256(plain).hexdigest()[:16]}"'
-    headers = {"Cache-Control": "public, max-age=300", "ETag": etag, "Vary": "Accept-Encoding"} | OWN_TYPE
-
-    async def asset(request: Request) -> Response:
-        if request.headers.get("if-none-match") == etag:
-            return Response(status_code=304, headers=headers, media_type=media_type)
-        if "gzip" in request.headers.get("accept-encoding", ""):
-            return Response(gzipped, headers=headers | {"Content-Encoding": "gzip"}, media_type=media_type)
-        return Response(plain, headers=headers, media_type=media_type)
-
-    router.add_api_route(
-        f"/{name}",
-        asset,
-        include_in_schema=name == "widget.js",
-        name=name,
-        description="The widget: a script for pages with a form.",
-        response_class=Response,
-        responses={200: {"content": {media_type: {"schema": {"type": "string"}}}}},
-    )
-
-
-for _name, _media_type in _FILES.items():
-    _add_asset(_name, _media_type)
 
 
 @router.get("/", include_in_schema=False)

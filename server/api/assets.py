@@ -1,0 +1,66 @@
+"""Files for browsers: the widget, its languages, and the demo's."""
+
+import gzip
+import hashlib
+import re
+from pathlib import Path
+
+from fastapi import APIRouter, Request, Response
+
+from server.api.captchas import OWN_TYPE
+
+router = APIRouter(tags=["site"])
+FOLDER = Path(__file__).parent.parent / "pages"
+_SCRIPT, _JSON = "text/javascript", "application/json"
+_PARTS = ("style", "texts", "view", "options", "captcha", "script", "widgets")
+_SCRIPTS = {
+    "widget.js": (*_PARTS, "element", "gantcha"),
+    "recaptcha/api.js": (*_PARTS, "recaptcha"),
+    "recaptcha/enterprise.js": (*_PARTS, "recaptcha"),
+    "1/api.js": (*_PARTS, "hcaptcha"),
+    "turnstile/v0/api.js": (*_PARTS, "turnstile"),
+}
+"""The widget with its own API, and with those of reCAPTCHA, hCaptcha and Turnstile: the modules, in order."""
+
+
+_UNNEEDED = re.compile(r"^ *(?:/\*\*.*?\*/\n|//.*?\n|import .*?\n|export )?", re.MULTILINE | re.DOTALL)
+"""Comments, indentation, and what only modules have."""
+
+
+def join(*parts: str) -> bytes:
+    """Join modules of the widget into one script, which leaves no name in the page but those that it gives itself."""
+    source = "".join((FOLDER / "widget" / f"{part}.js").read_text() for part in parts)
+    source = _UNNEEDED.sub("", source)
+    return f'(() => {{\n"use strict";\n{source}}})();\n'.encode()
+
+
+def _add_asset(path: str, content: bytes, media_type: str) -> None:
+    """Serve a file; it is compressed once."""
+    gzipped = gzip.compress(content, mtime=0)
+    etag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+    headers = {"Cache-Control": "public, max-age=300", "ETag": etag, "Vary": "Accept-Encoding"} | OWN_TYPE
+
+    async def asset(request: Request) -> Response:
+        if request.headers.get("if-none-match") == etag:
+            return Response(status_code=304, headers=headers, media_type=media_type)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(gzipped, headers=headers | {"Content-Encoding": "gzip"}, media_type=media_type)
+        return Response(content, headers=headers, media_type=media_type)
+
+    router.add_api_route(
+        f"/{path}",
+        asset,
+        include_in_schema=path == "widget.js",
+        name=path,
+        description="The widget: a script for pages with a form.",
+        response_class=Response,
+        responses={200: {"content": {media_type: {"schema": {"type": "string"}}}}},
+    )
+
+
+for _path, _parts in _SCRIPTS.items():
+    _add_asset(_path, join(*_parts), _SCRIPT)
+for _file in sorted((FOLDER / "languages").glob("*.json")):
+    _add_asset(f"languages/{_file.name}", _file.read_bytes(), _JSON)
+_add_asset("demo.css", (FOLDER / "demo.css").read_bytes(), "text/css")
+_add_asset("favicon.svg", (FOLDER / "favicon.svg").read_bytes(), "image/svg+xml")

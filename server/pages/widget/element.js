@@ -1,0 +1,126 @@
+/** <gantcha-captcha>: a captcha that is a control of its form, as an <input> is. */
+import { Captcha } from "./captcha.js";
+import { fieldNames, normalize } from "./options.js";
+
+/** Define the element; `server` is the URL of the captcha server for those that name none. */
+export function defineElement(server) {
+  if (customElements.get("gantcha-captcha")) return;
+
+  class GantchaCaptcha extends HTMLElement {
+    static formAssociated = true;
+    static observedAttributes = ["sitekey", "server", "theme", "size", "language", "lang", "action", "cdata", "compat"];
+    #internals = this.attachInternals();
+    #captcha = null;
+    #names = [];
+    #submitter = null;
+
+    connectedCallback() {
+      const attributes = Object.fromEntries([...this.attributes].map(({ name, value }) => [name, value]));
+      const { name, server: own, ...options } = normalize(attributes);
+      this.#names = fieldNames({ responsefieldname: name || undefined, ...options });
+      const base = own ? own.replace(/\/*$/, "/") : server;
+      this.#captcha = new Captcha(this, options, (token) => this.#write(token), base, this.form);
+      this.#captcha.on(this.form, "click", ({ target }) => this.#noteSubmitter(target.closest("button, input")), true);
+      this.#captcha.on(this, "invalid", (event) => this.#checkFirst(event));
+      this.#captcha.disable(this.matches(":disabled"));
+      this.#write("");
+    }
+
+    disconnectedCallback() {
+      this.#captcha?.remove();
+      this.#captcha = null;
+    }
+
+    attributeChangedCallback(_name, before, now) {
+      if (before !== now) this.#rebuild();
+    }
+
+    formAssociatedCallback() {
+      this.#rebuild();
+    }
+
+    formDisabledCallback(isDisabled) {
+      this.#captcha?.disable(isDisabled);
+    }
+
+    get form() {
+      return this.#internals.form;
+    }
+
+    get name() {
+      return this.getAttribute("name") ?? "";
+    }
+
+    set name(name) {
+      this.setAttribute("name", name);
+    }
+
+    get type() {
+      return this.localName;
+    }
+
+    /** The token; "" until the captcha is solved. */
+    get value() {
+      return this.#captcha?.token ?? "";
+    }
+
+    get validity() {
+      return this.#internals.validity;
+    }
+
+    get validationMessage() {
+      return this.#internals.validationMessage;
+    }
+
+    get willValidate() {
+      return this.#internals.willValidate;
+    }
+
+    checkValidity() {
+      return this.#internals.checkValidity();
+    }
+
+    reportValidity() {
+      return this.#internals.reportValidity();
+    }
+
+    reset() {
+      this.#captcha?.reset();
+    }
+
+    execute() {
+      return this.#captcha ? this.#captcha.execute() : Promise.reject(new Error("gantcha: the element is not on a page"));
+    }
+
+    focus() {
+      this.#captcha?.focus();
+    }
+
+    #rebuild() {
+      if (!this.#captcha) return;
+      this.disconnectedCallback();
+      this.connectedCallback();
+    }
+
+    #noteSubmitter(button) {
+      this.#submitter = button;
+      setTimeout(() => (this.#submitter = null)); // the browser checks the form at once
+    }
+
+    /** A form that is sent before the characters were checked waits for the check. */
+    #checkFirst(event) {
+      if (!this.#submitter || !this.#captcha.isTyped) return;
+      event.preventDefault();
+      this.#captcha.checkAndSend(this.form, this.#submitter);
+    }
+
+    #write(token) {
+      const data = new FormData();
+      for (const name of this.#names) data.set(name, token);
+      this.#internals.setFormValue(token ? data : null);
+      if (token) this.#internals.setValidity({});
+      else this.#internals.setValidity({ valueMissing: true }, this.#captcha.say("empty"), this.#captcha.view.input);
+    }
+  }
+  customElements.define("gantcha-captcha", GantchaCaptcha);
+}

@@ -1,0 +1,18 @@
+/** widget.js: the object `gantcha`, the class "gantcha" and the element <gantcha-captcha>. */
+import { defineElement } from "./element.js";
+import { ready } from "./script.js";
+import { Widgets } from "./widgets.js";
+
+if (!window.gantcha) {
+  const widgets = new Widgets(["widget.js"], "gantcha");
+  window.gantcha = {
+    ready,
+    render: (container, options) => widgets.render(container, options),
+    attach: (host) => void widgets.render(host),
+    reset: (target) => void widgets.get(target).reset(),
+    remove: (target) => widgets.remove(target),
+    getResponse: (target) => widgets.get(target).token,
+    execute: (target) => widgets.get(target).execute(),
+  };
+  defineElement(widgets.server);
+}

@@ -1,0 +1,84 @@
+/** The captchas of a page, by the ids that its scripts know them by. */
+import { call, Captcha } from "./captcha.js";
+import { fieldNames, normalize } from "./options.js";
+import { locate, ready } from "./script.js";
+import { element } from "./view.js";
+
+export class Widgets {
+  /** `paths` are those of the script; `product` the options that every captcha of the page has. */
+  constructor(paths, className, product = {}) {
+    const { server, query } = locate(paths);
+    Object.assign(this, { server, className, product, query });
+    this.captchas = new Map();
+    this.count = 0;
+    // After this script, since what it calls is defined by then, and once the page has been read.
+    queueMicrotask(() => ready(() => this.begin()));
+  }
+
+  /** Attach to the elements of the page, to those that come later, and let go of those that are gone. */
+  begin() {
+    call(this.query.get("onload"));
+    const isExplicit = this.query.get("render") === "explicit";
+    const live = document.getElementsByClassName(this.className);
+    const look = () => {
+      for (const [id, { host }] of this.captchas) if (!host.isConnected) this.remove(id);
+      if (!isExplicit) for (const found of [...live]) this.render(found);
+    };
+    look();
+    new MutationObserver(look).observe(document, { childList: true, subtree: true });
+  }
+
+  /** Show a captcha in an element, or before a button; give its id: the same one if it shows one already. */
+  render(container, options = {}) {
+    const target = typeof container === "string" ? this.lookUp(container) : container;
+    if (!target) throw new Error(`gantcha: there is no element ${container}`);
+    for (const [id, captcha] of this.captchas) if (captcha.target === target) return id;
+    const given = { hl: this.query.get("hl") ?? undefined, ...this.product };
+    const all = { ...given, ...normalize(target.dataset), ...normalize(options) };
+    const isButton = target.matches("button, input");
+    const host = isButton ? element("div", {}) : target;
+    if (isButton) target.before(host);
+    const id = String(this.count++);
+    const hidden = fieldNames(all).map((name) => element("input", { type: "hidden", name, autocomplete: "off" }));
+    if (all.compat) hidden.at(-1).id = hidden.at(-1).name + (id === "0" ? "" : `-${id}`); // pages look for it
+    if (String(all.responsefield) !== "false") host.append(...hidden);
+    const write = (token) => hidden.forEach((field) => (field.value = token));
+    const captcha = new Captcha(host, isButton ? { ...all, size: "invisible" } : all, write, this.server);
+    Object.assign(captcha, { target, hidden });
+    this.captchas.set(id, captcha);
+    if (isButton) {
+      captcha.on(target, "click", (event) => {
+        event.preventDefault();
+        captcha.open();
+      });
+    }
+    return id;
+  }
+
+  lookUp(name) {
+    return document.getElementById(name) ?? document.querySelector(name);
+  }
+
+  /** Find a captcha by its id, its element or a selector; without any of them, the first one. */
+  find(target) {
+    if (target === undefined || target === null) return this.captchas.values().next().value;
+    const known = this.captchas.get(String(target));
+    if (known) return known;
+    const wanted = typeof target === "string" ? this.lookUp(target) : target;
+    return [...this.captchas.values()].find((captcha) => captcha.target === wanted);
+  }
+
+  get(target) {
+    const captcha = this.find(target);
+    if (!captcha) throw new Error(`gantcha: there is no captcha ${target ?? "on this page"}; pass what render() returned`);
+    return captcha;
+  }
+
+  remove(target) {
+    const captcha = this.get(target);
+    captcha.remove();
+    captcha.hidden.forEach((field) => field.remove());
+    if (captcha.host !== captcha.target) captcha.host.remove();
+    for (const [id, one] of this.captchas) if (one === captcha) this.captchas.delete(id);
+  }
+}
