@@ -267,8 +267,10 @@ def _pack(query: Select[*tuple[Any, ...]], dialect: Dialect) -> tuple[Select[str
     return select(func.json_group_array(func.json_array(*columns))), converters
 
 
-def insert_rows(connection: Connection, columns: tuple[Column[str], ...], rows: list[list[str]], **same: Any) -> None:
-    """Insert rows with these columns of text, and in each row the same values for other columns."""
+def insert_rows(
+    connection: Connection, columns: tuple[Column[Any], ...], rows: list[list[str | None]], **same: Any
+) -> None:
+    """Insert rows with these columns of text or NULL, and in each row the same values for other columns."""
     if connection.dialect.name == "sqlite":
         connection.execute(_unpack(columns, tuple(same)), {"rows": json.dumps(rows)} | same)
         return
@@ -277,7 +279,7 @@ def insert_rows(connection: Connection, columns: tuple[Column[str], ...], rows: 
 
 
 @lru_cache(64)
-def _unpack(columns: tuple[Column[str], ...], same: tuple[str, ...]) -> Insert:
+def _unpack(columns: tuple[Column[Any], ...], same: tuple[str, ...]) -> Insert:
     table = columns[0].table
     row = func.json_each(bindparam("rows")).table_valued("value").c.value
     values = [func.json_extract(row, f"$[{place}]") for place in range(len(columns))]

@@ -31,7 +31,7 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
         return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
 
 
-REVISION = "0006"
+REVISION = "0007"
 """The newest migration, which this version needs."""
 metadata = sa.MetaData()
 
@@ -78,6 +78,9 @@ token = sa.Table(
     sa.Column("expires_at", UtcDateTime, nullable=False, index=True),
     sa.Column("redeemed_at", UtcDateTime),
     sa.Column("idempotency_key", sa.String(36)),  # of the call that redeemed it
+    sa.Column("site", sa.String(64)),  # name of the site whose secret redeems it; NULL: that of no site
+    sa.Column("action", sa.String(32)),  # what its page gave, for the back end
+    sa.Column("cdata", sa.String(255)),
 )
 
 fill = sa.Table(

@@ -15,7 +15,7 @@ from pool.models import REVISION, State, captcha, identity
 from pool.settings import Settings, Stock
 from pool.storage.files import ID, FileStore, new_id
 from pool.storage.objects import ObjectStore
-from pool.tokens import Redemption, Solved
+from pool.tokens import Purpose, Redemption, Solved
 from pool.verdicts import Attempt, Verdict, check_answers
 
 # Written into the statement, not bound: otherwise SQLite would not use the partial index.
@@ -230,7 +230,7 @@ class Pool:
         if not ID.fullmatch(file_id):
             return Verdict(None)
         with database.transaction(self.engine) as connection:
-            (verdict,) = check_answers(connection, [Attempt.of(file_id, answer, hostname)])
+            (verdict,) = check_answers(connection, [Attempt.of(file_id, answer, Purpose(hostname))])
         return verdict
 
     def settle(self, asked: Sequence[Attempt | Redemption], timeout: float) -> list[Verdict | Solved | GantchaError]:

@@ -6,7 +6,7 @@ import string
 from difflib import get_close_matches
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -24,6 +24,8 @@ _DAY = 24 * 60 * 60
 Kind = Literal["plain", "crossed-out"]
 Difficulty = Literal["easy", "standard", "hard"]
 Theme = Literal["light", "dark"]
+DIFFICULTIES: tuple[Difficulty, ...] = get_args(Difficulty)
+"""The easiest first."""
 
 
 class Stock(NamedTuple):
@@ -60,7 +62,7 @@ def _check_key(value: SecretStr) -> SecretStr:
     return value
 
 
-def _like(pattern: str, example: str) -> AfterValidator:
+def like(pattern: str, example: str) -> AfterValidator:
     """Check that the whole value matches the pattern."""
 
     def check(value: str) -> str:
@@ -91,10 +93,10 @@ def _check_public_url(value: HttpUrl) -> HttpUrl:
 
 Key = Annotated[SecretStr, AfterValidator(_check_key)]
 _LIMIT = r"[1-9]\d*/(second|minute|hour|day)"
-_Limit = Annotated[str, _like(f"{_LIMIT}(;{_LIMIT})*", "60/minute or 30/minute;300/hour")]
-_Origin = Annotated[str, _like(r"\*|https?://[^/\s]+", "* or https://www.example.com,https://shop.example.com")]
+Limit = Annotated[str, like(f"{_LIMIT}(;{_LIMIT})*", "60/minute or 30/minute;300/hour")]
+_Origin = Annotated[str, like(r"\*|https?://[^/\s]+", "* or https://www.example.com,https://shop.example.com")]
 _FILES_URL = r"s3://[a-z0-9.-]+(/[\w./-]*)?|file:///.+"
-_FilesUrl = Annotated[str, _like(_FILES_URL, "s3://bucket/prefix or file:///srv/captchas")]
+_FilesUrl = Annotated[str, like(_FILES_URL, "s3://bucket/prefix or file:///srv/captchas")]
 _Network = Annotated[str, AfterValidator(_check_network)]
 
 
@@ -114,8 +116,8 @@ class Settings(BaseSettings):
     public_url: Annotated[HttpUrl, AfterValidator(_check_public_url)] | None = None
     trusted_proxies: Annotated[tuple[_Network, ...], NoDecode, BeforeValidator(_split)] = ()
     cors_origins: Annotated[tuple[_Origin, ...], NoDecode, BeforeValidator(_split)] = ()
-    issue_limit: _Limit = "60/minute"
-    answer_limit: _Limit = "30/minute"
+    issue_limit: Limit = "60/minute"
+    answer_limit: Limit = "30/minute"
     alphabet: Annotated[str, AfterValidator(_check_alphabet)] = "".join(c for c in CHARACTERS if c not in CONFUSABLE)
     kind: Kind = "plain"
     challenge_kind: Kind = "plain"
@@ -125,7 +127,9 @@ class Settings(BaseSettings):
     pixel_ratio: int = Field(default=1, ge=1, le=2)
     length: int = Field(default=6, ge=4, le=8)
     audio: bool = True
-    demo: bool = False
+    demo: bool | Literal["none"] = False
+    docs: bool = True
+    testing: bool = False
     ttl_seconds: int = Field(default=600, ge=1, le=_DAY)
     keep_seconds: int = Field(default=600, ge=0, le=_DAY)
     low_water: int = Field(default=1000, ge=0)
@@ -139,26 +143,8 @@ class Settings(BaseSettings):
 
     @property
     def challenge_stock(self) -> Stock:
-        """What `/challenge` hands out."""
+        """What `/challenge` hands out, except to sites with a difficulty of their own."""
         return Stock(self.challenge_kind, self.difficulty)
-
-    @property
-    def harder_stock(self) -> Stock | None:
-        """What `/challenge` hands out in doubt; None where nothing is harder, or CAPTCHA_DOUBT is off."""
-        harder: dict[Difficulty, Difficulty] = {"easy": "standard", "standard": "hard"}
-        if not self.doubt or self.difficulty not in harder:
-            return None
-        return Stock(self.challenge_kind, harder[self.difficulty])
-
-    @property
-    def usual_stocks(self) -> tuple[Stock, ...]:
-        """What is handed out without doubt; the service needs all of them."""
-        return tuple(dict.fromkeys([self.stock, self.challenge_stock]))
-
-    @property
-    def stocks(self) -> tuple[Stock, ...]:
-        """All that are kept filled, the usual ones first."""
-        return (*self.usual_stocks, *filter(None, [self.harder_stock]))
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:

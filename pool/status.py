@@ -16,6 +16,7 @@ from pool.fills import Fill, last_fills
 from pool.models import State, captcha
 from pool.pool import Pool
 from pool.settings import Difficulty, Kind, Settings, Stock, load_settings
+from pool.stocks import kept_stocks
 from pool.watermarks import Watermarks, watermarks
 
 _FILLS = 5
@@ -68,6 +69,7 @@ def read_status(pool: Pool, settings: Settings) -> Status:
     Raises:
         DatabaseError: the database does not answer.
         StorageError: the folder can't be read.
+        SettingsError: the keys file can't be read or its content is invalid.
     """
     ages = select(captcha.c.state, func.count(), func.max(captcha.c.created_at), func.min(captcha.c.created_at))
     with database.transaction(pool.engine, **database.READ_ONLY) as connection:
@@ -78,10 +80,10 @@ def read_status(pool: Pool, settings: Settings) -> Status:
     for state, count, *drawn_at in rows:
         states[State(state)] = StateCount(count, *(round((now - time).total_seconds(), 1) for time in drawn_at))
     files, disk_bytes = pool.files.usage()
-    stocks = []
-    for stock in dict.fromkeys([*settings.stocks, *levels]):
+    stocks, kept = [], kept_stocks(settings).all
+    for stock in dict.fromkeys([*kept, *levels]):
         demand = pool.demand(stock)
-        is_kept = stock in settings.stocks
+        is_kept = stock in kept
         marks = watermarks(settings, demand) if is_kept else Watermarks(0, 0)
         stocks.append(StockStatus(*stock, is_kept, levels.get(stock, 0), demand, *marks))
     fills, leases = last_fills(pool.engine, _FILLS), lease.ages(pool.engine)

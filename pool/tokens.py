@@ -15,7 +15,8 @@ from pool.models import token
 
 LIFETIME = timedelta(seconds=300)
 _IS_ASKED = token.c.digest.in_(bindparam("digests", expanding=True))
-_COLUMNS = [token.c[name] for name in ("digest", "redeemed_at", "idempotency_key", "solved_at", "hostname")]
+_READ = ("digest", "redeemed_at", "idempotency_key", "site", "solved_at", "hostname", "action", "cdata")
+_COLUMNS = [token.c[name] for name in _READ]
 _FOUND = (
     select(*_COLUMNS, (token.c.expires_at <= bindparam("now")).label("is_old"))
     .where(_IS_ASKED)
@@ -25,12 +26,25 @@ _FOUND = (
 _SPEND = update(token).where(_IS_ASKED).values(redeemed_at=bindparam("now"))
 
 
+class Purpose(NamedTuple):
+    """What a token is for; the texts must be valid and as short as their columns."""
+
+    hostname: str = ""
+    """of the page, as the browser sent it; empty if it sent none"""
+    site: str | None = None
+    """name of the site whose secret redeems it; None: a secret of no site"""
+    action: str | None = None
+    cdata: str | None = None
+
+
 class Solved(NamedTuple):
-    """When and where the captcha of a token was solved."""
+    """When and where the captcha of a token was solved, and what its page gave for the back end."""
 
     at: datetime
     hostname: str
     """of the page, as the browser sent it; empty if it sent none"""
+    action: str | None = None
+    cdata: str | None = None
 
 
 class Redemption(NamedTuple):
@@ -38,19 +52,20 @@ class Redemption(NamedTuple):
 
     digest: str
     idempotency_key: str | None
+    site: str | None
 
     @classmethod
-    def of(cls, text: str, idempotency_key: str | None = None) -> Self:
-        """Prepare a redemption. Raises ValueError if the key is not a UUID."""
-        return cls(_digest(text), str(UUID(idempotency_key)) if idempotency_key else None)
+    def of(cls, text: str, idempotency_key: str | None = None, site: str | None = None) -> Self:
+        """Prepare a redemption with the secret of a site. Raises ValueError if the key is not a UUID."""
+        return cls(_digest(text), str(UUID(idempotency_key)) if idempotency_key else None, site)
 
 
-def issue(connection: Connection, hostnames: Sequence[str]) -> list[str]:
+def issue(connection: Connection, purposes: Sequence[Purpose]) -> list[str]:
     """Make a token for each captcha that the transaction sets to solved; the database keeps only digests."""
-    texts, now = [secrets.token_urlsafe(32) for _ in hostnames], datetime.now(UTC)
-    rows = [[_digest(text), hostname] for text, hostname in zip(texts, hostnames, strict=True)]
+    texts, now = [secrets.token_urlsafe(32) for _ in purposes], datetime.now(UTC)
+    rows = [[_digest(text), *purpose] for text, purpose in zip(texts, purposes, strict=True)]
     if rows:
-        columns = token.c.digest, token.c.hostname
+        columns = token.c.digest, *(token.c[name] for name in Purpose._fields)
         database.insert_rows(connection, columns, rows, solved_at=now, expires_at=now + LIFETIME)
     return texts
 
@@ -59,7 +74,7 @@ def redeem(engine: Engine, text: str, idempotency_key: str | None = None) -> Sol
     """Redeem a token; a repeated call with the same idempotency key gets the same answer.
 
     Raises:
-        UnknownTokenError: it was never issued, or was deleted since then.
+        UnknownTokenError: it was never issued, is for a site, or was deleted since then.
         SpentTokenError: it was redeemed before, or is older than `LIFETIME`.
         DatabaseError: the database does not answer.
     """
@@ -85,17 +100,17 @@ def redeem_all(connection: Connection, redemptions: Sequence[Redemption]) -> lis
     keys = {digest: row[2] for digest, row in found.items() if row[1]}  # of those that are redeemed
     newly: dict[str, str | None] = {}
     results: list[Solved | GantchaError] = []
-    for digest, key in redemptions:
-        if digest not in found:
+    for digest, key, site in redemptions:
+        if digest not in found or found[digest][3] != site:  # another site's secret learns nothing, and spends nothing
             results.append(UnknownTokenError("this token was never issued"))
             continue
-        *_, solved_at, hostname, is_old = found[digest]
+        *solved, is_old = found[digest][4:]
         if not is_old and digest not in keys:
             keys[digest] = newly[digest] = key
         elif is_old or key is None or keys[digest] != key:
             results.append(SpentTokenError("this token was redeemed before or has expired"))
             continue
-        results.append(Solved(solved_at, hostname))
+        results.append(Solved(*solved))
     if newly:
         own_keys = {digest: key for digest, key in newly.items() if key}
         spend = _SPEND.values(idempotency_key=case(own_keys, value=token.c.digest)) if own_keys else _SPEND

@@ -10,12 +10,18 @@ from sqlalchemy import Connection, bindparam, select, update
 from pool import database, tokens
 from pool.answers import normalize_answer
 from pool.models import State, captcha
+from pool.settings import DIFFICULTIES, Difficulty
 from pool.storage.files import ID
+from pool.tokens import Purpose
 
 _LONGEST_HOSTNAME = 253
+_NO_PURPOSE = Purpose()
 _IS_ASKED = captcha.c.id.in_(bindparam("ids", expanding=True))
 _OPEN = (
-    select(captcha.c.id, captcha.c.code, (captcha.c.expires_at <= bindparam("now")).label("is_lapsed"))
+    select(
+        *(captcha.c[name] for name in ("id", "code", "difficulty")),
+        (captcha.c.expires_at <= bindparam("now")).label("is_lapsed"),
+    )
     .where(_IS_ASKED, captcha.c.state == State.ISSUED, captcha.c.redeemable)
     .order_by(captcha.c.id)
     .with_for_update()
@@ -29,18 +35,20 @@ class Attempt(NamedTuple):
     file_id: str
     answer: bytes
     """normalized"""
-    hostname: str
+    purpose: Purpose
+    least: Difficulty
 
     @classmethod
-    def of(cls, file_id: str, answer: str, hostname: str = "") -> Self:
-        """Prepare an answer; `hostname` is the host of the page that showed the captcha.
+    def of(cls, file_id: str, answer: str, purpose: Purpose = _NO_PURPOSE, least: Difficulty = "easy") -> Self:
+        """Prepare an answer; an easier captcha than `least` counts as expired, whatever the answer.
 
         Raises:
             ValueError: one of them is no valid text; in a transaction it would be an error for all others.
         """
+        hostname = purpose.hostname
         if not ID.fullmatch(file_id) or not hostname.isprintable() or len(hostname) > _LONGEST_HOSTNAME:
             raise ValueError("not a file id, or not a host name")
-        return cls(file_id, normalize_answer(answer).encode(), hostname)
+        return cls(file_id, normalize_answer(answer).encode(), purpose, least)
 
 
 class Verdict(NamedTuple):
@@ -64,15 +72,18 @@ def check_answers(connection: Connection, attempts: Sequence[Attempt]) -> list[V
         return []
     ids: dict[State, list[str]] = {}
     verdicts: dict[str, Verdict] = {}
-    for file_id, code, is_lapsed in database.read_rows(connection, _OPEN, ids=list(first), now=datetime.now(UTC)):
-        is_right = compare_digest(first[file_id].answer, normalize_answer(code).encode())
-        state = State.EXPIRED if is_lapsed else State.SOLVED if is_right else State.FAILED
+    rows = database.read_rows(connection, _OPEN, ids=list(first), now=datetime.now(UTC))
+    for file_id, code, difficulty, is_lapsed in rows:
+        attempt = first[file_id]
+        is_right = compare_digest(attempt.answer, normalize_answer(code).encode())
+        is_too_easy = DIFFICULTIES.index(difficulty) < DIFFICULTIES.index(attempt.least)
+        state = State.EXPIRED if is_lapsed or is_too_easy else State.SOLVED if is_right else State.FAILED
         ids.setdefault(state, []).append(file_id)
         verdicts[file_id] = Verdict(state)
     for state, of_state in ids.items():
         connection.execute(_SETTLE, {"ids": of_state, "to": state})
     solved = ids.get(State.SOLVED, [])
-    issued = tokens.issue(connection, [first[file_id].hostname for file_id in solved])
+    issued = tokens.issue(connection, [first[file_id].purpose for file_id in solved])
     verdicts |= {file_id: Verdict(State.SOLVED, token) for file_id, token in zip(solved, issued, strict=True)}
     # Taken out by the first attempt, so that a second one finds nothing.
     return [verdicts.pop(attempt.file_id, Verdict(None)) for attempt in attempts]

@@ -23,7 +23,8 @@ from pool.errors import one_line_errors
 from pool.pool import Pool
 from pool.settings import Settings, load_settings
 from server import errors, logs, speech
-from server.api import assets, captchas, challenges, health, site
+from server.advice import Advice
+from server.api import assets, captchas, challenges, health, site, siteverify
 from server.batches import Batches
 from server.buffer import Buffer
 from server.doubt import Doubt
@@ -38,8 +39,16 @@ from server.shown import ShownPictures
 log = logging.getLogger(__name__)
 # A pop on SQLite releases the interpreter at every row, and a busy event loop would then keep it for 5 ms.
 _SWITCH_SECONDS = 0.0005
-_ROUTERS = captchas.router, challenges.router, health.router, site.router, assets.router, captchas.pictures
-_STEPS = captchas.generate, captchas.picture, challenges.challenge, challenges.verify, challenges.siteverify
+_ROUTERS = (
+    captchas.router,
+    challenges.router,
+    siteverify.router,
+    health.router,
+    site.router,
+    assets.router,
+    captchas.pictures,
+)
+_STEPS = captchas.generate, captchas.picture, challenges.challenge, challenges.verify, siteverify.siteverify
 _JOURNEY = [
     route for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute) and route.endpoint in _STEPS
 ]
@@ -54,11 +63,14 @@ def create_app(settings: Settings) -> FastAPI:
     """
     pool = Pool.open(settings, REQUEST_TIMEOUT)
     refill = Refill(settings, pool)
-    buffers = {stock.kind: Buffer(pool, stock, refill.count_pop, redeemable=False) for stock in settings.usual_stocks}
-    challenge_buffer = Buffer(pool, settings.challenge_stock, refill.count_pop, redeemable=True)
-    harder = settings.harder_stock
-    harder_buffer = Buffer(pool, harder, refill.count_pop, redeemable=True) if harder else None
-    all_buffers = [*buffers.values(), challenge_buffer, *filter(None, [harder_buffer])]
+    generated = dict.fromkeys([settings.stock, settings.challenge_stock])
+    buffers = {stock.kind: Buffer(pool, stock, refill.count_pop, redeemable=False) for stock in generated}
+    challenge_buffers = {
+        stock.difficulty: Buffer(pool, stock, refill.count_pop, redeemable=True)
+        for stock in refill.stocks.all
+        if stock.kind == settings.challenge_kind
+    }
+    all_buffers = [*buffers.values(), *challenge_buffers.values()]
     counters = Counters()
     sharing = Sharing(counters, pool)
     writer, shown = Batches("writer", pool.settle), ShownPictures(pool)
@@ -99,10 +111,10 @@ def create_app(settings: Settings) -> FastAPI:
     state = app.state
     state.settings, state.pool, state.refill = settings, pool, refill
     state.public_url = str(settings.public_url).rstrip("/") if settings.public_url else None
-    state.buffers, state.challenge_buffer, state.all_buffers = buffers, challenge_buffer, all_buffers
+    state.buffers, state.challenge_buffers, state.all_buffers = buffers, challenge_buffers, all_buffers
     state.writer, state.shown = writer, shown
-    state.harder_buffer, state.doubt = harder_buffer, Doubt(counters) if harder else None
-    state.keys, state.limits = Keys(settings), Limits(settings, counters)
+    state.doubt = Doubt(counters) if settings.doubt and len(challenge_buffers) > 1 else None
+    state.keys, state.limits, state.advice = Keys(settings), Limits(settings, counters), Advice(settings)
     state.pool_metrics = PoolCollector(pool, refill.watermarks)
     state.speaks = settings.audio and speech.is_installed()
     state.readiness = health.ReadinessChecks(state)

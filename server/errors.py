@@ -35,6 +35,11 @@ MALFORMED = RouteError(400, "There was an error parsing the body")
 NOT_KEPT = RouteError(
     400, "This server keeps no captchas of this kind; CAPTCHA_KIND and CAPTCHA_CHALLENGE_KIND name those that it keeps."
 )
+NO_SITE = RouteError(400, "No site has this sitekey; CAPTCHA_KEYS_FILE gives each site its own.")
+NOT_ITS_HOST = RouteError(
+    400, "This sitekey is not for pages of other.example; CAPTCHA_KEYS_FILE lists the hostnames of its site."
+)
+NOT_TESTING = RouteError(400, "This is a sitekey for tests, which works only with CAPTCHA_TESTING=true.")
 NO_KEY = RouteError(
     401, "This route needs the header `Authorization: Bearer <API key>`.", {"WWW-Authenticate": "Bearer"}
 )
@@ -59,6 +64,8 @@ OUT_OF_REACH = RouteError(503, "The captcha store can't be reached at the moment
 
 UNTRUSTED = (NO_KEY, NOT_LOCAL)
 """Of routes for trusted callers."""
+NOT_FOR_SITE = (NO_SITE, NOT_ITS_HOST, NOT_TESTING)
+"""Of routes that take a sitekey."""
 UNREADABLE = (MALFORMED, TOO_SLOW, NO_CHARSET, NO_KIND)
 """Of routes that read a body; the error for its size depends on the route."""
 BAD_UPLOAD = (TOO_LARGE, TOO_MANY_PIXELS, NO_PNG, BAD_CODE)

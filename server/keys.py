@@ -1,36 +1,28 @@
-"""Named keys: API keys for back ends, site secrets for `/siteverify`; read again whenever their file changes."""
+"""Named keys: API keys for back ends, sites and their secrets; read again whenever their file changes."""
 
 import logging
 import time
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from secrets import compare_digest
-
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from typing import NamedTuple, TypeVar
 
 from pool.errors import SettingsError
-from pool.settings import Key, Settings, first_fault
+from pool.keys_file import DEFAULT, KeysFile, Site, read_keys_file
+from pool.settings import Difficulty, Key, Settings
+from pool.stocks import kept_stocks
 
 log = logging.getLogger(__name__)
 _CHECK_SECONDS = 1
-_DEFAULT = "default"
+Name = TypeVar("Name")
 
 
-class _File(BaseModel):
-    """The content of the file."""
+class Owner(NamedTuple):
+    """Whose secret it is."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    api_keys: dict[str, Key] = {}
-    site_secrets: dict[str, Key] = {}
-
-    @field_validator("api_keys", "site_secrets")
-    @classmethod
-    def _check_names(cls, keys: dict[str, Key]) -> dict[str, Key]:
-        if _DEFAULT in keys:
-            raise ValueError(f"the name {_DEFAULT} is taken by the key of the environment; choose another")
-        return keys
+    name: str
+    is_site: bool
+    """whether it redeems the tokens of the site of this name, or those of pages without a sitekey"""
 
 
 class Keys:
@@ -40,11 +32,14 @@ class Keys:
         """Raises SettingsError when the file can't be read or its content is invalid."""
         self.error: str | None = None
         self._path = settings.keys_file
-        self._api_keys = {_DEFAULT: settings.api_key} if settings.api_key else {}
-        self._site_secrets = {_DEFAULT: settings.site_secret} if settings.site_secret else {}
-        self._file, self._version, self._check_at = _File(), None, 0.0
+        self._api_keys = {DEFAULT: settings.api_key} if settings.api_key else {}
+        self._site_secret = settings.site_secret
+        self._difficulties: set[Difficulty] = {stock.difficulty for stock in kept_stocks(settings).usual}
+        self._version, self._check_at = None, 0.0
+        self._take(KeysFile())
         if self._path:
-            self._version, self._file = _version(self._path), _read(self._path)
+            self._version = _version(self._path)
+            self._take(read_keys_file(self._path))
 
     @property
     def guards_api(self) -> bool:
@@ -55,12 +50,27 @@ class Keys:
     def api_key_name(self, given: str) -> str | None:
         """Return the name of this API key; None if it is unknown."""
         self._read_if_changed()
-        return _name(given, self._api_keys | self._file.api_keys)
+        return _owner(given, (self._api_keys | self._file.api_keys).items())
 
-    def site_secret_name(self, given: str) -> str | None:
-        """Return the name of this site secret; None if it is unknown."""
+    def owner(self, secret: str) -> Owner | None:
+        """Return whose secret this is; None if it is unknown."""
         self._read_if_changed()
-        return _name(given, self._site_secrets | self._file.site_secrets)
+        return _owner(secret, self._secrets)
+
+    def site(self, sitekey: str) -> tuple[str, Site] | None:
+        """Return the site with this sitekey and its name; None if it is unknown."""
+        self._read_if_changed()
+        return self._sites.get(sitekey)
+
+    def _take(self, file: KeysFile) -> None:
+        self._file = file
+        self._secrets = [(Owner(name, is_site=False), secret) for name, secret in file.site_secrets.items()]
+        self._secrets += [
+            (Owner(name, is_site=True), secret) for name, site in file.sites.items() for secret in site.secret
+        ]
+        if self._site_secret:
+            self._secrets.append((Owner(DEFAULT, is_site=False), self._site_secret))
+        self._sites = {site.sitekey: (name, site) for name, site in file.sites.items()}
 
     def _read_if_changed(self) -> None:
         if not self._path or time.monotonic() < self._check_at:
@@ -71,23 +81,34 @@ class Keys:
             if version == self._version:
                 self.error = None  # the file was missing for a while
                 return
-            file = _read(self._path)
-            if self._file.api_keys and not (self._api_keys or file.api_keys):
-                raise SettingsError(
-                    f"CAPTCHA_KEYS_FILE {self._path} has no API key any more: restart the server to run without one"
-                )
-            self._file, self._version, self.error = file, version, None
+            file = read_keys_file(self._path)
+            self._check(self._path, file)
+            self._take(file)
+            self._version, self.error = version, None
             log.info("keys read again from %s", self._path)
         except SettingsError as error:  # a mistake in the file must not lock everyone out
             if str(error) != self.error:
                 log.error("the keys stay as they were: %s", error)
             self.error = str(error)
 
+    def _check(self, path: Path, file: KeysFile) -> None:
+        """Raises SettingsError for a change that needs a restart."""
+        if self._file.api_keys and not (self._api_keys or file.api_keys):
+            raise SettingsError(
+                f"CAPTCHA_KEYS_FILE {path} has no API key any more: restart the server to run without one"
+            )
+        for name, site in file.sites.items():
+            if site.difficulty and site.difficulty not in self._difficulties:
+                raise SettingsError(
+                    f"CAPTCHA_KEYS_FILE {path}, sites.{name}.difficulty: no {site.difficulty} captchas are kept since "
+                    "the start: restart the server to have them drawn"
+                )
 
-def _name(given: str, keys: Mapping[str, Key]) -> str | None:
+
+def _owner(given: str, keys: Iterable[tuple[Name, Key]]) -> Name | None:
     # All keys are compared, so that the time taken reveals nothing.
-    names = [name for name, key in keys.items() if compare_digest(given.encode(), key.get_secret_value().encode())]
-    return names[0] if names else None
+    owners = [owner for owner, key in keys if compare_digest(given.encode(), key.get_secret_value().encode())]
+    return owners[0] if owners else None
 
 
 def _version(path: Path) -> tuple[int, ...]:
@@ -96,15 +117,3 @@ def _version(path: Path) -> tuple[int, ...]:
     except OSError as error:
         raise SettingsError(f"CAPTCHA_KEYS_FILE {path} can't be read: {error.strerror}") from error
     return status.st_ino, status.st_mtime_ns, status.st_size
-
-
-def _read(path: Path) -> _File:
-    try:
-        return _File.model_validate(tomllib.loads(path.read_text()))
-    except OSError as error:
-        raise SettingsError(f"CAPTCHA_KEYS_FILE {path} can't be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"CAPTCHA_KEYS_FILE {path} is not TOML: {error}") from error
-    except ValidationError as error:
-        where, reason = first_fault(error)
-        raise SettingsError(f"CAPTCHA_KEYS_FILE {path}, {'.'.join(map(str, where))}: {reason}") from error

@@ -1,6 +1,7 @@
 """How often one client may ask for a challenge, and how often it may answer; counted over all processes of the pool."""
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import NamedTuple, Self
@@ -29,24 +30,35 @@ class _Limit(NamedTuple):
         return cls(int(most), Window(action, _SECONDS[unit]), f"{most} per 1 {unit}")
 
 
+@lru_cache(256)
+def _read_limits(action: str, text: str) -> list[_Limit]:
+    return [_Limit.read(action, one) for one in text.split(";")]
+
+
 class Limits:
     """Counts the requests of each client."""
 
     def __init__(self, settings: Settings, counters: Counters) -> None:
         self._counters = counters
         texts = {"issue": settings.issue_limit, "answer": settings.answer_limit}
-        self._limits = {action: [_Limit.read(action, one) for one in text.split(";")] for action, text in texts.items()}
+        self._limits = {action: _read_limits(action, text) for action, text in texts.items()}
 
     def spend(self, action: str, client: str) -> None:
         """Count one `issue` or `answer`. Raises a 429 with the seconds to wait when a limit is exceeded."""
-        limits = self._limits[action]
+        self._spend(action, client, client, self._limits[action])
+
+    def spend_on_site(self, action: str, client: str, name: str, limit: str) -> None:
+        """Count one for the site of this name alone, which has a limit of its own. Raises as `spend` does."""
+        self._spend(action, client, f"{client} on {name}", _read_limits(action, limit))
+
+    def _spend(self, action: str, client: str, subject: str, limits: Sequence[_Limit]) -> None:
         for limit in limits:
-            if wait := self._counters.wait(client, limit.window, limit.most):
+            if wait := self._counters.wait(subject, limit.window, limit.most):
                 metrics.LIMITED.labels(action).inc()
                 self._log(action, client, limit)
                 raise errors.LIMITED.error(headers={"Retry-After": str(max(1, math.ceil(wait)))})
         for limit in limits:
-            self._counters.count(client, limit.window)
+            self._counters.count(subject, limit.window)
 
     def _log(self, action: str, client: str, limit: _Limit) -> None:
         logged = Window(f"{action} logged", 60)  # log at most once a minute per client

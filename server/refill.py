@@ -22,6 +22,7 @@ from pool.errors import GantchaError, SettingsError, one_line_errors
 from pool.lease import FILLING, is_taken
 from pool.pool import Pool
 from pool.settings import Settings, Stock, load_settings
+from pool.stocks import kept_stocks
 from pool.sweep import Sweep
 from pool.watermarks import Watermarks, watermarks
 from server import logs
@@ -41,6 +42,7 @@ class Refill:
     """Fills the pool with one child process at a time, and sweeps it; requests wait for neither."""
 
     def __init__(self, settings: Settings, pool: Pool) -> None:
+        """Raises SettingsError when the keys file, which names stocks of sites, can't be read or is invalid."""
         self._settings, self._pool = settings, pool
         self._sweep = Sweep(pool, timedelta(seconds=settings.keep_seconds))
         self._scheduler = BackgroundScheduler(timezone=UTC)
@@ -50,8 +52,9 @@ class Refill:
         self._stopping = False
         self._failures = 0
         self._no_early_check_before = self._no_fill_before = 0.0  # by the monotonic clock
-        self._expected_levels = dict.fromkeys(settings.stocks, settings.target)
-        self.watermarks = dict.fromkeys(settings.stocks, Watermarks(settings.low_water, settings.target))
+        self.stocks = kept_stocks(settings)
+        self._expected_levels = dict.fromkeys(self.stocks.all, settings.target)
+        self.watermarks = dict.fromkeys(self.stocks.all, Watermarks(settings.low_water, settings.target))
         self._level_error: str | None = None
         self._fill_error: str | None = None
 
@@ -94,14 +97,14 @@ class Refill:
 
     def _check_level(self) -> None:
         try:
-            for stock in self._settings.stocks:
+            for stock in self.stocks.all:
                 self._expected_levels[stock] = self._pool.level(stock)
                 self.watermarks[stock] = watermarks(self._settings, self._pool.demand(stock))
             low = [stock for stock, level in self._expected_levels.items() if level < self.watermarks[stock].low_water]
             if low and time.monotonic() >= self._no_fill_before and not is_taken(self._pool.engine, FILLING):
                 # What visitors in doubt get comes last, and the emptiest of the others first; an error of one does not
                 # keep the others empty.
-                low.sort(key=lambda stock: (stock not in self._settings.usual_stocks, self._expected_levels[stock]))
+                low.sort(key=lambda stock: (stock not in self.stocks.usual, self._expected_levels[stock]))
                 errors = [self._fill(stock) for stock in low]
                 self._note(next(filter(None, errors), None))
             self._level_error = None
@@ -167,8 +170,8 @@ def main() -> None:
         if not settings.target:
             raise SettingsError("CAPTCHA_TARGET is 0, which turns refilling off")
         pool = Pool.open(settings, REQUEST_TIMEOUT)
+        refill, stopped = Refill(settings, pool), threading.Event()
     logs.configure()
-    refill, stopped = Refill(settings, pool), threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stopped.set())
     refill.start()

@@ -16,6 +16,7 @@ _URL = f"http://127.0.0.1:8000/{_ID}"
 _TOKEN = "Zq3v1mXo7Y0a9sLr5bWc2dKe8fTg4hUj6iNkPlQmRno"  # noqa: S105 - an example
 _LONGEST_ID = 64
 _LONGEST_ANSWER = 256  # copied text may have a dozen invisible characters for each visible one
+_IF_GIVEN = Field(exclude_if=lambda value: value is None)
 _Text = Annotated[str, Field(max_length=4096)]  # a limit also rejects invalid Unicode
 
 
@@ -69,10 +70,16 @@ class Challenge(BaseModel):
 class Answer(BaseModel):
     """The only answer that a challenge allows."""
 
-    model_config = _example(id=_ID, answer="7k2h9m")
+    model_config = _example(id=_ID, answer="7k2h9m", sitekey="shop-5f0c2b7d9e1a4c3f", action="login", cdata="form-3")
 
     id: Annotated[str, Field(max_length=_LONGEST_ID)]
     answer: Annotated[str, Field(max_length=_LONGEST_ANSWER)]
+    sitekey: Annotated[str, Field(max_length=64)] | None = None
+    """of the site whose secret will redeem the token; without one, a secret of no site"""
+    action: Annotated[str, Field(max_length=32, pattern="^[A-Za-z0-9_/-]*$")] | None = None
+    """what the visitor is about to do, for the form's back end"""
+    cdata: Annotated[str, Field(max_length=255, pattern="^[A-Za-z0-9_/-]*$")] | None = None
+    """anything else for the form's back end"""
 
 
 class Verified(BaseModel):
@@ -123,6 +130,10 @@ class Siteverified(BaseModel):
     """when it was solved, UTC, to the second"""
     hostname: str | None = None
     """of the page where it was solved, as the browser sent it"""
+    action: Annotated[str | None, _IF_GIVEN] = None
+    """what the page gave to `/verify`"""
+    cdata: Annotated[str | None, _IF_GIVEN] = None
+    """likewise"""
     error_codes: Annotated[list[ErrorCode], Field(serialization_alias="error-codes")] = []
 
 

@@ -15,7 +15,7 @@ from pool.errors import DatabaseError, GantchaError, SpentTokenError, UnknownTok
 from pool.models import State, captcha
 from pool.pool import Pool
 from pool.storage.files import new_id
-from pool.tokens import Redemption, Solved
+from pool.tokens import Purpose, Redemption, Solved
 from pool.verdicts import Attempt, Verdict
 from server.batches import Batches
 from tests.conftest import PLAIN, drawn
@@ -41,7 +41,7 @@ def test_each_of_a_batch_gets_its_own_verdict(pool: Pool) -> None:
         connection.execute(update(captcha).where(captcha.c.id == late.id).values(expires_at=captcha.c.issued_at))
     attempts = [
         Attempt.of(twice.id, "wrong"),
-        Attempt.of(right.id, f" {right.code} ", "www.example.com"),
+        Attempt.of(right.id, f" {right.code} ", Purpose("www.example.com")),
         Attempt.of(twice.id, twice.code),
         Attempt.of(wrong.id, right.code),
         Attempt.of(late.id, late.code),
@@ -92,10 +92,10 @@ def test_a_large_batch_takes_as_many_statements_as_a_small_one(pool: Pool) -> No
     assert counts[0] == counts[1] < 12
 
 
-@pytest.mark.parametrize("values", [("..", "x", ""), (new_id(), "x", "a\0b"), (new_id(), "x", "a" * 254)])
-def test_what_would_spoil_a_transaction_gets_into_none(values: tuple[str, str, str]) -> None:
+@pytest.mark.parametrize(("file_id", "hostname"), [("..", ""), (new_id(), "a\0b"), (new_id(), "a" * 254)])
+def test_what_would_spoil_a_transaction_gets_into_none(file_id: str, hostname: str) -> None:
     with pytest.raises(ValueError, match="not a file id"):
-        Attempt.of(*values)
+        Attempt.of(file_id, "x", Purpose(hostname))
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from pool.counters import Counters
 from pool.models import captcha
 from pool.pool import Pool
 from pool.settings import Settings, Stock
+from pool.stocks import kept_stocks
 from server.doubt import Doubt, Reason, doubt_address, doubt_site
 from tests.conftest import PLAIN, Server, drawn, own_refill, wait_until
 from tests.test_challenges import counted
@@ -47,11 +48,11 @@ def test_a_site_is_judged_by_the_answers_of_its_visitors(answers: int, wrong: in
 
 
 def test_the_next_difficulty_is_kept_for_doubt() -> None:
-    assert Settings().harder_stock == HARD
-    assert Settings(difficulty="easy", challenge_kind="crossed-out").harder_stock == Stock("crossed-out", "standard")
-    assert Settings(difficulty="hard").harder_stock is None
-    assert Settings(doubt=False).harder_stock is None
-    assert Settings().stocks == (PLAIN, HARD)
+    easy = Settings(difficulty="easy", challenge_kind="crossed-out")
+    assert kept_stocks(easy).in_doubt == (Stock("crossed-out", "standard"),)
+    assert kept_stocks(Settings(difficulty="hard")).in_doubt == ()
+    assert kept_stocks(Settings(doubt=False)).in_doubt == ()
+    assert kept_stocks(Settings()).all == (PLAIN, HARD)
 
 
 class Visits:

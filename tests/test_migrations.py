@@ -38,7 +38,7 @@ ROWS: list[tuple[Table, dict[str, Any]]] = [
     ),
     (captcha, {"id": UPLOADED, "state": State.ISSUED, "created_at": NOW, "issued_at": NOW, "expires_at": NOW}),
     (fill, {"id": 1, "started_at": NOW, "seconds": 2.5, "added": 1000, "checkpoints": "c" * 64}),
-    (token, {"digest": "d" * 64, "hostname": "www.example.com", "solved_at": NOW, "expires_at": NOW}),
+    (token, {"digest": "d" * 64, "hostname": "www.example.com", "solved_at": NOW, "expires_at": NOW, "site": "shop"}),
     (
         counter,
         {"subject": "e" * 32, "name": "issue/60", "start": 1_800_000_000, "count": 7, "expires_at": 1_800_000_120},

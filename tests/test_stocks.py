@@ -8,6 +8,7 @@ import pytest
 
 from pool.pool import Drawn, Pool
 from pool.settings import Settings, Stock
+from pool.stocks import kept_stocks
 from server.refill import Refill
 from tests.conftest import CROSSED_OUT, PLAIN, Server, a_png, drawn, own_refill, run, running_site, wait_until
 from tests.test_challenges import counted
@@ -17,8 +18,8 @@ ASKS = {PLAIN: "Type the characters.", CROSSED_OUT: "Type the characters not cro
 
 
 def test_one_stock_is_kept_where_both_routes_have_the_same_kind() -> None:
-    assert Settings(challenge_kind="crossed-out", doubt=False).stocks == (PLAIN, CROSSED_OUT)
-    assert Settings(difficulty="hard").stocks == (Stock("plain", "hard"),)
+    assert kept_stocks(Settings(challenge_kind="crossed-out", doubt=False)).all == (PLAIN, CROSSED_OUT)
+    assert kept_stocks(Settings(difficulty="hard")).all == (Stock("plain", "hard"),)
 
 
 def test_a_stock_has_its_own_level_and_demand(pool: Pool) -> None:

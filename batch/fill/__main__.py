@@ -13,6 +13,7 @@ from batch.drawing.workers import on_ray, on_this_machine
 from batch.fill import to_pool
 from pool.errors import one_line_errors
 from pool.settings import Difficulty, Kind, load_settings
+from pool.stocks import kept_stocks
 
 _OF_BOTH = {"count", "alphabet", "kind", "difficulty"}
 Format = Literal["imagefolder", "webdataset", "parquet", "coco"]
@@ -67,8 +68,8 @@ def main(
     """Draw captchas into the pool, or write them as a labelled dataset.
 
     The CAPTCHA_ settings name the database, the files, the generators and the style. --target fills the stocks of
-    CAPTCHA_KIND and CAPTCHA_CHALLENGE_KIND and, with CAPTCHA_DOUBT, a harder one; or with --kind or --difficulty that
-    one alone. --count fills one.
+    CAPTCHA_KIND, of CAPTCHA_CHALLENGE_KIND, of the sites in CAPTCHA_KEYS_FILE and, with CAPTCHA_DOUBT, harder ones; or
+    with --kind or --difficulty one alone. --count fills one.
     Chunks of a fill and shards of a dataset are written whole or not at all: what is stopped keeps what it has
     finished. Characters of a dataset are equally likely; codes of the pool are a third to two thirds digits.
 
@@ -123,7 +124,7 @@ def main(
         elif count is not None:
             report = to_pool.add(count, settings, chosen, quiet)
         else:
-            stocks = [settings.stock] if kind or difficulty else settings.stocks
+            stocks = [settings.stock] if kind or difficulty else kept_stocks(settings).all
             report = to_pool.top_up(target or 0, settings, stocks, chosen, quiet)
     if not quiet:
         print(report)

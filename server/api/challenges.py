@@ -1,79 +1,153 @@
-"""For sites: a challenge whose code stays on the server, the check of its answer, and the redeeming of its token."""
+"""For pages of sites: a challenge whose code stays on the server, and the check of its answer."""
 
 import re
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
-from starlette.exceptions import HTTPException
 
-from pool.errors import DatabaseError, SpentTokenError, UnknownTokenError
+from pool.errors import DatabaseError
+from pool.keys_file import Site
 from pool.models import State
 from pool.pool import Issued
-from pool.tokens import Redemption
+from pool.settings import Difficulty, Kind
+from pool.stocks import harder
+from pool.tokens import Purpose
 from pool.verdicts import Attempt, Verdict
-from server import errors, metrics
-from server.api.bodies import FORM, JSON, MULTIPART, documented_body, parse_form, read_body
-from server.api.captchas import hand_out_nothing, json_answer, note_issued
+from server import errors, metrics, testing
+from server.api.bodies import JSON, documented_body, read_body
+from server.api.captchas import file_url, hand_out_nothing, json_answer, note_issued
 from server.errors import documented
 from server.limits import client_of, limit_answering, limit_issuing
-from server.schemas import PROMPTS, Answer, Challenge, ErrorCode, Siteverified, SiteverifyRequest, Verified
+from server.schemas import PROMPTS, Answer, Challenge, Verified
 
 log = structlog.get_logger("gantcha.challenges")
 router = APIRouter(tags=["challenges"])
-SITEVERIFY = ("/siteverify", "/recaptcha/api/siteverify", "/turnstile/v0/siteverify")
-"""The same route at three paths: ours, and those of two other products."""
 _MOST_ANSWER_BYTES = 4 * 1024
-MOST_TOKEN_BYTES = 32 * 1024
 _CHALLENGED = metrics.ISSUED.labels("challenge")
 _HOSTNAME = re.compile(r"[A-Za-z0-9._:-]{1,253}")
+_NOT_CHALLENGED = (*errors.NOT_FOR_SITE, errors.INVALID, errors.LIMITED, errors.EMPTY, errors.OUT_OF_REACH)
+
+
+class Place(NamedTuple):
+    """Where a challenge is shown."""
+
+    hostname: str
+    """of the page, as the browser sent it; empty if it sent none"""
+    name: str | None = None
+    """of the site"""
+    site: Site | None = None
+    """None: a page without a sitekey, or with one for tests"""
+    outcome: testing.Outcome | None = None
+    """what a sitekey for tests makes of answers"""
+
+
+def find_place(request: Request, sitekey: str | None) -> Place:
+    """Return where a challenge with this sitekey is shown.
+
+    Raises:
+        HTTPException: 400 if there is no such sitekey, or it is for tests and this server is not.
+    """
+    hostname = _hostname(request)
+    if sitekey is None:
+        return Place(hostname)
+    if outcome := testing.SITEKEYS.get(sitekey):
+        if not request.app.state.settings.testing:
+            raise errors.NOT_TESTING.error()
+        return Place(hostname, outcome=outcome)
+    found = request.app.state.keys.site(sitekey)
+    if found is None:
+        raise errors.NO_SITE.error()
+    return Place(hostname, *found)
+
+
+def check_hostname(place: Place) -> None:
+    """Raise a 400 if the sitekey is not for pages of this host."""
+    if place.site and not place.site.allows(place.hostname):
+        host = place.hostname or "a host without a name"
+        raise errors.NOT_ITS_HOST.error(errors.NOT_ITS_HOST.detail.replace("other.example", host))
 
 
 @router.get(
     "/challenge",
     dependencies=[Depends(limit_issuing)],
     response_class=Response,
-    responses={200: {"model": Challenge}, **documented(errors.LIMITED, errors.EMPTY, errors.OUT_OF_REACH)},
+    responses={200: {"model": Challenge}, **documented(*_NOT_CHALLENGED)},
 )
-async def challenge(request: Request) -> Response:
+async def challenge(request: Request, sitekey: str | None = None) -> Response:
     """Hand out a captcha to a browser; its code never leaves the server, and `HEAD` hands out none."""
-    captcha = await _take(request)
+    request.app.state.advice.look_at(request)
+    place = find_place(request, sitekey)
+    check_hostname(place)
+    return json_answer(await hand_out(request, place))
+
+
+router.add_api_route("/challenge", hand_out_nothing, methods=["HEAD"], include_in_schema=False)
+
+
+async def hand_out(request: Request, place: Place) -> dict[str, object]:
+    """Hand out a captcha; return what a page may know of it.
+
+    Raises:
+        HTTPException: 503 while there is none; 429 if the site has a limit and the client exceeds it.
+        DatabaseError: none is held and the database does not answer.
+    """
+    if place.outcome:
+        until = datetime.now(UTC) + timedelta(seconds=request.app.state.settings.ttl_seconds)
+        return _described(testing.ID, file_url(request, "testing.png"), "plain", None, until)
+    _spend_on_site(request, "issue", place)
+    captcha = await _take(request, place)
     if captcha is None:
         metrics.EMPTY.labels("challenge").inc()
         raise errors.EMPTY.error()
     metrics.CHALLENGES.labels(captcha.stock.difficulty).inc()
-    url, kind = note_issued(request, captcha, _CHALLENGED), captcha.stock.kind
-    return json_answer(
-        {
-            "id": captcha.id,
-            "fileURL": url,
-            "kind": kind,
-            "prompt": PROMPTS[kind],
-            "audioURL": f"{url}.wav" if request.app.state.speaks else None,
-            "expires_at": captcha.expires_at,
-        }
-    )
+    url = note_issued(request, captcha, _CHALLENGED)
+    sound = f"{url}.wav" if request.app.state.speaks else None
+    return _described(captcha.id, url, captcha.stock.kind, sound, captcha.expires_at)
 
 
-async def _take(request: Request) -> Issued | None:
+def _described(file_id: str, url: str, kind: Kind, sound: str | None, expires_at: datetime) -> dict[str, object]:
+    return {
+        "id": file_id,
+        "fileURL": url,
+        "kind": kind,
+        "prompt": PROMPTS[kind],
+        "audioURL": sound,
+        "expires_at": expires_at,
+    }
+
+
+async def _take(request: Request, place: Place) -> Issued | None:
     """Take a captcha for this visitor: a harder one in doubt, if there is one."""
-    state, site = request.app.state, _hostname(request)
+    state, difficulty = request.app.state, _difficulty(request, place)
     captcha: Issued | None = None
-    if state.doubt and state.doubt.reason(client_of(request), site):
+    harder_buffer = state.challenge_buffers.get(harder(difficulty)) if state.doubt else None
+    if harder_buffer is not None and state.doubt.reason(client_of(request), place.hostname):
         with suppress(DatabaseError):  # logged by the buffer; the other may still hold some
-            captcha = await state.harder_buffer.take()
-    captcha = captcha or await state.challenge_buffer.take()
+            captcha = await harder_buffer.take()
+    captcha = captcha or await state.challenge_buffers[difficulty].take()
     if state.doubt and captcha:
-        state.doubt.note_challenge(captcha.id, site)
+        state.doubt.note_challenge(captcha.id, place.hostname)
     return captcha
 
 
-router.add_api_route("/challenge", hand_out_nothing, methods=["HEAD"], include_in_schema=False)
+def _difficulty(request: Request, place: Place) -> Difficulty:
+    """Return the least difficulty of captchas for this place."""
+    return (place.site and place.site.difficulty) or request.app.state.settings.difficulty
+
+
+def _spend_on_site(request: Request, action: Literal["issue", "answer"], place: Place) -> None:
+    """Count an action for the site if it has a limit of its own. Raises a 429 when that is exceeded."""
+    if place.site and place.name:
+        limit = place.site.issue_limit if action == "issue" else place.site.answer_limit
+        if limit:
+            request.app.state.limits.spend_on_site(action, client_of(request), place.name, limit)
 
 
 async def _read_answer(request: Request) -> Answer:
@@ -84,116 +158,65 @@ async def _read_answer(request: Request) -> Answer:
         raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
 
 
-_NOT_VERIFIED = (*errors.UNREADABLE, errors.TOO_LONG, errors.INVALID, errors.LIMITED, errors.OUT_OF_REACH)
+_NOT_VERIFIED = (*errors.UNREADABLE, *errors.NOT_FOR_SITE, errors.TOO_LONG, errors.INVALID, errors.LIMITED)
 
 
 @router.post(
     "/verify",
     dependencies=[Depends(limit_answering)],
     response_class=Response,
-    responses={200: {"model": Verified}, **documented(*_NOT_VERIFIED)},
+    responses={200: {"model": Verified}, **documented(*_NOT_VERIFIED, errors.OUT_OF_REACH)},
     openapi_extra=documented_body(Answer.model_json_schema(), JSON),
 )
 async def verify(request: Request) -> Response:
     """Check the only answer that a challenge allows; a right one gets a token."""
     answer = await _read_answer(request)
+    place = find_place(request, answer.sitekey)
+    check_hostname(place)
+    return json_answer(await check(request, answer, place))
+
+
+async def check(request: Request, answer: Answer, place: Place) -> Verified:
+    """Check an answer given at this place; one to an easier captcha than it asks for counts as too late.
+
+    Raises:
+        HTTPException: 429 if the site has a limit and the client exceeds it.
+        DatabaseError: the database does not answer.
+    """
+    if place.outcome:
+        return testing.verified(place.outcome, answer.answer)
+    _spend_on_site(request, "answer", place)
     attempt, verdict = None, Verdict(None)
+    purpose = Purpose(place.hostname, place.name, answer.action, answer.cdata)
     with suppress(ValueError):  # not an id of ours
-        attempt = Attempt.of(answer.id, answer.answer, _hostname(request))
+        attempt = Attempt.of(answer.id, answer.answer, purpose, _difficulty(request, place))
     if attempt:
         verdict = await request.app.state.writer.ask(attempt)
-        _note(request, attempt.file_id, verdict.state)
+        _note(request, attempt, verdict.state)
     metrics.ANSWERS.labels(verdict.state or "unknown").inc()
     log.info("answer", captcha=attempt and attempt.file_id, result=verdict.state or "unknown")
     if verdict.state is State.SOLVED:
-        return json_answer(Verified(success=True, token=verdict.token))
-    return json_answer(Verified(success=False, reason="wrong" if verdict.state is State.FAILED else "expired"))
+        return Verified(success=True, token=verdict.token)
+    return Verified(success=False, reason="wrong" if verdict.state is State.FAILED else "expired")
 
 
-def _note(request: Request, file_id: str, state: State | None) -> None:
+def _note(request: Request, attempt: Attempt, state: State | None) -> None:
     if request.app.state.doubt and state in (State.SOLVED, State.FAILED):
-        is_right = state is State.SOLVED
-        request.app.state.doubt.note_answer(file_id, client_of(request), _hostname(request), is_right=is_right)
+        is_right, hostname = state is State.SOLVED, attempt.purpose.hostname
+        request.app.state.doubt.note_answer(attempt.file_id, client_of(request), hostname, is_right=is_right)
 
 
 def _hostname(request: Request) -> str:
     """Return the host of the page, from the browser's Origin header if there is one."""
     origin, host = request.headers.get("origin"), request.headers.get("host")
-    return _name(origin if origin is not None else f"//{host}" if host else str(request.url))
+    return name_of(origin if origin is not None else f"//{host}" if host else str(request.url))
 
 
 @lru_cache(256)
-def _name(url: str) -> str:
+def name_of(url: str) -> str:
+    """Return the host name in a URL; empty if it has none that is valid."""
     with suppress(ValueError):
         name = urlsplit(url).hostname  # none in the "null" of a sandboxed page
         if name and _HOSTNAME.fullmatch(name):
             return name
     return ""
-
-
-async def _read(request: Request) -> SiteverifyRequest:
-    """Read a form or JSON, detected by content, since some clients do not declare the type.
-
-    Raises:
-        ValueError: a field is not text, or too long.
-        HTTPException: it is neither; and the same as `read_body`.
-    """
-    body = await read_body(request, MOST_TOKEN_BYTES)
-    if body.lstrip().startswith(b"{"):
-        return SiteverifyRequest.model_validate_json(body)
-    fields, files = parse_form(request.headers.get("content-type", ""), body)
-    return SiteverifyRequest.model_validate(fields | files)
-
-
-async def redeem(request: Request, asked: SiteverifyRequest) -> Siteverified:
-    """Redeem the token for a caller whose secret was checked."""
-    try:
-        redemption = Redemption.of(asked.response, asked.idempotency_key)
-    except ValueError:
-        return failed("bad-request")
-    try:
-        solved = await request.app.state.writer.ask(redemption)
-    except UnknownTokenError:
-        return failed("invalid-input-response")
-    except SpentTokenError:
-        return failed("timeout-or-duplicate")
-    except DatabaseError as error:
-        log.error("no token can be redeemed", reason=str(error))
-        return failed("internal-error")
-    metrics.REDEEMED.labels("success").inc()
-    return Siteverified(success=True, challenge_ts=f"{solved.at:%Y-%m-%dT%H:%M:%SZ}", hostname=solved.hostname)
-
-
-def failed(*codes: ErrorCode) -> Siteverified:
-    """Answer why no token was redeemed, and count it."""
-    for code in codes:
-        metrics.REDEEMED.labels(code).inc()
-    return Siteverified(success=False, error_codes=list(codes))
-
-
-_BODY = documented_body(SiteverifyRequest.model_json_schema(), FORM, JSON, MULTIPART)
-
-
-_REDEEMED: dict[int | str, dict[str, Any]] = {200: {"model": Siteverified}}
-
-
-@router.post(SITEVERIFY[0], response_class=Response, responses=_REDEEMED, openapi_extra=_BODY)
-@router.post(SITEVERIFY[1], include_in_schema=False)
-@router.post(SITEVERIFY[2], include_in_schema=False)
-async def siteverify(request: Request) -> Response:
-    """Tell a form's back end, once, whether its visitor solved a challenge; always 200."""
-    try:
-        asked = await _read(request)
-    except (ValueError, HTTPException):
-        return json_answer(failed("bad-request"), Connection="close")  # part of the body may still arrive
-    needed: dict[ErrorCode, str] = {"missing-input-secret": asked.secret, "missing-input-response": asked.response}
-    if not all(needed.values()):
-        return json_answer(failed(*(code for code, given in needed.items() if not given)))
-    site = request.app.state.keys.site_secret_name(asked.secret)
-    if site is None:
-        return json_answer(failed("invalid-input-secret"))
-    structlog.contextvars.bind_contextvars(key=site)
-    answer = await redeem(request, asked)
-    if "internal-error" in answer.error_codes:
-        return json_answer(answer, **{"Retry-After": str(errors.RETRY_SECONDS)})
-    return json_answer(answer)

@@ -132,10 +132,10 @@ class ReadinessChecks:
         state, problems, warnings, levels = self._state, [], [], {}
         try:
             state.pool.check()
-            levels = {stock: state.pool.level(stock) for stock in state.settings.stocks}
+            levels = {stock: state.pool.level(stock) for stock in state.refill.stocks.all}
             held = {buffer.stock for buffer in state.all_buffers if len(buffer)}
             empty = [stock for stock, level in levels.items() if not level and stock not in held]
-            usual = state.settings.usual_stocks
+            usual = state.refill.stocks.usual
             problems += [f"the pool has no {stock} captchas" for stock in empty if stock in usual]
             warnings = [
                 f"the pool has no {stock} captchas for visitors in doubt" for stock in empty if stock not in usual

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from server.api.assets import FOLDER
 from server.api.bodies import FORM, MULTIPART, parse_form, read_body
 from server.api.captchas import NO_STORE, file_url
-from server.api.challenges import MOST_TOKEN_BYTES, failed, redeem
+from server.api.siteverify import MOST_TOKEN_BYTES, failed, redeem
 from server.auth import comes_from_this_machine
 from server.limits import limit_answering
 from server.schemas import Siteverified, SiteverifyRequest

@@ -1,0 +1,100 @@
+"""The content of CAPTCHA_KEYS_FILE: API keys, secrets, and sites."""
+
+import tomllib
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from pool.errors import SettingsError
+from pool.settings import Difficulty, Key, Limit, first_fault, like
+
+DEFAULT = "default"
+"""The name of the keys in the environment, which no key in the file may have."""
+_Hostname = Annotated[str, like(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:.]+", "shop.example.com, in lower case")]
+_WORD = r"[A-Za-z0-9_.-]{1,64}"
+_SiteName = Annotated[str, like(_WORD, "shop: at most 64 letters, digits, or _ . -")]
+_Sitekey = Annotated[str, like(_WORD, "shop-5f0c2b7d9e1a4c3f: at most 64 letters, digits, or _ . -")]
+_Named = TypeVar("_Named")
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+class Site(BaseModel):
+    """Pages that share a sitekey, and the back end that redeems their tokens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sitekey: _Sitekey
+    secret: Annotated[tuple[Key, ...], BeforeValidator(_as_list), Field(min_length=1)]
+    """several while one takes the place of another"""
+    hostnames: tuple[_Hostname, ...] = ()
+    """hosts of its pages, each with its subdomains; empty: any"""
+    difficulty: Difficulty | None = None
+    """at least of this difficulty are its captchas; None: CAPTCHA_DIFFICULTY"""
+    issue_limit: Limit | None = None
+    answer_limit: Limit | None = None
+
+    def names(self, hostname: str) -> bool:
+        """Return whether this host, or one that it is a subdomain of, is listed."""
+        return any(hostname == one or hostname.endswith(f".{one}") for one in self.hostnames)
+
+    def allows(self, hostname: str) -> bool:
+        """Return whether pages of this host may use the sitekey."""
+        return not self.hostnames or self.names(hostname)
+
+
+class KeysFile(BaseModel):
+    """The keys and sites by name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    api_keys: dict[str, Key] = {}
+    site_secrets: dict[str, Key] = {}
+    """redeem tokens of pages without a sitekey"""
+    sites: dict[_SiteName, Site] = {}
+
+    @field_validator("api_keys", "site_secrets", "sites")
+    @classmethod
+    def _check_names(cls, keys: dict[str, _Named]) -> dict[str, _Named]:
+        if DEFAULT in keys:
+            raise ValueError(f"the name {DEFAULT} is taken by the key of the environment; choose another")
+        return keys
+
+    @model_validator(mode="after")
+    def _check_differences(self) -> Self:
+        secrets = [*self.site_secrets.values(), *(one for site in self.sites.values() for one in site.secret)]
+        for what, values in {
+            "name": [*self.site_secrets, *self.sites],
+            "sitekey": [site.sitekey for site in self.sites.values()],
+            "secret": [secret.get_secret_value() for secret in secrets],
+        }.items():
+            if len(set(values)) < len(values):
+                shown = "" if what == "secret" else f" {Counter(values).most_common(1)[0][0]}"
+                raise ValueError(f"two sites or secrets have the same {what}{shown}; give each its own")
+        return self
+
+
+def read_keys_file(path: Path) -> KeysFile:
+    """Read the file. Raises SettingsError when it can't be read or its content is invalid."""
+    try:
+        return KeysFile.model_validate(tomllib.loads(path.read_text()))
+    except OSError as error:
+        raise SettingsError(f"CAPTCHA_KEYS_FILE {path} can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"CAPTCHA_KEYS_FILE {path} is not TOML: {error}") from error
+    except ValidationError as error:
+        where, reason = first_fault(error)
+        place = ", ".join(filter(None, [str(path), ".".join(map(str, where))]))
+        raise SettingsError(f"CAPTCHA_KEYS_FILE {place}: {reason}") from error

@@ -1,0 +1,41 @@
+"""Which stocks are kept: those of the settings, and those that sites in the keys file ask for."""
+
+from typing import NamedTuple
+
+from pool.keys_file import KeysFile, read_keys_file
+from pool.settings import DIFFICULTIES, Difficulty, Settings, Stock
+
+
+class KeptStocks(NamedTuple):
+    """All that are kept filled."""
+
+    usual: tuple[Stock, ...]
+    """handed out without doubt; the service needs all of them"""
+    in_doubt: tuple[Stock, ...]
+    """handed out in doubt only"""
+
+    @property
+    def all(self) -> tuple[Stock, ...]:
+        """All of them, the usual ones first."""
+        return self.usual + self.in_doubt
+
+
+def harder(difficulty: Difficulty) -> Difficulty | None:
+    """Return the next harder difficulty; None where nothing is harder."""
+    return next(iter(DIFFICULTIES[DIFFICULTIES.index(difficulty) + 1 :]), None)
+
+
+def kept_stocks(settings: Settings) -> KeptStocks:
+    """Choose the stocks, with the keys file as it is now.
+
+    Raises:
+        SettingsError: the keys file can't be read or its content is invalid.
+    """
+    file = read_keys_file(settings.keys_file) if settings.keys_file else KeysFile()
+    kind = settings.challenge_kind
+    of_sites = [Stock(kind, site.difficulty) for site in file.sites.values() if site.difficulty]
+    challenges = [settings.challenge_stock, *of_sites]
+    usual = tuple(dict.fromkeys([settings.stock, *challenges]))
+    levels = [harder(stock.difficulty) for stock in challenges] if settings.doubt else []
+    in_doubt = dict.fromkeys(Stock(kind, level) for level in levels if level)
+    return KeptStocks(usual, tuple(stock for stock in in_doubt if stock not in usual))
