@@ -10,9 +10,11 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -102,7 +104,9 @@ def create_app(settings: Settings) -> FastAPI:
             await run_in_threadpool(refill.stop)
             pool.engine.dispose()
 
-    app = FastAPI(
+    # Without CAPTCHA_DOCS there is no description of the routes either.
+    make_app = FastAPIOffline if settings.docs else partial(FastAPI, openapi_url=None)
+    app = make_app(
         title="Gantcha",
         summary="Captchas drawn by neural networks, ready in a pool",
         lifespan=lifespan,
@@ -119,7 +123,8 @@ def create_app(settings: Settings) -> FastAPI:
     state.speaks = settings.audio and speech.is_installed()
     state.readiness = health.ReadinessChecks(state)
     for router in _ROUTERS:
-        app.include_router(router)
+        if router is not site.router or settings.demo != "none":
+            app.include_router(router)
     _wrap(app, settings)
     return app
 

@@ -243,7 +243,7 @@ def running_server(
         process = subprocess.Popen(command, cwd=ROOT, env=environment(settings), stdout=file, stderr=file, text=True)
     server = Server(process, f"http://127.0.0.1:{port}", log)
     try:
-        wait_until(lambda: process.poll() is not None or answers(server.url + "/openapi.json"), "the server to answer")
+        wait_until(lambda: process.poll() is not None or answers(server.url + "/healthz"), "the server to answer")
         yield server
     finally:
         if process.poll() is None:

@@ -17,7 +17,7 @@ from pool.errors import UnknownCaptchaError
 from pool.pool import Drawn, Issued
 from pool.settings import CHARACTERS, Kind, Stock
 from pool.storage.files import ID
-from server import errors, metrics, speech
+from server import errors, metrics, speech, testing
 from server.api.bodies import MULTIPART, documented_body, parse_form, read_body
 from server.api.uploads import MAX_FILE_BYTES, clean_png
 from server.auth import require_trusted_caller
@@ -186,6 +186,8 @@ async def picture(request: Request, file_id: str) -> Response:
     state = request.app.state
     if not ID.fullmatch(file_id):
         raise errors.UNKNOWN.error()
+    if file_id == testing.ID and state.settings.testing:
+        return Response(testing.PICTURE, headers=_PNG_HEADERS)
     try:
         until = await state.shown.until(file_id)
         _check(until)

@@ -100,7 +100,7 @@ async def hand_out(request: Request, place: Place) -> dict[str, object]:
     """
     if place.outcome:
         until = datetime.now(UTC) + timedelta(seconds=request.app.state.settings.ttl_seconds)
-        return _described(testing.ID, file_url(request, "testing.png"), "plain", None, until)
+        return _described(testing.ID, file_url(request, testing.ID), "plain", None, until)
     _spend_on_site(request, "issue", place)
     captcha = await _take(request, place)
     if captcha is None:
