@@ -157,7 +157,9 @@ export class Captcha {
     } catch (error) {
       if (turn !== this.turn) return;
       this.challenge = null;
+      const { hasFocus } = view;
       view.show("failed");
+      if (hasFocus) this.focus();
       this.fail(error);
     }
   }
