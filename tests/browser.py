@@ -36,13 +36,17 @@ class Visit:
             self.page.goto(url)
         return self._shown(shown.value.json()["id"])
 
-    def show(self, server: str, html: str, path: str = "/page") -> str:
-        """Open a page of the captcha server's own origin; return the id of its first challenge."""
+    def serve(self, server: str, html: str) -> None:
+        """Have the captcha server's own origin give a page at /page."""
         head = "<!doctype html><html lang=en><title>A page</title><link rel=icon href=favicon.svg>"
         self.page.route(
-            server + path, lambda route: route.fulfill(body=head + html, content_type="text/html; charset=utf-8")
+            f"{server}/page", lambda route: route.fulfill(body=head + html, content_type="text/html; charset=utf-8")
         )
-        return self.open(server + path)
+
+    def show(self, server: str, html: str) -> str:
+        """Open such a page; return the id of its first challenge."""
+        self.serve(server, html)
+        return self.open(f"{server}/page")
 
     def renewed_by(self, action: object) -> str:
         """Do something that should show another challenge; return its id."""

@@ -174,6 +174,98 @@ def test_screen_readers_are_told(site: Site, visit: Visit) -> None:
     expect(group.get_by_role("status")).to_have_text("")
 
 
+_AJAX = """<script src="widget.js" defer></script>
+<form id="form"><input aria-label="Name" name="name"><div class="gantcha"></div><button>Send</button></form>
+<script>
+    form.addEventListener("submit", (event) => {
+        event.preventDefault();
+        console.log(form.name.value ? "sent" : "mistake");
+        if (form.name.value) fetch("/healthz?as-a-site", { method: "POST", body: new FormData(form) });
+    });
+    for (const what of ["verified", "expired", "error"]) addEventListener(`gantcha-${what}`, () => console.log(what));
+</script>"""
+
+
+def test_a_form_that_scripts_send(site: Site, visit: Visit) -> None:
+    page = visit.page
+    page.route("**/healthz?as-a-site", lambda route: route.fulfill(status=204))
+    elsewhere = "http://127.0.0.1:9/healthz?as-a-site"
+    page.route(elsewhere, lambda route: route.fulfill(status=204, headers={"Access-Control-Allow-Origin": "*"}))
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.clock.install()
+    first = visit.show(site.server.url, _AJAX.replace("/healthz", "http://127.0.0.1:9/healthz"))
+    send = page.get_by_role("button", name="Send")
+    confirmed = page.get_by_text("Confirmed")
+    page.get_by_label("Answer").fill(site.code(first))
+    send.click(click_count=3)  # before the answer was checked
+    expect(confirmed).to_be_visible()
+    page.clock.fast_forward(2000)
+    send.click()  # the page found a mistake, so the token is as good as before
+    expect(confirmed).to_be_visible()
+    page.get_by_label("Name").fill("N.")
+    page.clock.fast_forward(2000)
+    with page.expect_response(elsewhere):
+        send.click(click_count=3)
+    page.clock.fast_forward(2000)
+    assert said == ["verified", "mistake", "mistake", "sent"]
+    second = visit.renewed_by(send.click)  # the site forgot gantcha.reset()
+    expect(page.get_by_text("The confirmation was used")).to_be_visible()
+    expect(page.get_by_label("Answer")).to_be_focused()
+    page.get_by_label("Answer").fill(site.code(second))
+    page.get_by_role("button", name="Check").click()
+    expect(confirmed).to_be_visible()
+    assert visit.renewed_by(lambda: page.evaluate("form.reset()")) != second
+    expect(confirmed).to_be_hidden()
+    expect(page.get_by_role("status")).to_have_text("")
+    assert page.locator("input[name=gantcha-response]").input_value() == ""
+    assert visit.complaints == []
+
+
+def test_what_fails_is_told_and_can_be_tried_again(site: Site, visit: Visit) -> None:
+    page = visit.page
+    first = visit.show(site.server.url, _AJAX)
+    field, status = page.get_by_label("Answer"), page.get_by_role("status")
+    field.press("Enter")
+    expect(status).to_have_text("Please type the characters first.")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    field.fill("x")
+    expect(field).not_to_have_attribute("aria-invalid", "true")
+    page.route("**/verify", lambda route: route.abort())
+    field.press("Enter")
+    expect(status).to_have_text("The captcha server can't be reached. Please try again.")
+    expect(page.locator(f'img[src$="{first}"]')).to_be_visible()  # it can still be answered
+    expect(field).to_have_value("x")
+    page.route("**/challenge", lambda route: route.abort())
+    page.get_by_role("button", name="Another picture").click()
+    retry = page.get_by_role("button", name="Try again")
+    expect(retry).to_be_focused()
+    expect(page.get_by_role("group").get_by_role("img")).to_be_hidden()
+    for code, sentence in {
+        429: "Too many tries",
+        503: "No picture at the moment",
+        400: "This site key is unknown",
+    }.items():
+        page.unroute("**/challenge")
+        page.route("**/challenge", lambda route, _, code=code: route.fulfill(status=code))
+        retry.click()
+        expect(status).to_contain_text(sentence)
+    page.unroute("**/challenge")
+    page.route(re.compile("/[0-9a-f]{32}$"), lambda route: route.fulfill(status=410))
+    retry.click()
+    expect(status).to_contain_text("can't be reached")
+    expect(retry).to_be_visible()
+    page.unroute(re.compile("/[0-9a-f]{32}$"))
+    page.unroute("**/verify")
+    file_id = visit.renewed_by(retry.click)
+    expect(field).to_be_focused()
+    expect(status).to_have_text("")
+    field.fill(site.code(file_id))
+    page.get_by_role("button", name="Check").click()
+    expect(status).to_be_focused()  # and not the page
+    expect(status).to_have_text("Confirmed")
+
+
 def test_the_scripts_are_small(site: Site) -> None:
     for path in ("widget.js", "recaptcha/api.js", "1/api.js", "turnstile/v0/api.js"):
         script = site.server.get(f"/{path}")

@@ -72,8 +72,8 @@ export class Captcha {
       this.check();
     });
     on(form, "submit", (event) => this.hold(event), true);
-    on(form, "submit", () => (this.sent = Date.now()));
     on(form, "reset", () => this.reset());
+    this.requests = new PerformanceObserver((list) => this.look(list.getEntries()));
     on(window, "pageshow", (event) => event.persisted && this.reset());
     // What nobody scrolls to takes no picture.
     this.seen = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.start());
@@ -128,7 +128,8 @@ export class Captcha {
   forget() {
     clearTimeout(this.timer);
     this.sound?.stop();
-    Object.assign(this, { token: "", challenge: null, sent: 0, sound: null, isExpired: false });
+    this.requests.disconnect();
+    Object.assign(this, { token: "", challenge: null, sent: 0, isSpent: false, sound: null, isExpired: false });
     this.write("");
     this.view.input.value = "";
     this.view.input.removeAttribute("aria-invalid");
@@ -156,7 +157,9 @@ export class Captcha {
     } catch (error) {
       if (turn !== this.turn) return;
       this.challenge = null;
+      const { hasFocus } = view;
       view.show("failed");
+      if (hasFocus) this.focus();
       this.fail(error);
     }
   }
@@ -264,26 +267,34 @@ export class Captcha {
     });
   }
 
-  /** Let a form go only with a token that it has not sent before; a form without one is sent after the check. */
+  /** Let a form go only with a token that is not spent; a form without one is sent after the check. */
   async hold(event) {
-    if (this.token && !this.sent) return;
+    const isAgain = Date.now() - this.sent < DOUBLE_CLICK;
+    if (this.token && !this.isSpent && !isAgain) return this.noteSent(event);
     event.preventDefault();
     event.stopImmediatePropagation();
-    if (this.token) {
-      if (Date.now() - this.sent < DOUBLE_CLICK) return;
-      await this.start("used", "bad");
-      this.focus();
-    } else {
-      await this.checkAndSend(event.target, event.submitter);
-    }
+    if (!this.token) return this.checkAndSend(event.target, event.submitter);
+    if (isAgain) return undefined;
+    await this.start("used", "bad");
+    return this.focus();
+  }
+
+  /** The token is spent once the browser sends the form, or the page's script a request; not if it found a mistake. */
+  noteSent(event) {
+    this.sent = Date.now();
+    this.requests.observe({ type: "resource" });
+    setTimeout(() => (this.isSpent ||= !event.defaultPrevented));
+  }
+
+  look(requests) {
+    const bySite = ({ initiatorType, name }) =>
+      ["fetch", "xmlhttprequest", "beacon"].includes(initiatorType) && !name.startsWith(this.server);
+    this.isSpent ||= requests.some(bySite);
   }
 
   async checkAndSend(form, submitter) {
-    if (this.isSending) return; // three quick clicks send once
-    this.isSending = true;
     if (this.view.dialog) await this.execute().catch(() => {}); // the visitor closed it
     else await this.check();
-    this.isSending = false;
     if (this.token) form.requestSubmit(submitter);
   }
 

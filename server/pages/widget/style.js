@@ -22,12 +22,14 @@ p { margin: 0; overflow-wrap: anywhere; }
 #prompt { flex: 1; min-width: 0; line-height: 1.25; }
 input, button { box-sizing: border-box; min-height: 44px; margin: 0; border: 1px solid var(--line); border-radius: 6px;
   font: inherit; color: var(--ink); background: var(--paper); }
-input { flex: 1 1 120px; min-width: 0; width: 100%; padding: 0 10px; font: 17px ui-monospace, monospace; letter-spacing: 0.12em; }
+input { flex: 100 1 120px; min-width: 0; width: 100%; padding: 0 10px; font: 17px ui-monospace, monospace; letter-spacing: 0.12em; }
 input::placeholder { font: 14px system-ui, sans-serif; letter-spacing: 0; color: var(--soft); opacity: 1; }
+[dir="rtl"] input { text-align: right; }
 input[aria-invalid] { border-color: var(--bad); }
-button { flex: none; min-width: 44px; max-width: 100%; padding: 4px; border-color: transparent; background: none;
+button { flex: none; min-width: 44px; max-width: calc(100% - 16px); padding: 4px; border-color: transparent; background: none;
   font-weight: 600; font-size: 14px; cursor: pointer; }
 .icon:hover { background: color-mix(in srgb, currentColor 10%, transparent); }
+.check { flex: 1 0 auto; max-width: 100%; }
 .check, .retry { padding: 4px 16px; color: var(--paper); background: var(--accent); }
 .check:hover, .retry:hover { background: color-mix(in srgb, var(--accent) 85%, var(--ink)); }
 svg { display: block; width: 20px; height: 20px; margin: auto; fill: none; stroke: currentColor; stroke-width: 1.8;
@@ -35,7 +37,7 @@ svg { display: block; width: 20px; height: 20px; margin: auto; fill: none; strok
 :focus { outline: none; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: -1px; }
 .check:focus-visible, .retry:focus-visible { outline-offset: 2px; }
-:disabled, [aria-busy] .check { opacity: 0.55; cursor: default; }
+:disabled, [aria-disabled="true"] { opacity: 0.55; cursor: default; }
 .line { display: flex; align-items: center; gap: 8px; min-height: 10px; padding: 0 10px; }
 #status { flex: 1; font-size: 14px; }
 #status:not(:empty) { margin: 6px 0 10px; }
@@ -46,7 +48,7 @@ svg { display: block; width: 20px; height: 20px; margin: auto; fill: none; strok
 .solved #status { margin: 0; padding: 4px 0; font-weight: 600; font-size: 15px; border-radius: 4px; }
 .spinner { width: 28px; height: 28px; box-sizing: border-box; border: 3px solid var(--edge); border-block-start-color: var(--accent);
   border-radius: 50%; }
-.card:not(.loading) .spinner, .card:not(.ready) img, .card:not(.failed) .retry, .solved .challenge,
+.card:not(.loading) .spinner, .card:not(.ready) img, .card:not(.failed) .retry, .failed .body, .solved .challenge,
 .card:not(.solved) :is(.tick, .again), [hidden] { display: none; }
 dialog { padding: 0; border: 0; border-radius: 8px; width: 302px; max-width: calc(100vw - 16px); background: none; overflow: visible; }
 dialog::backdrop { background: rgb(0 0 0 / 0.5); }

@@ -41,7 +41,8 @@ export function chooseLanguage(wanted) {
 /** Give the texts of a language; English if its file can't be fetched. */
 export function loadTexts(server, language) {
   if (language === "en") return Promise.resolve(english);
-  return (fetched[server + language] ??= fetch(`${server}languages/${language}.json`, { credentials: "omit" })
+  const options = { credentials: "omit", signal: AbortSignal.timeout(5_000) };
+  return (fetched[server + language] ??= fetch(`${server}languages/${language}.json`, options)
     .then((answer) => (answer.ok ? answer.json() : {}))
     .catch(() => ({}))
     .then((texts) => ({ ...english, ...texts })));

@@ -33,6 +33,7 @@ export class View {
     this.retry = button("retry");
     this.prompt = element("p", { id: "prompt" });
     this.listen = button("icon", icon("listen"));
+    this.listen.hidden = true; // until a challenge has a sound
     this.refresh = button("icon", icon("refresh"));
     this.close = button("icon", icon("close"));
     this.input = element("input", {
@@ -53,20 +54,17 @@ export class View {
     this.controls = [this.retry, this.listen, this.refresh, this.close, this.input, this.check, this.again];
     if (tabindex) for (const control of this.controls) control.tabIndex = Number(tabindex);
     const row = (className, ...children) => element("div", { className }, ...children);
-    this.card = element(
-      "div",
-      { role: "group" },
+    this.challenge = row(
+      "challenge",
+      row("frame", row("spinner"), this.image, this.retry),
       row(
-        "challenge",
-        row("frame", row("spinner"), this.image, this.retry),
-        row(
-          "body",
-          row("row head", this.prompt, this.listen, this.refresh, this.close),
-          row("row", this.input, this.check),
-        ),
+        "body",
+        row("row head", this.prompt, this.listen, this.refresh, this.close),
+        row("row", this.input, this.check),
       ),
-      row("line", icon("tick"), this.status, this.again),
     );
+    const line = row("line", icon("tick"), this.status, this.again);
+    this.card = element("div", { role: "group" }, this.challenge, line);
     this.card.classList.add("card", ["compact", "flexible"].includes(size) ? size : "normal");
     this.dialog = modal ? element("dialog", {}, this.card) : null;
     this.root = host.shadowRoot ?? host.attachShadow({ mode: "open" });
@@ -84,8 +82,8 @@ export class View {
   }
 
   wait(isBusy) {
-    if (isBusy) this.card.setAttribute("aria-busy", "true");
-    else this.card.removeAttribute("aria-busy");
+    this.challenge.ariaBusy = isBusy; // not of the card: what a busy part says is not read out
+    this.check.ariaDisabled = isBusy;
   }
 
   /** Give every element its text. */
@@ -93,9 +91,9 @@ export class View {
     Object.assign(this.card, { ariaLabel: say("name"), lang: language, dir });
     if (this.dialog) this.dialog.ariaLabel = say("name");
     for (const name of ["listen", "refresh", "close"]) {
-      Object.assign(this[name], { title: say(name), ariaLabel: say(name) });
+      this[name].title = say(name); // which is their name too: with a label besides, both would be read out
     }
-    Object.assign(this.again, { title: say("refresh"), ariaLabel: say("refresh") });
+    this.again.title = say("refresh");
     Object.assign(this.input, { placeholder: say("placeholder"), ariaLabel: say("label") });
     this.check.textContent = say("check");
     this.retry.textContent = say("retry");

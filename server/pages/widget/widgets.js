@@ -21,7 +21,10 @@ export class Widgets {
     const isExplicit = this.query.get("render") === "explicit";
     const live = document.getElementsByClassName(this.className);
     const look = () => {
-      for (const [id, { host }] of this.captchas) if (!host.isConnected) this.remove(id);
+      for (const [id, captcha] of this.captchas) {
+        if (captcha.host.isConnected) captcha.wasOnPage = true; // some pages render first, and add the element later
+        else if (captcha.wasOnPage) this.remove(id);
+      }
       if (!isExplicit) for (const found of [...live]) this.render(found);
     };
     look();
