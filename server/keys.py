@@ -57,6 +57,12 @@ class Keys:
         self._read_if_changed()
         return _owner(secret, self._secrets)
 
+    @property
+    def names_sites(self) -> bool:
+        """Whether there is any site; if not, pages may keep the sitekey of another product."""
+        self._read_if_changed()
+        return bool(self._sites)
+
     def site(self, sitekey: str) -> tuple[str, Site] | None:
         """Return the site with this sitekey and its name; None if it is unknown."""
         self._read_if_changed()

@@ -52,7 +52,7 @@ def find_place(request: Request, sitekey: str | None) -> Place:
     """Return where a challenge with this sitekey is shown.
 
     Raises:
-        HTTPException: 400 if there is no such sitekey, or it is for tests and this server is not.
+        HTTPException: 400 if there are sites and none has this sitekey, or it is for tests and this server is not.
     """
     hostname = _hostname(request)
     if sitekey is None:
@@ -61,10 +61,12 @@ def find_place(request: Request, sitekey: str | None) -> Place:
         if not request.app.state.settings.testing:
             raise errors.NOT_TESTING.error()
         return Place(hostname, outcome=outcome)
-    found = request.app.state.keys.site(sitekey)
-    if found is None:
+    keys = request.app.state.keys
+    if found := keys.site(sitekey):
+        return Place(hostname, *found)
+    if keys.names_sites:
         raise errors.NO_SITE.error()
-    return Place(hostname, *found)
+    return Place(hostname)
 
 
 def check_hostname(place: Place) -> None:
