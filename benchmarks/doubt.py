@@ -15,8 +15,8 @@ from rich.table import Table
 
 from pool.counters import Counters
 from pool.settings import Settings
-from server.doubt import Doubt
-from server.limits import Limits
+from server.access.doubt import Doubt
+from server.access.limits import Limits
 
 _HOUR = 3600.0
 _START = 1_800_000_000.0

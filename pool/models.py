@@ -94,7 +94,7 @@ fill = sa.Table(
     sa.Column("error", sa.Text),
 )
 
-# Which process holds each lease, and until when unless it renews: seconds of the clock in `pool.lease`.
+# Which process holds each lease, and until when unless it renews: seconds of the clock in `pool.filling.lease`.
 lease = sa.Table(
     "lease",
     metadata,

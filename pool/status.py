@@ -10,14 +10,15 @@ import typer
 from rich.filesize import decimal
 from sqlalchemy import func, select
 
-from pool import database, lease
+from pool import database
 from pool.errors import one_line_errors
-from pool.fills import Fill, last_fills
+from pool.filling import lease
+from pool.filling.fills import Fill, last_fills
+from pool.filling.stocks import kept_stocks
+from pool.filling.watermarks import Watermarks, watermarks
 from pool.models import State, captcha
 from pool.pool import Pool
 from pool.settings import Difficulty, Kind, Settings, Stock, load_settings
-from pool.stocks import kept_stocks
-from pool.watermarks import Watermarks, watermarks
 
 _FILLS = 5
 

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, delete, func, select, tuple_, update
 
 from pool import database
 from pool.errors import one_line_errors
-from pool.lease import SWEEPING, lease
+from pool.filling.lease import SWEEPING, lease
 from pool.models import State, captcha, counter, fill, token
 from pool.pool import IS_TAKEN, Pool
 from pool.settings import load_settings

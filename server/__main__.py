@@ -13,7 +13,7 @@ from pool.errors import GantchaError, one_line_errors
 from pool.pool import Pool
 from pool.settings import load_settings
 from server import logs
-from server.keys import Keys
+from server.access.keys import Keys
 from server.protocol import BoundedProtocol
 
 _GRACE_SECONDS = 5

@@ -25,17 +25,17 @@ from pool.errors import one_line_errors
 from pool.pool import Pool
 from pool.settings import Settings, load_settings
 from server import errors, logs, speech
-from server.advice import Advice
+from server.access.advice import Advice
+from server.access.doubt import Doubt
+from server.access.keys import Keys
+from server.access.limits import Limits
+from server.access.sharing import Sharing
 from server.api import assets, captchas, challenges, health, site, siteverify
 from server.batches import Batches
 from server.buffer import Buffer
-from server.doubt import Doubt
-from server.keys import Keys
-from server.limits import Limits
 from server.metrics import PoolCollector
 from server.middleware import FastWay, Head, RequestLog
 from server.refill import Refill
-from server.sharing import Sharing
 from server.shown import ShownPictures
 
 log = logging.getLogger(__name__)

@@ -8,12 +8,12 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import REGISTRY, Collector
 
-from pool import lease
 from pool.errors import DatabaseError
-from pool.fills import last_fills
+from pool.filling import lease
+from pool.filling.fills import last_fills
+from pool.filling.watermarks import Watermarks
 from pool.pool import Pool
 from pool.settings import Stock
-from pool.watermarks import Watermarks
 
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 """Variable with the folder that the workers of one server share; unset for a single worker."""

@@ -19,12 +19,12 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from pool.database import REQUEST_TIMEOUT
 from pool.errors import GantchaError, SettingsError, one_line_errors
-from pool.lease import FILLING, is_taken
+from pool.filling.lease import FILLING, is_taken
+from pool.filling.stocks import kept_stocks
+from pool.filling.watermarks import Watermarks, watermarks
 from pool.pool import Pool
 from pool.settings import Settings, Stock, load_settings
-from pool.stocks import kept_stocks
 from pool.sweep import Sweep
-from pool.watermarks import Watermarks, watermarks
 from server import logs
 from server.metrics import LAPSED, REFILLS
 

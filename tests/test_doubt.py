@@ -10,11 +10,11 @@ from sqlalchemy import select
 from benchmarks.doubt import Hour, Scenario, Success
 from pool import database
 from pool.counters import Counters
+from pool.filling.stocks import kept_stocks
 from pool.models import captcha
 from pool.pool import Pool
 from pool.settings import Settings, Stock
-from pool.stocks import kept_stocks
-from server.doubt import Doubt, Reason, doubt_address, doubt_site
+from server.access.doubt import Doubt, Reason, doubt_address, doubt_site
 from tests.conftest import PLAIN, Server, drawn, own_refill, wait_until
 from tests.test_challenges import counted
 from tests.test_counters import Clock

@@ -14,7 +14,7 @@ from sqlalchemy import text, update
 
 from pool import database, models
 from pool.errors import DatabaseError
-from pool.lease import FILLING, is_taken, lease
+from pool.filling.lease import FILLING, is_taken, lease
 from pool.pool import Pool
 from tests.conftest import PLAIN, Site, drawn, row_ids, running_site, wait_until
 

@@ -9,13 +9,14 @@ from sqlalchemy import Engine, update
 
 from pool import database, models
 from pool.errors import DatabaseError, LeaseLostError
-from pool.lease import FILLING, SWEEPING, is_taken, lease
+from pool.filling.lease import FILLING, SWEEPING, is_taken, lease
 from pool.pool import Pool
 from tests.conftest import PLAIN, ROOT, environment, run, wait_until
 
 _HOLD = """
 import sys, time
-from pool import database, lease
+from pool import database
+from pool.filling import lease
 with lease.lease(database.connect(sys.argv[1]), lease.FILLING) as taken:
     print("taken" if taken else "refused", flush=True)
     time.sleep(60)
@@ -89,7 +90,7 @@ def test_who_was_killed_while_the_clock_was_a_day_ahead_blocks_nobody(
             with lease(pool.engine, FILLING) as taken:
                 return taken is not None
 
-        monkeypatch.setattr("pool.lease._SILENCE_SECONDS", 1)
+        monkeypatch.setattr("pool.filling.lease._SILENCE_SECONDS", 1)
         with lease(pool.engine, FILLING):
             _shift(pool.engine, _DAY)
             assert not is_to_be_had()

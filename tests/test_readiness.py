@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, text, update
 
 from pool import database, models
-from pool.lease import FILLING, lease
+from pool.filling.lease import FILLING, lease
 from pool.pool import Pool
 from pool.settings import Settings
 from tests.conftest import PLAIN, Server, drawn, migrate, run, wait_until

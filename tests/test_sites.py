@@ -12,7 +12,7 @@ from pool.pool import Drawn, Pool
 from pool.settings import Stock
 from pool.tokens import Purpose, Redemption, Solved
 from pool.verdicts import Attempt, Verdict
-from server.testing import CODE
+from server.access.testing import CODE
 from tests.browser import browser
 from tests.conftest import PLAIN, Server, Site, a_png, refusal, running_server, running_site, sqlite_settings_in
 from tests.programs import needs

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select, update
 
 from pool import database
-from pool.lease import SWEEPING, lease
+from pool.filling.lease import SWEEPING, lease
 from pool.models import State, captcha
 from pool.pool import Drawn, Pool
 from pool.storage.files import BUCKETS, new_id

@@ -12,8 +12,8 @@ from batch.datasets import request
 from batch.drawing.workers import on_ray, on_this_machine
 from batch.fill import to_pool
 from pool.errors import one_line_errors
+from pool.filling.stocks import kept_stocks
 from pool.settings import Difficulty, Kind, load_settings
-from pool.stocks import kept_stocks
 
 _OF_BOTH = {"count", "alphabet", "kind", "difficulty"}
 Format = Literal["imagefolder", "webdataset", "parquet", "coco"]

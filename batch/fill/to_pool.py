@@ -12,8 +12,8 @@ from batch.drawing.workers import Engine, Workers, draw_chunk
 from batch.glyphs.checkpoints import Checkpoints
 from batch.progress import progress_bar
 from pool.errors import AddingStoppedError, StorageError
-from pool.fills import FillRecord, recorded
-from pool.lease import FILLING, Lease, lease
+from pool.filling.fills import FillRecord, recorded
+from pool.filling.lease import FILLING, Lease, lease
 from pool.pool import Drawn, Pool
 from pool.settings import Settings, Stock
 

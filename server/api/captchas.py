@@ -17,13 +17,14 @@ from pool.errors import UnknownCaptchaError
 from pool.pool import Drawn, Issued
 from pool.settings import CHARACTERS, Kind, Stock
 from pool.storage.files import ID
-from server import errors, metrics, speech, testing
+from server import errors, metrics, speech
+from server.access import testing
+from server.access.auth import require_trusted_caller
+from server.access.limits import limit_issuing
 from server.api.bodies import MULTIPART, documented_body, parse_form, read_body
 from server.api.uploads import MAX_FILE_BYTES, clean_png
-from server.auth import require_trusted_caller
 from server.buffer import Buffer
 from server.errors import documented
-from server.limits import limit_issuing
 from server.schemas import PROMPTS, Generated, Loaded
 
 router = APIRouter(tags=["captchas"])

@@ -13,18 +13,19 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from pool.errors import DatabaseError
+from pool.filling.stocks import harder
 from pool.keys_file import Site
 from pool.models import State
 from pool.pool import Issued
 from pool.settings import Difficulty, Kind
-from pool.stocks import harder
 from pool.tokens import Purpose
 from pool.verdicts import Attempt, Verdict
-from server import errors, metrics, testing
+from server import errors, metrics
+from server.access import testing
+from server.access.limits import client_of, limit_answering, limit_issuing
 from server.api.bodies import JSON, documented_body, read_body
 from server.api.captchas import file_url, hand_out_nothing, json_answer, note_issued
 from server.errors import documented
-from server.limits import client_of, limit_answering, limit_issuing
 from server.schemas import PROMPTS, Answer, Challenge, Verified
 
 log = structlog.get_logger("gantcha.challenges")

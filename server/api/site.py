@@ -7,12 +7,12 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 
+from server.access.auth import comes_from_this_machine
+from server.access.limits import limit_answering
 from server.api.assets import FOLDER
 from server.api.bodies import FORM, MULTIPART, parse_form, read_body
 from server.api.captchas import NO_STORE, file_url
 from server.api.siteverify import MOST_TOKEN_BYTES, failed, redeem
-from server.auth import comes_from_this_machine
-from server.limits import limit_answering
 from server.schemas import Siteverified, SiteverifyRequest
 
 router = APIRouter(tags=["site"])

@@ -8,7 +8,8 @@ from starlette.exceptions import HTTPException
 
 from pool.errors import DatabaseError, SpentTokenError, UnknownTokenError
 from pool.tokens import Redemption
-from server import errors, metrics, testing
+from server import errors, metrics
+from server.access import testing
 from server.api.bodies import FORM, JSON, MULTIPART, documented_body, parse_form, read_body
 from server.api.captchas import json_answer
 from server.schemas import ErrorCode, Siteverified, SiteverifyRequest

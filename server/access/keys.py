@@ -8,9 +8,9 @@ from secrets import compare_digest
 from typing import NamedTuple, TypeVar
 
 from pool.errors import SettingsError
+from pool.filling.stocks import kept_stocks
 from pool.keys_file import DEFAULT, KeysFile, Site, read_keys_file
 from pool.settings import Difficulty, Key, Settings
-from pool.stocks import kept_stocks
 
 log = logging.getLogger(__name__)
 _CHECK_SECONDS = 1

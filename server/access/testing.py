@@ -35,7 +35,7 @@ SECRETS = {f"testing-{outcome}-secret": outcome for outcome in Outcome} | {
 }
 ID = "0" * 32
 CODE = "24d7kx"
-PICTURE = (Path(__file__).parent / "pages" / "testing.png").read_bytes()
+PICTURE = (Path(__file__).parents[1] / "pages" / "testing.png").read_bytes()
 """Shows the code."""
 _TOKEN = "XXXX.DUMMY.TOKEN.XXXX"  # noqa: S105 - Turnstile's; no real secret redeems it
 
