@@ -32,9 +32,9 @@ from pool.pool import Drawn, Pool
 from pool.settings import Settings, Stock, load_settings
 from pool.storage.files import FileStore
 from server.refill import Refill
+from tests.processes import ROOT, Program, environment, start
 from tests.programs import missing, summary
 
-ROOT = Path(__file__).parent.parent
 PLAIN, CROSSED_OUT = Stock("plain", "standard"), Stock("crossed-out", "standard")
 for name in [name for name in os.environ if name.startswith("CAPTCHA_")]:
     del os.environ[name]  # what the developer runs is no concern of the tests
@@ -56,10 +56,6 @@ def run(*command: object, **settings: object) -> subprocess.CompletedProcess[str
         text=True,
         timeout=600,
     )
-
-
-def environment(settings: dict[str, object]) -> dict[str, str]:
-    return os.environ | {f"CAPTCHA_{name}": str(value) for name, value in settings.items()}
 
 
 def only_line(finished: subprocess.CompletedProcess[str]) -> str:
@@ -203,7 +199,7 @@ def drawn(count: int) -> list[Drawn]:
 class Server:
     """A real server process and a client for it."""
 
-    def __init__(self, process: subprocess.Popen[str], url: str, log: Path) -> None:
+    def __init__(self, process: Program | subprocess.Popen[bytes], url: str, log: Path) -> None:
         self.process, self.url, self._log = process, url, log
 
     def printed(self) -> str:
@@ -236,11 +232,16 @@ def running_server(
     settings: dict[str, object], host: str = "127.0.0.1", workers: int = 1, log: Path | None = None
 ) -> Iterator[Server]:
     port = free_port()
-    command = [sys.executable, "-m", "server", "--host", host, "--port", str(port), "--workers", str(workers)]
+    words = ("server", "--host", host, "--port", port, "--workers", workers)
     log = log or Path(str(settings["FILES_DIR"]) + ".log")
     log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "w") as file:  # a pipe that nobody reads would fill up and stop the server
-        process = subprocess.Popen(command, cwd=ROOT, env=environment(settings), stdout=file, stderr=file, text=True)
+    process: Program | subprocess.Popen[bytes]
+    if workers == 1:
+        process = start(*words, output=log, **settings)
+    else:  # whose metrics are set up while modules are imported
+        command = [sys.executable, "-m", *map(str, words)]
+        with open(log, "w") as file:  # a pipe that nobody reads would fill up and stop the server
+            process = subprocess.Popen(command, cwd=ROOT, env=environment(settings), stdout=file, stderr=file)
     server = Server(process, f"http://127.0.0.1:{port}", log)
     try:
         wait_until(lambda: process.poll() is not None or answers(server.url + "/healthz"), "the server to answer")
