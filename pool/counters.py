@@ -96,7 +96,10 @@ class Counters:
     def _read(self, subject: str, window: Window) -> tuple[int, int, float]:
         """Return the counts of the previous and the current window, and the share of the current one that is over."""
         number, elapsed = divmod(self._clock() / window.seconds, 1)
-        start, counts = int(number) * window.seconds, self._counts.get(subject, {})
+        counts = self._counts.get(subject)
+        if not counts:  # as most: naming the slots would take longer than the rest
+            return 0, 0, elapsed
+        start = int(number) * window.seconds
         return counts.get(window.slot(start - window.seconds), 0), counts.get(window.slot(start), 0), elapsed
 
     def sync(self, pool: Pool) -> None:

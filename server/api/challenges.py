@@ -4,7 +4,7 @@ import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
 
 import structlog
@@ -32,6 +32,7 @@ log = structlog.get_logger("gantcha.challenges")
 router = APIRouter(tags=["challenges"])
 _MOST_ANSWER_BYTES = 4 * 1024
 _CHALLENGED = metrics.ISSUED.labels("challenge")
+_CHALLENGED_WITH = {difficulty: metrics.CHALLENGES.labels(difficulty) for difficulty in get_args(Difficulty)}
 _HOSTNAME = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 _NOT_CHALLENGED = (*errors.NOT_FOR_SITE, errors.INVALID, errors.LIMITED, errors.EMPTY, errors.OUT_OF_REACH)
 
@@ -109,7 +110,7 @@ async def hand_out(request: Request, place: Place) -> dict[str, object]:
     if captcha is None:
         metrics.EMPTY.labels("challenge").inc()
         raise errors.EMPTY.error()
-    metrics.CHALLENGES.labels(captcha.stock.difficulty).inc()
+    _CHALLENGED_WITH[captcha.stock.difficulty].inc()
     url = note_issued(request, captcha, _CHALLENGED)
     sound = f"{url}.wav" if request.app.state.speaks else None
     return _described(captcha.id, url, captcha.stock.kind, sound, captcha.expires_at)
