@@ -15,9 +15,9 @@ from batch.emnist import read_emnist
 from batch.evaluation import CACHE_DIR
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import OVERSAMPLING, Sampler
+from batch.packages import training_packages
 from batch.progress import progress_bar
 from batch.sheets import contact_sheet, writing
-from batch.training.packages import training_packages
 from batch.training.recipe import Architecture
 from pool.errors import one_line_errors
 from pool.settings import DEFAULT_CHECKPOINTS_DIR

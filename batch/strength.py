@@ -23,9 +23,9 @@ from batch.emnist import read_emnist
 from batch.evaluation import CACHE_DIR
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
+from batch.packages import training_packages
 from batch.progress import progress_bar
 from batch.sheets import writing
-from batch.training.packages import training_packages
 from pool.errors import GantchaError, StorageError, one_line_errors
 from pool.settings import Difficulty, Kind, load_settings
 

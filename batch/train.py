@@ -12,8 +12,8 @@ from rich.progress import TimeElapsedColumn, TimeRemainingColumn
 from batch.alphabet import named_classes
 from batch.emnist import read_emnist
 from batch.glyphs.checkpoints import Checkpoints
+from batch.packages import training_packages
 from batch.progress import progress_bar
-from batch.training.packages import training_packages
 from batch.training.recipe import STATE, TrainingSettings
 from pool.errors import StorageError, one_line_errors
 from pool.storage.atomic import file_lock
@@ -69,7 +69,7 @@ def main(
             raise StorageError(f"another training is at work in {out}: give --out another folder")
         training = Training(read_emnist(data, "train"), Checkpoints(out), settings)
         chosen = training.left_over(chosen) if resume else training.start_over(chosen)
-        with progress_bar(TimeElapsedColumn(), TimeRemainingColumn()) as progress:
+        with progress_bar(TimeElapsedColumn(), TimeRemainingColumn(), lines=True) as progress:
             training.train_filter(progress)
             if chosen:
                 training.train_generators(chosen, jobs, progress)

@@ -17,6 +17,7 @@ from batch.processes import SPAWN, started
 from batch.training.export import generator_to_onnx
 from batch.training.features import Features
 from batch.training.gan import Gan, StartingWeights, TrainingSet
+from batch.training.journal import Journal
 from batch.training.recipe import Architecture, TrainingSettings
 from batch.training.refine import Refinement
 from batch.training.tensorflow import use_one_thread
@@ -53,6 +54,8 @@ class Trained(NamedTuple):
 def run_training(gan: Gan, state: Path, recipe: str, report: Callable[[int], Any]) -> None:
     """Train to the last step, from `state` if it exists, and save it regularly; report the number of steps done.
 
+    The journal of the training is kept beside the state, and stays when it is finished.
+
     Raises:
         RecipeError: the state is damaged or of another training.
         StorageError: the state can't be saved.
@@ -60,14 +63,18 @@ def run_training(gan: Gan, state: Path, recipe: str, report: Callable[[int], Any
     if state.exists():
         gan.restore(state, recipe)
         report(gan.step)
-    reported = gan.step
+    journal, losses = Journal(state, gan.steps, gan.step), []
     while gan.step < gan.steps:
-        gan.train_step()
-        if gan.step % _REPORT_EVERY == 0 or gan.step == gan.steps:
-            report(gan.step - reported)
-            reported = gan.step
-        if gan.step % _SAVE_EVERY == 0 or gan.step == gan.steps:
+        losses.append(gan.train_step())
+        is_last = gan.step == gan.steps
+        if gan.step % _REPORT_EVERY == 0 or is_last:
+            report(len(losses))
+            journal.note(gan.step, *np.mean(losses, axis=0).tolist())
+            losses = []
+        if gan.step % _SAVE_EVERY == 0 or is_last:
             gan.save(state, recipe)
+            if journal.wants_row(gan.step):
+                journal.draw(gan.sketch())
 
 
 def train_in_parallel(

@@ -72,7 +72,7 @@ class Training:
         ]
 
     def start_over(self, chosen: list[GlyphClass]) -> list[GlyphClass]:
-        """Delete the saved states of the pretraining and of the chosen classes."""
+        """Delete the saved states of the pretraining and of the chosen classes; their journals begin anew by that."""
         for path in (self._pretraining_state, *map(self._state, chosen)):
             path.unlink(missing_ok=True)
         return chosen
