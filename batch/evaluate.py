@@ -11,7 +11,7 @@ from rich.progress import TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from batch.alphabet import CHARACTER_OF_CLASS, named_classes
-from batch.emnist import read_emnist
+from batch.images.source import read_images
 from batch.evaluation import CACHE_DIR
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import OVERSAMPLING, Sampler
@@ -86,7 +86,7 @@ def main(
             from batch.training.filter import FLOPS
         folder = Checkpoints(checkpoints)
         sampler = Sampler(folder)
-        train, test = read_emnist(data, "train"), read_emnist(data, "test")
+        train, test = read_images(data, "train"), read_images(data, "test")
         with progress_bar(TimeElapsedColumn(), TimeRemainingColumn()) as progress:
             bar = progress.add_task("reference classifier", total=1)
             judge = ReferenceClassifier.cached(train, cache, lambda share: progress.advance(bar, share))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.progress import TimeRemainingColumn
 
-from batch.emnist import read_emnist
+from batch.images.source import read_images
 from batch.evaluation import CACHE_DIR
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
@@ -40,7 +40,7 @@ def main(
             from batch.evaluation.judge import ReferenceClassifier
             from batch.evaluation.latent_scale import LATENT_SCALES, choose_latent_scales
         folder = Checkpoints(checkpoints)
-        sampler, train = Sampler(folder), read_emnist(data, "train")
+        sampler, train = Sampler(folder), read_images(data, "train")
         with progress_bar(TimeRemainingColumn()) as progress:
             bar = progress.add_task("reference classifier", total=1)
             judge = ReferenceClassifier.cached(train, cache, lambda share: progress.advance(bar, share))

@@ -19,7 +19,7 @@ from batch.attacks.ocr import has_tesseract, require_extras
 from batch.drawing.captchas import draw_crossed, draw_labelled
 from batch.drawing.png import to_grey
 from batch.drawing.style import choose_style
-from batch.emnist import read_emnist
+from batch.images.source import read_images
 from batch.evaluation import CACHE_DIR
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
@@ -103,7 +103,7 @@ def main(
         with progress_bar(TimeElapsedColumn(), TimeRemainingColumn()) as progress:
             if data:
                 bar = progress.add_task("reference classifier", total=1)
-                train = read_emnist(data, "train")
+                train = read_images(data, "train")
                 judge = ReferenceClassifier.cached(train, cache, lambda share: progress.advance(bar, share))
                 classifiers["reference"] = lambda glyphs: judge.judge(glyphs).probabilities
             results = {

@@ -10,7 +10,7 @@ import typer
 from rich.progress import TimeElapsedColumn, TimeRemainingColumn
 
 from batch.alphabet import named_classes
-from batch.emnist import read_emnist
+from batch.images.source import read_images
 from batch.glyphs.checkpoints import Checkpoints
 from batch.packages import training_packages
 from batch.progress import progress_bar
@@ -67,7 +67,7 @@ def main(
             from batch.training.run import Training
         if not stack.enter_context(file_lock(out / STATE / "lock")):
             raise StorageError(f"another training is at work in {out}: give --out another folder")
-        training = Training(read_emnist(data, "train"), Checkpoints(out), settings)
+        training = Training(read_images(data, "train"), Checkpoints(out), settings)
         chosen = training.left_over(chosen) if resume else training.start_over(chosen)
         with progress_bar(TimeElapsedColumn(), TimeRemainingColumn(), lines=True) as progress:
             training.train_filter(progress)

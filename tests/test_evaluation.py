@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from batch.alphabet import GLYPH_CLASSES
-from batch.emnist import Emnist
+from batch.images.labelled import LabelledImages
 from batch.evaluation.accuracy_score import accuracy_by_class
 from batch.evaluation.latent_scale import widest
 from batch.evaluation.metrics import (
@@ -71,7 +71,7 @@ def test_kernel_distance_of_known_sets() -> None:
 
 def test_the_accuracy_score_tells_what_teaches_from_what_does_not() -> None:
     labels = np.repeat(np.array([0, 6, 24, 42], np.uint8), 200)
-    real, shuffled = (Emnist(_dots(labels), of, "") for of in (labels, RNG.permutation(labels)))
+    real, shuffled = (LabelledImages(_dots(labels), of, "") for of in (labels, RNG.permutation(labels)))
     assert np.mean(list(accuracy_by_class(real, real).values())) > 0.9
     assert np.mean(list(accuracy_by_class(shuffled, real).values())) < 0.5
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from batch.alphabet import GLYPH_CLASSES, SIDE
-from batch.emnist import Emnist
+from batch.images.labelled import LabelledImages
 from batch.training.classifier import train_classifier
 from batch.training.networks import as_input
 from batch.training.tensorflow import keras
@@ -12,7 +12,7 @@ _EPOCHS = 10
 _PART = 1000
 
 
-def accuracy_by_class(taught: Emnist, test: Emnist) -> dict[int, float]:
+def accuracy_by_class(taught: LabelledImages, test: LabelledImages) -> dict[int, float]:
     """Train a fresh classifier on `taught`; return the share of each class of `test` that it reads rightly."""
     model = train_classifier(_make_model, taught, _EPOCHS, lambda _: None)
     parts = (as_input(test.images[start : start + _PART]) for start in range(0, len(test.images), _PART))

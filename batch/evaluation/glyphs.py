@@ -9,7 +9,7 @@ import numpy.typing as npt
 from rich.progress import Progress
 
 from batch.alphabet import SIDE, GlyphClass
-from batch.emnist import Emnist
+from batch.images.labelled import LabelledImages
 from batch.evaluation.accuracy_score import accuracy_by_class
 from batch.evaluation.comparison import Comparison, Images, Metrics
 from batch.evaluation.judge import ReferenceClassifier
@@ -45,8 +45,8 @@ class _Rows(NamedTuple):
 def evaluate(
     sampler: Sampler,
     judge: ReferenceClassifier,
-    train: Emnist,
-    test: Emnist,
+    train: LabelledImages,
+    test: LabelledImages,
     classes: list[GlyphClass],
     per_class: int,
     seeds: list[int],
@@ -133,15 +133,15 @@ def _measure(index: int, train: Images, test: Images) -> _Rows:
     return _Rows(comparison.measure_real(np.random.default_rng(index)), generated)
 
 
-def _score(kind: str, seed: int, counts: dict[int, int], test: Emnist) -> dict[int, float]:
+def _score(kind: str, seed: int, counts: dict[int, int], test: LabelledImages) -> dict[int, float]:
     """Give the accuracy score of each class, taught with so many generated glyphs of each."""
     glyphs = {index: _Worker.draw(kind, index, seed)[:count] for index, count in counts.items()}
     return accuracy_by_class(_labelled(glyphs), test)
 
 
-def _labelled(by_class: dict[int, Images]) -> Emnist:
+def _labelled(by_class: dict[int, Images]) -> LabelledImages:
     labels = np.repeat(np.array(list(by_class), np.uint8), [len(images) for images in by_class.values()])
-    return Emnist(np.concatenate(list(by_class.values())), labels, digest="")
+    return LabelledImages(np.concatenate(list(by_class.values())), labels, digest="")
 
 
 def _picture(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.special import softmax
 
 from batch.alphabet import GLYPH_CLASSES, SIDE
-from batch.emnist import Emnist
+from batch.images.labelled import LabelledImages
 from batch.training.classifier import train_classifier
 from batch.training.networks import as_input
 from batch.training.tensorflow import keras, tf
@@ -90,7 +90,7 @@ class ReferenceClassifier:
         return list(self._model.get_weights())
 
     @classmethod
-    def cached(cls, emnist: Emnist, folder: Path, report: Callable[[float], Any]) -> "ReferenceClassifier":
+    def cached(cls, emnist: LabelledImages, folder: Path, report: Callable[[float], Any]) -> "ReferenceClassifier":
         """Load the classifier of this training data from `folder`, or train it (some minutes) and save it there.
 
         `report` is called with each finished share of the training, 1 in all.

@@ -6,7 +6,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from batch.alphabet import GLYPH_CLASSES, LOOKALIKES_OF_CLASS
-from batch.emnist import Emnist
+from batch.images.labelled import LabelledImages
 from batch.evaluation.judge import ReferenceClassifier
 from batch.evaluation.metrics import frechet_distance
 from batch.glyphs.sampler import Sampler
@@ -26,7 +26,7 @@ def widest(distances: Sequence[float], legibilities: Sequence[float]) -> float:
 def choose_latent_scales(
     sampler: Sampler,
     judge: ReferenceClassifier,
-    train: Emnist,
+    train: LabelledImages,
     per_class: int,
     seed: int,
     track: Callable[[Iterable[float]], Iterable[float]],

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from batch.alphabet import SIDE
-from batch.emnist import Emnist
+from batch.images.labelled import LabelledImages
 from batch.training.networks import as_input
 from batch.training.tensorflow import keras, tf
 
@@ -16,7 +16,7 @@ _RATE = 2e-3
 
 
 def train_classifier(
-    make_model: Callable[[], keras.Model], emnist: Emnist, epochs: int, report: Callable[[float], Any]
+    make_model: Callable[[], keras.Model], emnist: LabelledImages, epochs: int, report: Callable[[float], Any]
 ) -> keras.Model:
     """Make a model whose first output is 47 logits, and train it on slightly distorted glyphs.
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from batch.alphabet import GLYPH_CLASSES, SIDE
-from batch.emnist import Emnist
+from batch.images.labelled import LabelledImages
 from batch.training.classifier import train_classifier
 from batch.training.networks import as_input
 from batch.training.tensorflow import keras, tf
@@ -74,14 +74,14 @@ class Features:
         return [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
 
 
-def train_features(emnist: Emnist, folder: Path, report: Callable[[float], Any]) -> None:
+def train_features(emnist: LabelledImages, folder: Path, report: Callable[[float], Any]) -> None:
     """Train the classifiers on half of the images and save them, unless `folder` has them.
 
     The reference classifier of evaluation sees all images: it should not share more than need be with these.
     `report` is called with each finished share, 1 in all.
     """
     half = np.random.default_rng(1).permutation(len(emnist.images))[::2]
-    images = Emnist(emnist.images[half], emnist.labels[half], emnist.digest)
+    images = LabelledImages(emnist.images[half], emnist.labels[half], emnist.digest)
     for name, make in _MODELS.items():
         if _path(folder, name).exists():
             report(1 / len(_MODELS))

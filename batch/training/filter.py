@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from batch.alphabet import GLYPH_CLASSES, SIDE
-from batch.emnist import Emnist
+from batch.images.labelled import LabelledImages
 from batch.training.classifier import train_classifier
 from batch.training.export import FLOAT, to_onnx
 from batch.training.tensorflow import keras
@@ -60,7 +60,7 @@ def make_filter_model() -> keras.Model:
     return keras.Model(image, layers.Dense(len(GLYPH_CLASSES), name="logits")(hidden))
 
 
-def train_filter(emnist: Emnist, report: Callable[[float], Any]) -> bytes:
+def train_filter(emnist: LabelledImages, report: Callable[[float], Any]) -> bytes:
     """Train the filter (a minute or two) and give its `.onnx` file; `report` is called with each finished share."""
     return filter_to_onnx(train_classifier(make_filter_model, emnist, _EPOCHS, report))
 

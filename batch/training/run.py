@@ -9,7 +9,7 @@ import numpy as np
 from rich.progress import Progress
 
 from batch.alphabet import GLYPH_CLASSES, GlyphClass
-from batch.emnist import Emnist
+from batch.images.labelled import LabelledImages
 from batch.glyphs.checkpoints import CheckpointError, Checkpoints
 from batch.training.features import train_features
 from batch.training.filter import FLOPS, train_filter
@@ -22,7 +22,7 @@ from pool.errors import GantchaError
 class Training:
     """A training of some or all classes into one folder."""
 
-    def __init__(self, emnist: Emnist, checkpoints: Checkpoints, settings: TrainingSettings) -> None:
+    def __init__(self, emnist: LabelledImages, checkpoints: Checkpoints, settings: TrainingSettings) -> None:
         self._emnist, self._checkpoints, self._settings = emnist, checkpoints, settings
         self._architecture = Architecture()
         counts = np.bincount(emnist.labels, minlength=len(GLYPH_CLASSES))
