@@ -88,7 +88,7 @@ def _draw(
 
 def test_the_fused_filter_classifies_as_the_trained_one_does() -> None:
     rng = np.random.default_rng(1)
-    model = make_filter_model()
+    model = make_filter_model(47)
     for weight in model.weights:  # no norm is to be an identity, and no bias nothing
         weight.assign(
             rng.uniform(0.1, 0.5, weight.shape) if "norm" in weight.path else rng.normal(0, 0.2, weight.shape)

@@ -152,6 +152,7 @@ def draw_straight(sampler: Sampler, rng: np.random.Generator) -> npt.NDArray[np.
         return sampler.draw(np.full(_STRAIGHT, sampler.classes.of_character["1"][0], np.uint8), rng)
     strokes = np.zeros((_STRAIGHT, SIDE, SIDE), np.uint8)
     for stroke, ends in zip(strokes, rng.uniform(-1.5, 1.5, (_STRAIGHT, 2, 2)), strict=True):
-        top, bottom = np.rint((ends + [[SIDE / 2, 4], [SIDE / 2, SIDE - 4]]) * 16).astype(int).tolist()
+        top, bottom = np.rint((ends + np.array([[SIDE / 2, 4], [SIDE / 2, SIDE - 4]])) * 16).astype(int).tolist()
         cv2.line(stroke, top, bottom, 255, 3, cv2.LINE_AA, shift=4)
-    return cv2.GaussianBlur(strokes.transpose(1, 2, 0), (3, 3), 0).transpose(2, 0, 1)
+        cv2.GaussianBlur(stroke, (3, 3), 0, dst=stroke)
+    return strokes

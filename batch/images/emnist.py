@@ -53,7 +53,10 @@ def _read_idx(path: Path, magic: int, dimensions: int, digest: "hashlib._Hash") 
     try:
         packed = path.read_bytes()
     except FileNotFoundError as error:
-        raise ImagesError(f"{path} is missing: --data must name a folder of the EMNIST ByMerge files, or of images") from error
+        raise ImagesError(
+            f"{path} is missing: --data must name a folder of the EMNIST ByMerge files, "
+            "or one with a sub-folder of images for each character"
+        ) from error
     except OSError as error:
         raise ImagesError(f"{path} can't be read: {error.strerror}") from error
     digest.update(packed)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import GlyphClass
+from batch.alphabet import GlyphClass, GlyphClasses
 from batch.glyphs.network import Network
 from batch.glyphs.sampler import legibility
 from batch.processes import SPAWN, started
@@ -78,17 +78,22 @@ def run_training(gan: Gan, state: Path, recipe: str, report: Callable[[int], Any
 
 
 def train_in_parallel(
-    tasks: list[Task], jobs: int, features: Path, legibility_filter: Path, report: Callable[[int], Any]
+    tasks: list[Task],
+    classes: GlyphClasses,
+    jobs: int,
+    features: Path,
+    legibility_filter: Path,
+    report: Callable[[int], Any],
 ) -> Iterator[Trained]:
     """Train `jobs` classes at a time; yield each as it is finished, and report the steps done so far meanwhile.
 
-    `features` is the folder of the classifiers that the refinement needs.
+    `classes` are all that the data has, and `features` is the folder of the classifiers that the refinement needs.
 
     Raises:
         ProcessDiedError: a process died; what the others saved can be resumed.
     """
     steps_done = SPAWN.Value("q")
-    with started(min(jobs, len(tasks)), _prepare, steps_done, features, legibility_filter) as processes:
+    with started(min(jobs, len(tasks)), _prepare, steps_done, classes, features, legibility_filter) as processes:
         waiting: set[Future[Trained]] = {processes.submit(_train, task) for task in tasks}
         while waiting:
             finished, waiting = wait(waiting, _POLL_SECONDS, FIRST_COMPLETED)
@@ -101,14 +106,15 @@ class _Worker:
     """What a worker keeps between tasks."""
 
     steps_done: Any
+    classes: GlyphClasses
     features: Features
     legibility_filter: Network
 
 
-def _prepare(steps_done: Any, features: Path, legibility_filter: Path) -> None:
+def _prepare(steps_done: Any, classes: GlyphClasses, features: Path, legibility_filter: Path) -> None:
     use_one_thread()
-    _Worker.steps_done = steps_done
-    _Worker.features, _Worker.legibility_filter = Features(features), Network(legibility_filter)
+    _Worker.steps_done, _Worker.classes = steps_done, classes
+    _Worker.features, _Worker.legibility_filter = Features(features, len(classes)), Network(legibility_filter)
 
 
 def _count(steps: int) -> None:
@@ -126,11 +132,12 @@ def _train(task: Task) -> Trained:
     gan = Gan([training_set], task.architecture, settings, steps=settings.steps, rate=settings.rate)
     gan.start_from(task.start)
     run_training(gan, task.state, task.recipe, _count)
-    shared = _Worker.features, _Worker.legibility_filter, settings
+    shared = _Worker.classes, _Worker.features, _Worker.legibility_filter, settings
     refined = Refinement(gan.fused_generator(), glyph_class, training_set, *shared, settings.refined_scale)
     weights = refined.run(settings.refined_steps)
     images = task.training_set.images
-    sure = legibility(images, np.full(len(images), glyph_class.index, np.uint8), _Worker.legibility_filter)
+    labels = np.full(len(images), glyph_class.index, np.uint8)
+    sure = legibility(images, labels, _Worker.legibility_filter, _Worker.classes)
     legible = task.training_set.only(sure >= min(settings.legible_from, float(np.median(sure))))
     weights = Refinement(weights, glyph_class, with_copies(legible), *shared).run(settings.legible_steps)
     return Trained(task, generator_to_onnx(weights), legible.style_frequencies, time.monotonic() - started)
