@@ -2,6 +2,7 @@
 
 import math
 import secrets
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -104,6 +105,12 @@ def _points(text: str) -> npt.NDArray[np.uint32]:
 
 BYMERGE = GlyphClasses("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt")
 """Those of EMNIST ByMerge; lower-case letters that are not here look like their capitals."""
+
+
+def left_to_right(code: str) -> str:
+    """Give the characters of a code as they are written from left to right, or the code again of such characters."""
+    return code[::-1] if any(unicodedata.bidirectional(character) in ("R", "AL") for character in code) else code
+
 
 _UNGUESSABLE = secrets.SystemRandom()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from batch.alphabet import left_to_right
 from batch.datasets.codes import Pattern, pattern_of
 from batch.datasets.plan import Plan
 from batch.datasets.records import TOGETHER, Record, draw_group
@@ -54,7 +55,7 @@ class Sample:
 
     @property
     def characters(self) -> str:
-        """All characters that are drawn, in order."""
+        """All characters that are drawn, from left to right."""
         return self._captcha.characters
 
     @property
@@ -75,7 +76,7 @@ class Sample:
     @property
     def cased(self) -> str:
         """The code as it is drawn, `A` or `a`; in capitals where both look alike."""
-        return "".join(s for s, out in zip(self.glyph_classes, self.crossed_out, strict=True) if not out)
+        return left_to_right("".join(s for s, out in zip(self.glyph_classes, self.crossed_out, strict=True) if not out))
 
     @property
     def parameters(self) -> dict[str, float | list[float]]:

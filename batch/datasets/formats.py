@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from batch.alphabet import left_to_right
 from batch.datasets.places import Files, Place
 from batch.datasets.plan import DatasetError, Plan, Shard
 from batch.datasets.records import Record
@@ -70,7 +71,7 @@ def _label(plan: Plan, record: Record) -> dict[str, Any]:
     symbols = [plan.symbols[index] for index in captcha.classes]
     return {
         "code": record.code,
-        "cased": "".join(s for s, out in zip(symbols, captcha.crossed_out, strict=True) if not out),
+        "cased": left_to_right("".join(s for s, out in zip(symbols, captcha.crossed_out, strict=True) if not out)),
         "characters": captcha.characters,
         "crossed_out": captcha.crossed_out,
         "boxes": captcha.boxes,

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import SIDE
+from batch.alphabet import SIDE, left_to_right
 from batch.drawing.crossing import Crossed, add_decoys
 from batch.drawing.png import encode_pngs
 from batch.drawing.render import render, render_annotated
@@ -28,7 +28,7 @@ class Labelled(NamedTuple):
     levels: npt.NDArray[np.uint8]
     """grey levels `[H, W]` of the picture"""
     characters: str
-    """all that are drawn, in order"""
+    """all that are drawn, from left to right"""
     crossed_out: list[bool]
     """of each character; what is left is the code"""
     boxes: list[tuple[int, int, int, int]]
@@ -123,6 +123,7 @@ def draw_crossed(
 def _parts(codes: Sequence[str], sampler: Sampler, style: RenderStyle, rng: np.random.Generator) -> Iterator[_Part]:
     if not all(codes):
         raise ValueError("an empty code can't be drawn")
+    codes = [*map(left_to_right, codes)]
     written = add_decoys(codes, style.decoys, rng) if style.decoys else [(c, np.zeros(len(c), bool)) for c in codes]
     for first in range(0, len(codes), _SAMPLED):
         sampled = written[first : first + _SAMPLED]
