@@ -21,14 +21,14 @@ from tests.conftest import Site, a_png, invoke, run, running_site, sqlite_settin
 from tests.programs import needs
 
 __all__ = ["browser"]
-MEANT = {"K": "Ж", "X": "ж", "R": "я", "4": "ч", "N": "й", "3": "э"}
-"""EMNIST's symbols, by those that take their place; one letter has both cases."""
-CHARACTERS = "жйчэя"
+MEANT = {"N": "Й", "R": "я"}
+"""The letters that take the place of EMNIST's symbols."""
+CHARACTERS = "йя"
 
 
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Generators that have gone a few steps on handwriting renamed to Cyrillic letters: ink on paper of any size."""
+    """Generators that have gone a step on handwriting renamed to Cyrillic letters: ink on paper of any size."""
     folder = tmp_path_factory.mktemp("letters")
     labels = np.repeat(np.array([BYMERGE.symbols.index(symbol) for symbol in MEANT], np.uint8)[:, None], 30, 1)
     glyphs = load_sampler(DEFAULT_CHECKPOINTS_DIR).draw_legible(labels, np.random.default_rng(1))
@@ -37,10 +37,12 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number, image in enumerate(images):
             page = Image.fromarray(255 - image).resize((60 + number, 70))
             page.save(folder / "data" / symbol / f"{number}.png")
-    few = [word for name in ("pretraining", "refine", "legible", "classifier") for word in (f"--{name}-steps", 4)]
-    trained = run("batch.train", "--data", folder / "data", "--out", folder / "own", "--steps", 4, "--jobs", 1, *few)
+    few = [
+        word for name in ("pretraining-", "", "refine-", "legible-", "classifier-") for word in (f"--{name}steps", 1)
+    ]
+    trained = run("batch.train", "--data", folder / "data", "--out", folder / "own", "--jobs", 1, *few)
     assert trained.returncode == 0, trained.stderr
-    assert "own holds 6 of 6" in trained.stdout
+    assert "own holds 2 of 2" in trained.stdout
     return folder / "own"
 
 
@@ -62,7 +64,7 @@ def test_the_manifest_names_the_characters(checkpoints: Path, monkeypatch: pytes
     assert len(manifest["training"]["copied"]) == len(MEANT)  # few images: all are copied with changes
     monkeypatch.setenv("CAPTCHA_CHECKPOINTS_DIR", str(checkpoints))
     assert sorted(load_settings().alphabet) == sorted(CHARACTERS)
-    assert load_settings(alphabet="И\u0306Ж").alphabet == "йж"
+    assert load_settings(alphabet="ЯИ\u0306").alphabet == "яй"
     with pytest.raises(SettingsError, match=f"different characters of {Settings().characters}"):
         load_settings(alphabet="abc")
 
@@ -77,15 +79,15 @@ def test_a_challenge_is_solved(own_site: Site) -> None:
     assert own_site.server.get(f"/{challenge['id']}").headers["content-type"] == "image/png"
     token = own_site.answer(challenge["id"], unicodedata.normalize("NFD", code.upper()))["token"]
     assert own_site.siteverify(token)["success"]
-    assert not own_site.answer(*own_site.challenge()[:1], "жжжжжж")["success"]
+    assert not own_site.answer(*own_site.challenge()[:1], "юююююю")["success"]
 
 
 def test_trusted_callers_get_and_give_such_codes(own_site: Site) -> None:
     assert set(own_site.server.get("/generate").json()["code"]) <= set(CHARACTERS)
-    loaded = own_site.server.post("/load", files={"file": a_png()}, data={"code": "ЖЙЧЭЯЖ"})
-    assert own_site.code(loaded.json()["id"]) == "жйчэяж"
+    loaded = own_site.server.post("/load", files={"file": a_png()}, data={"code": "ЯЙЙЯЯЯ"})
+    assert own_site.code(loaded.json()["id"]) == "яййяяя"
     refused = own_site.server.post("/load", files={"file": a_png()}, data={"code": "abc234"})
-    assert refused.status_code == 422 and "6 characters of ж" in refused.json()["detail"]
+    assert refused.status_code == 422 and "6 characters of йя" in refused.json()["detail"]
 
 
 @needs("chromium")
@@ -103,23 +105,23 @@ def test_the_widget_takes_the_answer(own_site: Site, browser: Browser) -> None:
 def test_datasets_and_the_library_have_its_labels(
     checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ("--count", 20, "--pattern", "[ж-я]{2}Э", "--seed", 1, "--jobs", 1, "--format", "coco")
+    words = ("--count", 20, "--pattern", "[й-я]{2}Я", "--seed", 1, "--jobs", 1, "--format", "coco")
     written = invoke("batch.fill.__main__", *words, "--dataset", tmp_path / "set", CHECKPOINTS_DIR=checkpoints)
     assert written.exit_code == 0, written.stderr
     annotations = json.loads((tmp_path / "set" / "annotations" / "train.json").read_text())
     assert [category["name"] for category in annotations["categories"]] == sorted(CHARACTERS)
-    assert {image["code"][2] for image in annotations["images"]} == {"э"}
+    assert {image["code"][2] for image in annotations["images"]} == {"я"}
     assert {a["glyph_class"] for a in annotations["annotations"]} == set(MEANT.values())
     monkeypatch.setenv("CAPTCHA_CHECKPOINTS_DIR", str(checkpoints))
-    sample = gantcha.draw("Жяч", seed=1)
-    assert sample.code == "жяч" and sample.cased.lower() == "жяч" and len(sample.boxes) == 3
+    sample = gantcha.draw("Йяя", seed=1)
+    assert sample.code == "йяя" and sample.cased.lower() == "йяя" and len(sample.boxes) == 3
     with pytest.raises(ValueError, match="'7' can't be drawn"):
         gantcha.draw("7я")
 
 
 def test_a_class_that_is_not_finished_is_left_out_of_samples(checkpoints: Path, tmp_path: Path) -> None:
     manifest = json.loads((checkpoints / "manifest.json").read_bytes())
-    name = [*manifest["classes"]][2]
+    name = [*manifest["classes"]][1]
     partial = tmp_path / "partial"
     partial.mkdir()
     for file in checkpoints.glob("*.onnx"):
@@ -140,7 +142,7 @@ def test_scripts_that_run_from_right_to_left_are_drawn_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "code"), [("ΣΑΣ", "σας".replace("ς", "σ")), ("STRASSE", "straße"), ("\u0663\u06f4", "34"), ("12", "१२")]
+    ("typed", "code"), [("ΩΣ", "ω\u03c3"), ("STRASSE", "straße"), ("\u0663\u06f4", "34"), ("12", "१२")]
 )
 def test_answers_are_compared_by_the_rules_of_their_script(typed: str, code: str) -> None:
     assert is_right(typed, code)
