@@ -1,6 +1,8 @@
-"""The 36 characters of codes and the 47 glyph classes that draw them."""
+"""The glyph classes that generators draw, the characters that they stand for, and codes of such characters."""
 
+import math
 import secrets
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -8,66 +10,106 @@ from random import Random
 import numpy as np
 import numpy.typing as npt
 
-SYMBOLS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"
-"""EMNIST ByMerge's classes in the order of its labels; lower-case letters not here look like their capitals."""
+from pool.answers import named_characters, normalize_answer, to_characters
+
 SIDE = 28
 """Of a glyph's image, as of EMNIST's."""
 
 
 @dataclass(frozen=True)
 class GlyphClass:
-    """One ByMerge class: a letter or digit as it is written, capital and lower case apart where they differ."""
+    """A character as it is written: capital and lower case are two classes where both are drawn."""
 
     index: int
-    """EMNIST ByMerge label, 0-46."""
+    """Its label among all classes, from 0."""
     symbol: str
     """`A` and `a` are two symbols of one character."""
 
     @property
     def name(self) -> str:
-        """Name without case, since `A` and `a` are one file on some file systems: `10-upper-a`, `36-lower-a`."""
+        """Name of ASCII without case, since `A` and `a` are one file on some file systems: `10-upper-a`, `03-u0436`."""
+        if not self.symbol.isascii():
+            return f"{self.index:02d}-u{ord(self.symbol):04x}"
         kind = "digit" if self.symbol.isdigit() else "upper" if self.symbol.isupper() else "lower"
         return f"{self.index:02d}-{kind}-{self.symbol.lower()}"
 
     @property
     def character(self) -> str:
         """The character of a code that this class is drawn for."""
-        return self.symbol.lower()
+        return to_characters(self.symbol)
 
 
-GLYPH_CLASSES = tuple(GlyphClass(index, symbol) for index, symbol in enumerate(SYMBOLS))
-CLASSES_BY_NAME = {glyph_class.name: glyph_class for glyph_class in GLYPH_CLASSES}
-CLASSES_BY_CHARACTER = {
-    character: tuple(c.index for c in GLYPH_CLASSES if c.character == character) for character in SYMBOLS.lower()
-}
+class GlyphClasses(Sequence[GlyphClass]):
+    """All classes of a set of generators, by their labels."""
+
+    def __init__(self, symbols: str) -> None:
+        """`symbols` are those of the classes in the order of their labels, 256 at most."""
+        self.symbols = symbols
+        self._classes = tuple(GlyphClass(index, symbol) for index, symbol in enumerate(symbols))
+        self.by_name = {c.name: c for c in self}
+        self.characters = "".join(dict.fromkeys(c.character for c in self))
+        """In the order of the labels."""
+        self.of_character = {
+            character: tuple(c.index for c in self if c.character == character) for character in self.characters
+        }
+        """Labels by character."""
+        self.meanings = np.array([ord(c.character) for c in self])
+        """`[C]`: code points of the characters; classes of one character are one."""
+        alike = [normalize_answer(c.character) for c in self]
+        self.lookalikes = np.array([alike.index(meant) for meant in alike])
+        """`[C]`: likewise, with characters that look alike in handwriting as one: those that answers may confuse."""
+
+    def __len__(self) -> int:
+        return len(self._classes)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN204 - as of a tuple
+        return self._classes[index]
+
+    def named(self, names: str) -> list[GlyphClass]:
+        """Give the classes of `all` or of names with commas, such as `10-upper-a,36-lower-a`.
+
+        Raises:
+            ValueError: there is no class of such a name.
+        """
+        if names == "all":
+            return list(self)
+        chosen = list(dict.fromkeys(names.split(",")))
+        if unknown := [name for name in chosen if name not in self.by_name]:
+            raise ValueError(f"no glyph class {unknown[0]!r}; they are {', '.join(self.by_name)}")
+        return [self.by_name[name] for name in chosen]
+
+    def choose(self, codes: Sequence[str], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+        """Choose a class for each character of N codes of one length L: `[N, L]` labels.
+
+        All classes of a character are equally probable.
+
+        Raises:
+            ValueError: a code has a character that no class stands for, or the codes differ in length.
+        """
+        if len({len(code) for code in codes}) > 1:
+            raise ValueError("the codes of a batch must have one length")
+        text = to_characters("".join(codes))
+        if unknown := set(text) - set(self.of_character):
+            known = named_characters(self.characters)
+            raise ValueError(f"codes are made of {known}; {''.join(sorted(unknown))!r} can't be drawn")
+        count = math.lcm(2, *map(len, self.of_character.values()))
+        by_point = sorted(self.of_character)
+        choices = np.array([np.resize(self.of_character[character], count) for character in by_point], np.uint8)
+        characters = np.searchsorted(_points("".join(by_point)), _points(text)).reshape(len(codes), -1)
+        return choices[characters, rng.integers(count, size=characters.shape)]
 
 
-def named_classes(names: str) -> list[GlyphClass]:
-    """Give the classes of `all` or of names with commas, such as `10-upper-a,36-lower-a`.
-
-    Raises:
-        ValueError: there is no class of such a name.
-    """
-    if names == "all":
-        return list(GLYPH_CLASSES)
-    chosen = list(dict.fromkeys(names.split(",")))
-    if unknown := [name for name in chosen if name not in CLASSES_BY_NAME]:
-        raise ValueError(f"no glyph class {unknown[0]!r}; they are {', '.join(CLASSES_BY_NAME)}")
-    return [CLASSES_BY_NAME[name] for name in chosen]
+def _points(text: str) -> npt.NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le"), np.uint32)
 
 
-CHARACTER_OF_CLASS = np.array([ord(c.character) for c in GLYPH_CLASSES])
-"""`[47]`: classes that are one character, read without case."""
-
-_LOOKALIKES = ("0o", "1il", "5s", "2z", "9gq", "uv")
+BYMERGE = GlyphClasses("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt")
+"""Those of EMNIST ByMerge; lower-case letters that are not here look like their capitals."""
 
 
-def _group_lookalikes(character: str) -> str:
-    return next((group[0] for group in _LOOKALIKES if character in group), character)
-
-
-LOOKALIKES_OF_CLASS = np.array([ord(_group_lookalikes(chr(character))) for character in CHARACTER_OF_CLASS])
-"""`[47]`: as `CHARACTER_OF_CLASS`, with characters that look alike in handwriting as one."""
+def left_to_right(code: str) -> str:
+    """Give the characters of a code as they are written from left to right, or the code again of such characters."""
+    return code[::-1] if any(unicodedata.bidirectional(character) in ("R", "AL") for character in code) else code
 
 
 _UNGUESSABLE = secrets.SystemRandom()
@@ -91,23 +133,3 @@ def draw_codes(count: int, alphabet: str, length: int, rng: Random = _UNGUESSABL
         return "".join(characters)
 
     return [draw_code() for _ in range(count)]
-
-
-def choose_classes(codes: Sequence[str], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """Choose a glyph class for each character of N codes of one length L: `[N, L]` ByMerge indices.
-
-    A character of two classes gets either with equal probability.
-
-    Raises:
-        ValueError: a code has a character outside 0-9 and a-z, or the codes differ in length.
-    """
-    if len({len(code) for code in codes}) > 1:
-        raise ValueError("the codes of a batch must have one length")
-    first, second = np.zeros(128, np.uint8), np.zeros(128, np.uint8)
-    for character, indices in CLASSES_BY_CHARACTER.items():
-        first[ord(character)], second[ord(character)] = indices[0], indices[-1]
-    text = "".join(codes).lower()
-    if unknown := set(text) - set(CLASSES_BY_CHARACTER):
-        raise ValueError(f"codes are made of 0-9 and a-z; {''.join(sorted(unknown))!r} can't be drawn")
-    characters = np.frombuffer(text.encode(), np.uint8).reshape(len(codes), -1)
-    return np.where(rng.integers(2, size=characters.shape), second[characters], first[characters])

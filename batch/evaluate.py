@@ -10,14 +10,13 @@ from rich.console import Console
 from rich.progress import TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from batch.alphabet import CHARACTER_OF_CLASS, named_classes
-from batch.emnist import read_emnist
 from batch.evaluation import CACHE_DIR
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import OVERSAMPLING, Sampler
+from batch.images.source import read_images_of
+from batch.packages import training_packages
 from batch.progress import progress_bar
 from batch.sheets import contact_sheet, writing
-from batch.training.packages import training_packages
 from batch.training.recipe import Architecture
 from pool.errors import one_line_errors
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
@@ -47,7 +46,7 @@ _COLUMNS = {
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="Folder of the official EMNIST ByMerge files (gzip IDX).")],
+    data: Annotated[Path, typer.Option(help="What the generators were trained on.")],
     checkpoints: Annotated[Path, typer.Option(help="Folder of the generators.")] = DEFAULT_CHECKPOINTS_DIR,
     record: Annotated[
         bool,
@@ -74,23 +73,24 @@ def main(
         python -m batch.evaluate --data emnist --per-class 100
         python -m batch.evaluate --data emnist --checkpoints trained --record
     """
-    try:
-        chosen = named_classes(classes)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
     with one_line_errors():
         with training_packages():
             from batch.evaluation.glyphs import evaluate
             from batch.evaluation.judge import ReferenceClassifier
             from batch.evaluation.metrics import confusions
-            from batch.training.filter import FLOPS
+            from batch.training.filter import filter_flops
         folder = Checkpoints(checkpoints)
         sampler = Sampler(folder)
-        train, test = read_emnist(data, "train"), read_emnist(data, "test")
+        train, test = (read_images_of(sampler.classes, data, split) for split in ("train", "test"))
+        meanings = sampler.classes.meanings
+        try:
+            chosen = sampler.classes.named(classes)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
         with progress_bar(TimeElapsedColumn(), TimeRemainingColumn()) as progress:
             bar = progress.add_task("reference classifier", total=1)
             judge = ReferenceClassifier.cached(train, cache, lambda share: progress.advance(bar, share))
-            truth, read = CHARACTER_OF_CLASS[test.labels], CHARACTER_OF_CLASS[judge.judge(test.images).classes]
+            truth, read = meanings[test.labels], meanings[judge.judge(test.images).classes]
             seeds = list(range(seed, seed + repeats))
             found = evaluate(sampler, judge, train, test, chosen, per_class, seeds, jobs, progress)
         by_frequency = sorted(confusions(truth, read).items(), key=lambda pair: -pair[1])
@@ -106,7 +106,7 @@ def main(
             "per_class": per_class,
             "seeds": seeds,
             "discarded": round(1 - 1 / OVERSAMPLING, 4),
-            "flops_per_glyph": round(OVERSAMPLING * (Architecture().flops + FLOPS)),
+            "flops_per_glyph": round(OVERSAMPLING * (Architecture().flops + filter_flops(len(train.classes)))),
             "in_captchas": _rounded(found.in_captchas.summary),
             "in_captchas_errors": _rounded(found.in_captchas.errors),
             "unfiltered": _rounded(found.unfiltered.summary),
@@ -118,7 +118,8 @@ def main(
                 contact_sheet(found.picture).save(file, "PNG")
     console = Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH)
     console.print(_table(found, repeats))
-    console.print(f"The reference classifier reads {accuracy:.1%} of EMNIST test (36 characters, without case).")
+    characters = f"{len(set(meanings))} characters, without case"
+    console.print(f"The reference classifier reads {accuracy:.1%} of the test images ({characters}).")
     told = ", ".join(f"{pair} {share:.1%}" for pair, share in confused.items())
     console.print(f"Real characters most often confused, the shares of both directions added up: {told}.")
 

@@ -16,9 +16,9 @@ from batch.drawing.style import RenderStyle, choose_style
 from batch.evaluation import CACHE_DIR
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
+from batch.packages import training_packages
 from batch.progress import progress_bar
 from batch.sheets import captcha_sheet, writing
-from batch.training.packages import training_packages
 from pool.errors import one_line_errors
 from pool.settings import Difficulty, Kind, load_settings
 

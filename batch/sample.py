@@ -7,8 +7,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from batch.alphabet import GLYPH_CLASSES, SIDE
-from batch.glyphs.checkpoints import Checkpoints
+from batch.alphabet import SIDE
+from batch.glyphs.checkpoints import CheckpointError, Checkpoints
 from batch.glyphs.sampler import Sampler
 from batch.sheets import contact_sheet, writing
 from pool.errors import one_line_errors
@@ -16,7 +16,7 @@ from pool.settings import DEFAULT_CHECKPOINTS_DIR
 
 
 def main(
-    per_class: Annotated[int, typer.Option(min=1, help="Glyphs of each of the 47 classes.")] = 200,
+    per_class: Annotated[int, typer.Option(min=1, help="Glyphs of each class.")] = 200,
     seed: Annotated[int | None, typer.Option(min=0, help="Draw the same glyphs again; random if omitted.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write `images` [N,28,28] and `labels` [N] to this .npz.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Draw a contact sheet, a row for each class, to this PNG.")] = None,
@@ -29,18 +29,23 @@ def main(
 ) -> None:
     """Draw glyphs of every class as captchas contain them, to look at or to measure.
 
+    While a training goes on, or after one of some --classes, these are the classes that are finished.
+
     \b
     Examples:
         python -m batch.sample --per-class 200 --seed 1 --out glyphs.npz
         python -m batch.sample --per-class 30 --sheet sheet.png
         python -m batch.sample --per-class 30 --unfiltered --sheet raw.png
+        python -m batch.sample --checkpoints trial --per-class 30 --sheet trial.png
     """
     if out is None and sheet is None:
         raise typer.BadParameter("give --out, --sheet or both")
     with one_line_errors():
         rng = np.random.default_rng(secrets.randbits(128) if seed is None else seed)
-        labels = np.repeat(np.arange(len(GLYPH_CLASSES), dtype=np.uint8), per_class)
-        sampler = Sampler(Checkpoints(checkpoints))
+        sampler = Sampler(Checkpoints(checkpoints), partial=True)
+        if not sampler.trained:
+            raise CheckpointError(f"no class is finished in {checkpoints}; .training/*.png there shows how far it is")
+        labels = np.repeat(np.array([c.index for c in sampler.trained], np.uint8), per_class)
         images = (sampler.draw if unfiltered else sampler.draw_legible)(labels, rng)
         if out:
             with writing(out) as file:  # given a name, savez would add an .npz of its own
@@ -49,7 +54,7 @@ def main(
             with writing(sheet) as file:
                 contact_sheet(images.reshape(-1, per_class, SIDE, SIDE)).save(file, "PNG")
     for written in filter(None, (out, sheet)):
-        print(f"{written}: {len(images)} glyphs, {per_class} of each of {len(GLYPH_CLASSES)} classes")
+        print(f"{written}: {len(images)} glyphs, {per_class} of each of {len(sampler.trained)} classes")
 
 
 if __name__ == "__main__":

@@ -6,18 +6,18 @@ from typing import Annotated
 import typer
 from rich.progress import TimeRemainingColumn
 
-from batch.emnist import read_emnist
 from batch.evaluation import CACHE_DIR
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
+from batch.images.source import read_images_of
+from batch.packages import training_packages
 from batch.progress import progress_bar
-from batch.training.packages import training_packages
 from pool.errors import one_line_errors
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="Folder of the official EMNIST ByMerge files (gzip IDX).")],
+    data: Annotated[Path, typer.Option(help="What the generators were trained on.")],
     checkpoints: Annotated[Path, typer.Option(help="Folder of the generators.")] = DEFAULT_CHECKPOINTS_DIR,
     record: Annotated[
         bool, typer.Option("--record", help="Write the scales to the manifest of the generators.")
@@ -29,7 +29,7 @@ def main(
     """Choose the latent scale of each class: the standard deviation of its latents, which is 1 in training.
 
     Wider latents give more varied glyphs, until they no longer look like handwriting: the opposite of the truncation
-    of Brock et al. 2019. Glyphs are compared with images of EMNIST train, so that the test images stay unseen.
+    of Brock et al. 2019. Glyphs are compared with the images for training, so that those for testing stay unseen.
 
     \b
     Example:
@@ -40,7 +40,8 @@ def main(
             from batch.evaluation.judge import ReferenceClassifier
             from batch.evaluation.latent_scale import LATENT_SCALES, choose_latent_scales
         folder = Checkpoints(checkpoints)
-        sampler, train = Sampler(folder), read_emnist(data, "train")
+        sampler = Sampler(folder)
+        train = read_images_of(sampler.classes, data, "train")
         with progress_bar(TimeRemainingColumn()) as progress:
             bar = progress.add_task("reference classifier", total=1)
             judge = ReferenceClassifier.cached(train, cache, lambda share: progress.advance(bar, share))

@@ -19,13 +19,14 @@ from batch.attacks.ocr import has_tesseract, require_extras
 from batch.drawing.captchas import draw_crossed, draw_labelled
 from batch.drawing.png import to_grey
 from batch.drawing.style import choose_style
-from batch.emnist import read_emnist
 from batch.evaluation import CACHE_DIR
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
+from batch.images.source import read_images_of
+from batch.packages import training_packages
 from batch.progress import progress_bar
 from batch.sheets import writing
-from batch.training.packages import training_packages
+from pool.answers import CHARACTERS
 from pool.errors import GantchaError, StorageError, one_line_errors
 from pool.settings import Difficulty, Kind, load_settings
 
@@ -83,6 +84,8 @@ def main(
             from batch.evaluation.judge import ReferenceClassifier
         require_extras()
         settings = load_settings(kind=kind, difficulty=difficulty, pixel_ratio=1)  # theirs have no other
+        if settings.characters != CHARACTERS:
+            raise GantchaError("the attacks read 0-9 and a-z only: CAPTCHA_CHECKPOINTS_DIR has other characters")
         sampler, style = Sampler(Checkpoints(settings.checkpoints_dir)), choose_style(settings)
         alphabet, length = settings.alphabet, settings.length
         counts = sorted({min(count, samples) for count in _COUNTS})
@@ -103,7 +106,7 @@ def main(
         with progress_bar(TimeElapsedColumn(), TimeRemainingColumn()) as progress:
             if data:
                 bar = progress.add_task("reference classifier", total=1)
-                train = read_emnist(data, "train")
+                train = read_images_of(sampler.classes, data, "train")
                 judge = ReferenceClassifier.cached(train, cache, lambda share: progress.advance(bar, share))
                 classifiers["reference"] = lambda glyphs: judge.judge(glyphs).probabilities
             results = {

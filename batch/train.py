@@ -9,11 +9,10 @@ from typing import Annotated
 import typer
 from rich.progress import TimeElapsedColumn, TimeRemainingColumn
 
-from batch.alphabet import named_classes
-from batch.emnist import read_emnist
 from batch.glyphs.checkpoints import Checkpoints
+from batch.images.source import read_images
+from batch.packages import training_packages
 from batch.progress import progress_bar
-from batch.training.packages import training_packages
 from batch.training.recipe import STATE, TrainingSettings
 from pool.errors import StorageError, one_line_errors
 from pool.storage.atomic import file_lock
@@ -22,7 +21,9 @@ _CORES = os.cpu_count() or 1
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="Folder of the official EMNIST ByMerge files (gzip IDX).")],
+    data: Annotated[
+        Path, typer.Option(help="Folder of EMNIST ByMerge's files, or of a sub-folder of images for each character.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the checkpoints and their manifest.")] = Path("trained"),
     classes: Annotated[str, typer.Option(help="`all`, or names with commas: 10-upper-a,36-lower-a.")] = "all",
     steps: Annotated[int, typer.Option(min=1, help="Steps for each class.")] = TrainingSettings.steps,
@@ -36,10 +37,13 @@ def main(
         int, typer.Option(min=1, help="Steps of a second fine-tuning, towards legible images.")
     ] = TrainingSettings.legible_steps,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of everything random.")] = TrainingSettings.seed,
+    classifier_steps: Annotated[
+        int, typer.Option(min=1, help="Least steps of the filter and the other classifiers.")
+    ] = TrainingSettings.classifier_steps,
     resume: Annotated[bool, typer.Option("--resume", help="Resume a training that was stopped.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Classes trained in parallel, one core each.")] = _CORES,
 ) -> None:
-    """Train one small generator for each glyph class.
+    """Train one small generator for each glyph class: of EMNIST, or of a folder with your own characters.
 
     First the legibility filter (a minute), then a conditional GAN over all classes, from whose weights each class
     starts; each is fine-tuned in the end. The state is saved as training goes on.
@@ -49,16 +53,14 @@ def main(
         python -m batch.train --data emnist --out trained
         python -m batch.train --data emnist --out trained --resume
         python -m batch.train --data emnist --out trial --classes 10-upper-a,36-lower-a --steps 500
+        python -m batch.train --data letters --out trained
     """
-    try:
-        chosen = named_classes(classes)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
     settings = TrainingSettings(
         steps=steps,
         pretraining_steps=pretraining_steps,
         refined_steps=refine_steps,
         legible_steps=legible_steps,
+        classifier_steps=classifier_steps,
         seed=seed,
     )
     started = time.monotonic()
@@ -67,14 +69,20 @@ def main(
             from batch.training.run import Training
         if not stack.enter_context(file_lock(out / STATE / "lock")):
             raise StorageError(f"another training is at work in {out}: give --out another folder")
-        training = Training(read_emnist(data, "train"), Checkpoints(out), settings)
+        images = read_images(data, "train")
+        try:
+            chosen = images.classes.named(classes)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+        training = Training(images, Checkpoints(out), settings)
         chosen = training.left_over(chosen) if resume else training.start_over(chosen)
-        with progress_bar(TimeElapsedColumn(), TimeRemainingColumn()) as progress:
+        with progress_bar(TimeElapsedColumn(), TimeRemainingColumn(), lines=True) as progress:
             training.train_filter(progress)
             if chosen:
                 training.train_generators(chosen, jobs, progress)
         held = len(training.manifest["classes"])
-    print(f"{len(chosen)} classes trained in {time.monotonic() - started:.0f} s; {out} holds {held} of the 47")
+    seconds = time.monotonic() - started
+    print(f"{len(chosen)} classes trained in {seconds:.0f} s; {out} holds {held} of {len(images.classes)}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from batch.alphabet import choose_classes, draw_codes
+from batch.alphabet import draw_codes
 from batch.drawing.captchas import PART, draw_straight
 from batch.drawing.png import encode_pngs
 from batch.drawing.render import render
@@ -89,7 +89,7 @@ def _stages(folder: Path) -> list[Figure]:
     straight = draw_straight(sampler, rng)
     url = environment(folder)["CAPTCHA_DATABASE_URL"]
     pool = Pool(database.connect(url), FileStore(folder / "stages"), timedelta(minutes=10))
-    glyphs = sampler.draw_legible(choose_classes(codes, rng), rng)
+    glyphs = sampler.draw_legible(sampler.classes.choose(codes, rng), rng)
     parts = [render(glyphs[i : i + PART], straight, rng, style) for i in range(0, count, PART)]
     pngs = [png for part in parts for png in encode_pngs(part)]
 
@@ -103,7 +103,7 @@ def _stages(folder: Path) -> list[Figure]:
         return 1000 * (time.perf_counter() - started) / count
 
     stages: dict[str, Callable[[], object]] = {
-        "sampling": lambda: sampler.draw_legible(choose_classes(codes, rng), rng),
+        "sampling": lambda: sampler.draw_legible(sampler.classes.choose(codes, rng), rng),
         "rendering": lambda: [render(glyphs[i : i + PART], straight, rng, style) for i in range(0, count, PART)],
         "encoding": lambda: [encode_pngs(part) for part in parts],
         "files": write,

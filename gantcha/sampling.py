@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import SYMBOLS
+from batch.alphabet import left_to_right
 from batch.datasets.codes import Pattern, pattern_of
 from batch.datasets.plan import Plan
 from batch.datasets.records import TOGETHER, Record, draw_group
 from batch.datasets.variants import choose_variants, read_shares
 from batch.drawing.captchas import Labelled, draw_labelled
 from batch.drawing.png import to_grey
+from batch.glyphs.checkpoints import Checkpoints, classes_of
 from batch.glyphs.sampler import load_sampler
+from pool.answers import to_characters
 from pool.errors import GantchaError
 from pool.settings import Settings, load_settings
 
@@ -39,6 +41,7 @@ class Sample:
     difficulty: str
     theme: str
     _captcha: Labelled
+    _symbols: str
 
     @property
     def picture(self) -> npt.NDArray[np.uint8]:
@@ -52,7 +55,7 @@ class Sample:
 
     @property
     def characters(self) -> str:
-        """All characters that are drawn, in order."""
+        """All characters that are drawn, from left to right."""
         return self._captcha.characters
 
     @property
@@ -67,13 +70,13 @@ class Sample:
 
     @property
     def glyph_classes(self) -> list[str]:
-        """Of each character, the EMNIST ByMerge class that it was drawn as: `A` or `a`."""
-        return [SYMBOLS[index] for index in self._captcha.classes]
+        """Of each character, the glyph class that it was drawn as: `A` or `a`."""
+        return [self._symbols[index] for index in self._captcha.classes]
 
     @property
     def cased(self) -> str:
         """The code as it is drawn, `A` or `a`; in capitals where both look alike."""
-        return "".join(s for s, out in zip(self.glyph_classes, self.crossed_out, strict=True) if not out)
+        return left_to_right("".join(s for s, out in zip(self.glyph_classes, self.crossed_out, strict=True) if not out))
 
     @property
     def parameters(self) -> dict[str, float | list[float]]:
@@ -96,7 +99,7 @@ def draw(
     change: Change | None = None,
     masks: bool = False,
 ) -> Sample:
-    """Draw a code of up to 16 characters of 0-9 and a-z; settings that are not given are those of `CAPTCHA_`.
+    """Draw a code of up to 16 characters, such as 0-9 and a-z; settings that are not given are those of `CAPTCHA_`.
 
     Raises:
         ValueError: the code is empty or has another character.
@@ -105,8 +108,9 @@ def draw(
     settings = load_settings(kind=kind, difficulty=difficulty, theme=theme)
     (variant,) = choose_variants(settings, {}, _changes(change))
     rng = np.random.default_rng(seed)
-    (captcha,) = draw_labelled([code.lower()], load_sampler(settings.checkpoints_dir), variant.style, rng, masks=masks)
-    return Sample(0, code.lower(), variant.kind, variant.difficulty, variant.theme, captcha)
+    sampler, code = load_sampler(settings.checkpoints_dir), to_characters(code)
+    (captcha,) = draw_labelled([code], sampler, variant.style, rng, masks=masks)
+    return Sample(0, code, variant.kind, variant.difficulty, variant.theme, captcha, sampler.classes.symbols)
 
 
 def samples(
@@ -152,7 +156,8 @@ def _plan(
     masks: bool,
 ) -> Plan:
     text = pattern or pattern_of(settings.alphabet, str(length or settings.length))
-    Pattern(text)
+    classes = classes_of(Checkpoints(settings.checkpoints_dir).manifest())
+    Pattern(text, classes.characters)
     return Plan(
         format="",
         seed=secrets.randbits(63) if seed is None else seed,
@@ -165,18 +170,20 @@ def _plan(
         variants=choose_variants(settings, read_shares(mix), changes),
         generators="",
         options={},
+        symbols=classes.symbols,
     )
 
 
 def _stream(plan: Plan, settings: Settings, worker: int, workers: int) -> Iterator[Sample]:
     sampler = load_sampler(settings.checkpoints_dir)
     for number in count(worker, workers):
-        yield from map(_sample, draw_group(plan, number * TOGETHER, None, sampler))
+        for record in draw_group(plan, number * TOGETHER, None, sampler):
+            yield _sample(record, plan.symbols)
 
 
-def _sample(record: Record) -> Sample:
+def _sample(record: Record, symbols: str) -> Sample:
     variant = record.variant
-    return Sample(record.index, record.code, variant.kind, variant.difficulty, variant.theme, record.captcha)
+    return Sample(record.index, record.code, variant.kind, variant.difficulty, variant.theme, record.captcha, symbols)
 
 
 def _changes(change: Change | None) -> list[str]:

@@ -1,8 +1,14 @@
-"""Which answers count as the same."""
+"""The characters of codes, and which answers count as the same."""
 
+import json
 import re
+import string
 import unicodedata
+from pathlib import Path
 from secrets import compare_digest
+
+CHARACTERS = string.digits + string.ascii_lowercase
+"""What generators draw whose manifest names no symbols, such as those that come with the project."""
 
 # These look alike in handwriting, so one is accepted for the other. With at most one of each group in the alphabet, as
 # in the default one, this costs nothing; with all 36 characters a guess is right slightly more often.
@@ -18,13 +24,42 @@ _IGNORABLE = re.compile(
 )
 
 
+def to_characters(symbols: str) -> str:
+    """Give the character that each symbol stands for, one for one: without case, composed (Unicode NFC)."""
+    return "".join(map(str.lower, unicodedata.normalize("NFC", symbols)))
+
+
+def named_characters(characters: str) -> str:
+    """Name the characters of generators, for messages."""
+    return "0-9 and a-z" if characters == CHARACTERS else characters
+
+
+def drawn_characters(checkpoints_dir: Path) -> str:
+    """Give the characters that the generators in a folder draw, in the order of their manifest.
+
+    A server that does not draw may have no manifest; what draws tells of a damaged one.
+    """
+    try:
+        symbols = json.loads((checkpoints_dir / "manifest.json").read_bytes()).get("symbols", CHARACTERS)
+    except (OSError, ValueError, AttributeError):
+        return CHARACTERS
+    return "".join(dict.fromkeys(to_characters(symbols)))
+
+
 def normalize_answer(answer: str) -> str:
-    """Remove differences of case, spaces, invisible characters, full-width forms and handwritten look-alikes."""
+    """Remove differences of case, spaces, invisible characters, full-width forms and handwritten look-alikes.
+
+    Digits of any script are those of ASCII: keyboards differ in which they type.
+    """
     if answer.isascii() and answer.isalnum():  # nearly all are
         return answer.lower().translate(_SAME_ANSWER)
-    text = _IGNORABLE.sub("", unicodedata.normalize("NFKC", answer).lower())
-    seen = (character for character in text if unicodedata.category(character) not in _CONTROLS)
+    text = _IGNORABLE.sub("", unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", answer).casefold()))
+    seen = (_plain_digit(character) for character in text if unicodedata.category(character) not in _CONTROLS)
     return "".join("".join(seen).split()).translate(_SAME_ANSWER)
+
+
+def _plain_digit(character: str) -> str:
+    return str(unicodedata.decimal(character, character))
 
 
 def is_right(answer: str, code: str) -> bool:

@@ -2,21 +2,29 @@
 
 import os
 import re
-import string
 from difflib import get_close_matches
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, Self, get_args
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    HttpUrl,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from pool.answers import CHARACTERS, drawn_characters, named_characters, to_characters
 from pool.errors import SettingsError
 
 PREFIX = "CAPTCHA_"
-CHARACTERS = string.digits + string.ascii_lowercase
 CONFUSABLE = "01abcefghilnoqrstuvyz"
 """Left out of codes by default: in distorted handwriting these look like others (0 o, 2 a, 4 h, 6 b, 7 r, c e, f p)."""
 DEFAULT_CHECKPOINTS_DIR = Path(__file__).parent.parent / "checkpoints"
@@ -39,11 +47,17 @@ class Stock(NamedTuple):
         return f"{self.kind} ({self.difficulty})"
 
 
-def _check_alphabet(value: str) -> str:
-    lowered = value.lower()
-    if len(lowered) < 2 or len(set(lowered)) != len(lowered) or not set(lowered) <= set(CHARACTERS):
-        raise ValueError("must be two or more different characters of 0-9 and a-z")
-    return lowered
+def _usual_alphabet(values: dict[str, Any]) -> str:
+    drawn = drawn_characters(values.get("checkpoints_dir", DEFAULT_CHECKPOINTS_DIR))
+    return "".join(c for c in drawn if c not in CONFUSABLE) if drawn == CHARACTERS else drawn
+
+
+def _check_alphabet(value: str, info: ValidationInfo) -> str:
+    alphabet = to_characters(value)
+    drawn = drawn_characters(info.data.get("checkpoints_dir", DEFAULT_CHECKPOINTS_DIR))
+    if len(alphabet) < 2 or len(set(alphabet)) != len(alphabet) or not set(alphabet) <= set(drawn):
+        raise ValueError(f"must be two or more different characters of {named_characters(drawn)}")
+    return alphabet
 
 
 def _check_database_url(value: str) -> str:
@@ -118,7 +132,7 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[_Origin, ...], NoDecode, BeforeValidator(_split)] = ()
     issue_limit: Limit = "60/minute"
     answer_limit: Limit = "30/minute"
-    alphabet: Annotated[str, AfterValidator(_check_alphabet)] = "".join(c for c in CHARACTERS if c not in CONFUSABLE)
+    alphabet: Annotated[str, AfterValidator(_check_alphabet)] = Field(default_factory=_usual_alphabet)
     kind: Kind = "plain"
     challenge_kind: Kind = "plain"
     difficulty: Difficulty = "standard"
@@ -135,6 +149,11 @@ class Settings(BaseSettings):
     low_water: int = Field(default=1000, ge=0)
     target: int = Field(default=2000, ge=0)
     refill_seconds: float = Field(default=10, gt=0, le=_DAY)
+
+    @property
+    def characters(self) -> str:
+        """All that the generators draw."""
+        return drawn_characters(self.checkpoints_dir)
 
     @property
     def stock(self) -> Stock:

@@ -120,7 +120,7 @@ def create_app(settings: Settings) -> FastAPI:
     state.doubt = Doubt(counters) if settings.doubt and len(challenge_buffers) > 1 else None
     state.keys, state.limits, state.advice = Keys(settings), Limits(settings, counters), Advice(settings)
     state.pool_metrics = PoolCollector(pool, refill.watermarks)
-    state.speaks = settings.audio and speech.is_installed()
+    state.speaks = settings.audio and speech.can_say(settings.alphabet)
     state.readiness = health.ReadinessChecks(state)
     for router in _ROUTERS:
         if router is not site.router or settings.demo != "none":

@@ -58,7 +58,7 @@ NO_KIND = RouteError(415, "The body must be application/json.")
 BAD_CODE = RouteError(422, "The code must be 6 characters of 0-9 and a-z.")
 INVALID = RouteError(422, "answer: Field required.")
 LIMITED = RouteError(429, "Too many requests from this address; wait a moment.", {"Retry-After": "42"})
-NO_SPEECH = RouteError(501, "This server can't speak: espeak-ng is not installed on it.")
+NO_SPEECH = RouteError(501, "This server can't speak: espeak-ng is not installed on it, or can't name its alphabet.")
 EMPTY = RouteError(503, "The pool is empty; new captchas are being drawn.", _LATER)
 OUT_OF_REACH = RouteError(503, "The captcha store can't be reached at the moment; try again later.", _LATER)
 

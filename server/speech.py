@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from pool.answers import CHARACTERS
 from pool.errors import SpeechError
-from pool.settings import CHARACTERS
 
 Language = Literal[
     "bg",
@@ -53,9 +53,9 @@ romeo sierra tango uniform victor whiskey x-ray yankee zulu"""
 _SPELLED = {word[0]: f"{word[0]}, {word}" for word in _WORDS.split()}
 
 
-def is_installed() -> bool:
-    """Return whether espeak-ng is installed."""
-    return shutil.which(_PROGRAM) is not None
+def can_say(alphabet: str) -> bool:
+    """Return whether espeak-ng is installed, and names these characters in every language: 0-9 and a-z."""
+    return set(alphabet) <= set(CHARACTERS) and shutil.which(_PROGRAM) is not None
 
 
 def rng_for(file_id: str, secret: str) -> np.random.Generator:

@@ -31,3 +31,10 @@ def strokes(count: int, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
         top, left = rng.integers(2, 20, 2)
         image[top : top + 8, left : left + 2] = rng.integers(128, 256)
     return images
+
+
+def unpack(folder: Path) -> None:
+    """Unpack all files, as torchvision does."""
+    for packed in folder.glob("*.gz"):
+        packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
+        packed.unlink()

@@ -105,7 +105,7 @@ def test_every_state_passes_axe_and_says_what_it_should(site: Site, browser: Bro
         f"image | {asked} A picture of handwritten letters and digits. "
         "The speaker button, where there is one, reads out what to type.",
         f"paragraph | {asked}",
-        *["button | Listen"] * speech.is_installed(),
+        *["button | Listen"] * speech.can_say("a"),
         "button | Another picture",
         f"textbox | Answer | {asked}",
         "button | Check",

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from batch.alphabet import CLASSES_BY_CHARACTER, GLYPH_CLASSES, choose_classes, draw_codes
-from pool.settings import CHARACTERS, Settings
+from batch.alphabet import BYMERGE, draw_codes
+from pool.answers import CHARACTERS
+from pool.settings import Settings
 
 
 def test_codes_mix_two_to_four_digits_with_letters() -> None:
@@ -24,18 +25,18 @@ def test_confusable_characters_are_left_out_by_default() -> None:
 
 
 def test_class_names_differ_even_where_case_is_ignored() -> None:
-    assert len({glyph_class.name.lower() for glyph_class in GLYPH_CLASSES}) == 47
-    assert GLYPH_CLASSES[10].name == "10-upper-a"
-    assert GLYPH_CLASSES[36].name == "36-lower-a"
+    assert len({glyph_class.name.lower() for glyph_class in BYMERGE}) == 47
+    assert BYMERGE[10].name == "10-upper-a"
+    assert BYMERGE[36].name == "36-lower-a"
 
 
 def test_every_character_has_its_shapes() -> None:
-    assert set(CLASSES_BY_CHARACTER) == set(CHARACTERS)
-    assert sorted(index for indices in CLASSES_BY_CHARACTER.values() for index in indices) == list(range(47))
+    assert set(BYMERGE.of_character) == set(CHARACTERS)
+    assert sorted(index for indices in BYMERGE.of_character.values() for index in indices) == list(range(47))
 
 
 def test_a_letter_with_two_shapes_draws_either() -> None:
-    classes = choose_classes(["aAc9"] * 200, np.random.default_rng(1))
+    classes = BYMERGE.choose(["aAc9"] * 200, np.random.default_rng(1))
     assert {int(index) for index in classes[:, 0]} == {int(index) for index in classes[:, 1]} == {10, 36}
     assert set(classes[:, 2]) == {12}
     assert set(classes[:, 3]) == {9}
@@ -43,6 +44,6 @@ def test_a_letter_with_two_shapes_draws_either() -> None:
 
 def test_what_cant_be_drawn_is_named() -> None:
     with pytest.raises(ValueError, match="é"):
-        choose_classes(["caf\u00e9"], np.random.default_rng(1))
+        BYMERGE.choose(["caf\u00e9"], np.random.default_rng(1))
     with pytest.raises(ValueError, match="one length"):
-        choose_classes(["abc", "ab"], np.random.default_rng(1))
+        BYMERGE.choose(["abc", "ab"], np.random.default_rng(1))

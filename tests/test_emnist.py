@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from batch.emnist import EmnistError, read_emnist
+from batch.images.emnist import read_emnist
+from batch.images.labelled import ImagesError
 from tests import emnist_files
 from tests.conftest import only_line, run
 
@@ -60,7 +61,7 @@ def test_each_fault_names_its_file_and_itself(folder: Path) -> None:
     ]
     for path, break_it, reason in faults:
         break_it()
-        with pytest.raises(EmnistError, match=reason) as caught:
+        with pytest.raises(ImagesError, match=reason) as caught:
             read_emnist(folder, "train")
         assert str(path) in str(caught.value)
         path.write_bytes(whole[path])

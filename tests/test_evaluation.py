@@ -9,8 +9,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from batch.alphabet import GLYPH_CLASSES
-from batch.emnist import Emnist
+from batch.alphabet import BYMERGE
 from batch.evaluation.accuracy_score import accuracy_by_class
 from batch.evaluation.latent_scale import widest
 from batch.evaluation.metrics import (
@@ -22,6 +21,7 @@ from batch.evaluation.metrics import (
     precision_and_recall,
 )
 from batch.evaluation.two_sample import TwoSampleTest
+from batch.images.labelled import LabelledImages
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 from tests import emnist_files
 from tests.conftest import invoke, run
@@ -71,7 +71,7 @@ def test_kernel_distance_of_known_sets() -> None:
 
 def test_the_accuracy_score_tells_what_teaches_from_what_does_not() -> None:
     labels = np.repeat(np.array([0, 6, 24, 42], np.uint8), 200)
-    real, shuffled = (Emnist(_dots(labels), of, "") for of in (labels, RNG.permutation(labels)))
+    real, shuffled = (LabelledImages(_dots(labels), of, "") for of in (labels, RNG.permutation(labels)))
     assert np.mean(list(accuracy_by_class(real, real).values())) > 0.9
     assert np.mean(list(accuracy_by_class(shuffled, real).values())) < 0.5
 
@@ -110,7 +110,7 @@ def test_the_two_sample_test_tells_unlike_sets_apart_and_like_ones_not() -> None
 def test_evaluate_measures_glyphs_and_records_what_it_found(tmp_path: Path) -> None:
     measured = ("10-upper-a", "28-upper-s", "34-upper-y", "46-lower-t")
     for split, many, few in (("train", 200, 10), ("test", 60, 6)):
-        counts = [many if c.name in measured else few for c in GLYPH_CLASSES]
+        counts = [many if c.name in measured else few for c in BYMERGE]
         labels = np.repeat(np.arange(47, dtype=np.uint8), counts)
         emnist_files.write(tmp_path, _dots(labels), labels, split)
     checkpoints = shutil.copytree(DEFAULT_CHECKPOINTS_DIR, tmp_path / "checkpoints")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from batch.alphabet import CHARACTER_OF_CLASS, SYMBOLS, choose_classes
+from batch.alphabet import BYMERGE
 from batch.glyphs.checkpoints import CheckpointError, Checkpoints
 from batch.glyphs.network import Network
 from batch.glyphs.sampler import Sampler
@@ -32,7 +32,7 @@ def _read(sampler: Sampler, glyphs: npt.NDArray[np.uint8]) -> npt.NDArray[np.int
 def test_glyphs_lie_where_their_characters_are(sampler: Sampler, draw: Callable[..., npt.NDArray[np.uint8]]) -> None:
     """In a batch of mixed texts each place holds a glyph of its own class."""
     rng = np.random.default_rng(1)
-    classes = rng.choice([SYMBOLS.index(symbol) for symbol in "347ACHKPRTWX"], size=(100, 6)).astype(np.uint8)
+    classes = rng.choice([BYMERGE.symbols.index(symbol) for symbol in "347ACHKPRTWX"], size=(100, 6)).astype(np.uint8)
     glyphs = draw(sampler, classes, rng)
     assert glyphs.shape == (100, 6, 28, 28)
     assert (_read(sampler, glyphs) == classes).mean() > 0.93
@@ -46,7 +46,7 @@ def test_a_batch_makes_one_call_for_each_class(sampler: Sampler, monkeypatch: py
         return run(network, **inputs)
 
     monkeypatch.setattr(Network, "run", counting)
-    classes = choose_classes(["223344", "443322", "abcabc"], np.random.default_rng(1))
+    classes = BYMERGE.choose(["223344", "443322", "abcabc"], np.random.default_rng(1))
     sampler.draw(classes, np.random.default_rng(1))
     assert len(sizes) == len(np.unique(classes))
     assert sum(sizes) == classes.size
@@ -81,10 +81,10 @@ def test_legible_glyphs_are_read_as_what_they_are_more_often(sampler: Sampler) -
 
     def sure(glyphs: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
         probabilities = sampler.filter.run(glyphs=glyphs)
-        own = (probabilities * (CHARACTER_OF_CLASS[classes][:, None] == CHARACTER_OF_CLASS)).sum(1)
+        own = (probabilities * (BYMERGE.meanings[classes][:, None] == BYMERGE.meanings)).sum(1)
         return np.asarray(own >= 0.5)
 
-    clear = np.isin(classes, [SYMBOLS.index(symbol) for symbol in "2345679ACEHKMPRTWX"])
+    clear = np.isin(classes, [BYMERGE.symbols.index(symbol) for symbol in "2345679ACEHKMPRTWX"])
     unsure_of_any = ~sure(sampler.draw(classes, np.random.default_rng(1)))
     unsure = ~sure(sampler.draw_legible(classes, np.random.default_rng(1)))
     assert unsure[clear].mean() < unsure_of_any[clear].mean() / 3

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
 from batch.evaluation.metrics import frechet_distance
 from batch.glyphs.network import Network
@@ -87,7 +88,7 @@ def _draw(
 
 def test_the_fused_filter_classifies_as_the_trained_one_does() -> None:
     rng = np.random.default_rng(1)
-    model = make_filter_model()
+    model = make_filter_model(47)
     for weight in model.weights:  # no norm is to be an identity, and no bias nothing
         weight.assign(
             rng.uniform(0.1, 0.5, weight.shape) if "norm" in weight.path else rng.normal(0, 0.2, weight.shape)
@@ -193,6 +194,13 @@ def test_a_killed_training_goes_on_where_it_was(data: Path, tmp_path: Path) -> N
     assert "2 classes trained" in finished.stdout, finished.stderr
     assert pretraining.stat().st_mtime_ns == pretrained
     assert not any(state.exists() for state in states)
+    for journal in (pretraining, *states):  # of all steps, each once, though some were gone twice
+        _, *rows = (line.split(",") for line in journal.with_suffix(".csv").read_text().splitlines())
+        assert [int(row[0]) for row in rows] == (list(range(10, 191, 10)) if journal in states else [4])
+        assert all(0 < float(loss) < 20 for row in rows for loss in row[1:])
+        with Image.open(journal.with_suffix(".png")) as sheet:
+            assert sheet.size == ((20 * 28, 2 * 28) if journal in states else (47 * 28, 28))
+    assert "all classes together 4/4" in finished.stderr
     manifest = json.loads((out / "manifest.json").read_text())
     assert set(manifest["classes"]) == {"10-upper-a", "36-lower-a"}
     assert manifest["architecture"] == {"latent_size": 64, "style_count": 24, "wide": 32, "narrow": 16}

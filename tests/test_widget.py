@@ -95,7 +95,7 @@ def test_the_keyboard_is_enough(site: Site, visit: Visit) -> None:
         # evaluate on a handle: the page's policy forbids evaluating strings
         reached.append(page.locator(":focus").last.evaluate("e => (e.shadowRoot?.activeElement ?? e).id || e.title"))
     wanted = ["comment", "Listen", "Another picture", "answer"]
-    if not speech.is_installed():
+    if not speech.can_say("a"):
         wanted.remove("Listen")
     assert [name for name in reached if name in wanted][: len(wanted)] == wanted
     page.get_by_label("Answer").focus()

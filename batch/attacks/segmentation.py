@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import find_peaks
 
-from batch.alphabet import CHARACTER_OF_CLASS, SIDE
+from batch.alphabet import BYMERGE, SIDE
 from batch.attacks.ctc import Decoded
 from batch.attacks.preprocessing import Pictures
 
@@ -111,7 +111,7 @@ def read_segments(pictures: Pictures, count: int, alphabet: str, classify: Class
 def log_likelihoods(spans: list[Spans], alphabet: str, classify: Classify) -> list[npt.NDArray[np.float32]]:
     """Read each span as a glyph: for each picture, log probabilities `[S, A]` of the sorted alphabet's characters."""
     images = np.concatenate([of.images for of in spans])
-    of_symbol = CHARACTER_OF_CLASS[:, None] == [ord(symbol) for symbol in sorted(set(alphabet))]
+    of_symbol = BYMERGE.meanings[:, None] == [ord(symbol) for symbol in sorted(set(alphabet))]
     shares = classify(images) @ of_symbol.astype(np.float32) if len(images) else np.empty((0, of_symbol.shape[1]))
     read = np.log(shares + np.float32(LEAST)).astype(np.float32)
     return by_picture(read, spans)

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 
+from batch.alphabet import BYMERGE
 from batch.datasets.formats import FORMATS
 from batch.datasets.places import Place
 from batch.datasets.plan import Plan, Variant
@@ -21,7 +22,7 @@ size_categories:
 
 # Gantcha captchas
 
-{count:,} captchas drawn by neural networks: one GAN generator for each handwritten glyph class of EMNIST.
+{count:,} captchas drawn by neural networks: one GAN generator for each handwritten glyph class{of_data}.
 
 | split | captchas |
 |---|---|
@@ -38,7 +39,7 @@ Each captcha has
 - `characters`: all that are drawn, in order, and `crossed_out`: which of them are not part of the code;
 - `boxes`: for each character the box of its ink, `[left, top, right, bottom]` in pixels, the last two exclusive
   (in COCO `[left, top, width, height]`); characters touch, so boxes may overlap;
-{masks}- `glyph_classes`: for each character the EMNIST ByMerge class that it was drawn as;
+{masks}- `glyph_classes`: for each character the glyph class that it was drawn as;
 - `kind`: plain or crossed-out; `difficulty`: how hard it is made for machines; `theme`: light or dark paper;
 - `parameters`: what was drawn at random, for the line or for each character, by the names of the look's settings;
 - `generators`: sha256 of the manifest of the generators.
@@ -71,6 +72,7 @@ def write_card(plan: Plan, place: Place) -> None:
     text = _CARD.format(
         size=_SIZES[max(len(str(plan.count)) - 3, 0)],
         count=plan.count,
+        of_data=" of EMNIST" if plan.symbols == BYMERGE.symbols else "",
         splits="\n".join(f"| {split} | {count:,} |" for split, count in plan.splits.items()),
         example=FORMATS[plan.format].example.format(
             folder=place.name.rpartition("/")[2], split=first, last=plan.shard_count(first) - 1

@@ -9,12 +9,11 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from batch.alphabet import CLASSES_BY_CHARACTER
 from batch.datasets.plan import DatasetError
 from batch.drawing.style import MOST_BOXES
+from pool.answers import named_characters, to_characters
 
-_CHARACTERS = "".join(sorted(CLASSES_BY_CHARACTER))
-_PART = re.compile(r"(\[[^\]]+\]|\\d|[0-9a-z])(?:\{(\d+)(?:,(\d+))?\})?")
+_PART = re.compile(r"(\[[^\]]+\]|\\d|\w)(?:\{(\d+)(?:,(\d+))?\})?")
 _LENGTH = re.compile(r"(\d+)(?:-(\d+))?")
 _FEWEST = 20  # codes that a split may choose from, on average
 
@@ -31,18 +30,22 @@ class Pattern:
     All characters of a class are equally likely, and so are all counts.
     """
 
-    def __init__(self, text: str) -> None:
-        """Raises DatasetError for what is no such pattern, or allows no code or too long ones."""
+    def __init__(self, text: str, drawn: str) -> None:
+        """`drawn` are all characters that can be drawn.
+
+        Raises:
+            DatasetError: this is no such pattern, or allows no code or too long ones.
+        """
         parts, end = [], 0
-        for match in _PART.finditer(text.lower()):
+        for match in _PART.finditer(to_characters(text)):
             if match.start() == end:
                 end = match.end()
                 least = int(match[2] or 1)
-                parts.append(_Part(_members(match[1]), least, int(match[3] or least)))
+                parts.append(_Part(_members(match[1], drawn), least, int(match[3] or least)))
         self._parts = parts
         most = sum(part.most for part in parts)
         if end < len(text) or not all(part.characters and part.least <= part.most for part in parts):
-            raise DatasetError(f"--pattern {text}: must look like [a-z]{{3}}[0-9]{{2,4}}, of 0-9 and a-z")
+            raise DatasetError(f"--pattern {text}: must look like [a-z]{{3}}[0-9]{{2,4}}, of {named_characters(drawn)}")
         if not 1 <= sum(part.least for part in parts) <= most <= MOST_BOXES:
             raise DatasetError(f"--pattern {text}: codes must have 1 to {MOST_BOXES} characters")
 
@@ -65,9 +68,9 @@ class Pattern:
         )
 
 
-def _members(text: str) -> str:
+def _members(text: str, drawn: str) -> str:
     try:
-        return "".join(character for character in _CHARACTERS if re.fullmatch(text, character))
+        return "".join(character for character in sorted(drawn) if re.fullmatch(text, character))
     except re.error as error:
         raise DatasetError(f"--pattern: {text} is no class of characters: {error}") from error
 
@@ -108,16 +111,21 @@ def check_unique(codes: Sequence[str], path: Path) -> None:
         raise DatasetError(f"--disjoint: {path} repeats {repeated} codes; leave each only once (sort -u)")
 
 
-def read_codes(path: Path) -> list[str]:
-    """Read a file of codes, one a line. Raises DatasetError where it can't be read, or a line is no code."""
+def read_codes(path: Path, drawn: str) -> list[str]:
+    """Read a file of codes of `drawn` characters, one a line.
+
+    Raises:
+        DatasetError: it can't be read, or a line is no code.
+    """
     try:
-        lines = path.read_text().lower().splitlines()
+        lines = to_characters(path.read_text("utf-8")).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} can't be read: {getattr(error, 'strerror', None) or 'it is no text'}") from error
     codes = [line.strip() for line in lines]
     for number, code in enumerate(codes, 1):
-        if code and (len(code) > MOST_BOXES or not set(code) <= set(CLASSES_BY_CHARACTER)):
-            raise DatasetError(f"{path}, line {number}: {code!r} is not 1 to {MOST_BOXES} characters of 0-9 and a-z")
+        if code and (len(code) > MOST_BOXES or not set(code) <= set(drawn)):
+            known = named_characters(drawn)
+            raise DatasetError(f"{path}, line {number}: {code!r} is not 1 to {MOST_BOXES} characters of {known}")
     if not any(codes):
         raise DatasetError(f"{path} has no codes")
     return [code for code in codes if code]

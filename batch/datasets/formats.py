@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import CLASSES_BY_CHARACTER, SYMBOLS
+from batch.alphabet import left_to_right
 from batch.datasets.places import Files, Place
 from batch.datasets.plan import DatasetError, Plan, Shard
 from batch.datasets.records import Record
@@ -20,7 +20,6 @@ from batch.drawing.text_lines import OF_GLYPHS, OF_LINES
 ANNOTATIONS = ".annotations.json"
 """Of a shard, until all of its split are merged."""
 _ID_STEP = 32  # annotations' ids: more than characters in a captcha
-_CHARACTERS = sorted(CLASSES_BY_CHARACTER)  # digits first
 _METADATA = "metadata.jsonl"
 
 Labels = Iterator[tuple[bytes, dict[str, Any]]]
@@ -69,10 +68,10 @@ def _masks_name(record: Record) -> str:
 
 def _label(plan: Plan, record: Record) -> dict[str, Any]:
     captcha, variant = record.captcha, record.variant
-    symbols = [SYMBOLS[index] for index in captcha.classes]
+    symbols = [plan.symbols[index] for index in captcha.classes]
     return {
         "code": record.code,
-        "cased": "".join(s for s, out in zip(symbols, captcha.crossed_out, strict=True) if not out),
+        "cased": left_to_right("".join(s for s, out in zip(symbols, captcha.crossed_out, strict=True) if not out)),
         "characters": captcha.characters,
         "crossed_out": captcha.crossed_out,
         "boxes": captcha.boxes,
@@ -205,7 +204,7 @@ def _read_table(place: Place, path: str, _shard: Shard) -> Labels:
 
 
 def _pack_annotated(plan: Plan, records: Sequence[Record]) -> Files:
-    images, annotations = [], []
+    images, annotations, categories = [], [], _categories(plan)
     for record in records:
         label, style, masks = _label(plan, record), record.variant.style, record.captcha.masks
         of_characters = [label.pop(name) for name in ("characters", "crossed_out", "boxes", "glyph_classes")]
@@ -222,7 +221,7 @@ def _pack_annotated(plan: Plan, records: Sequence[Record]) -> Files:
                 {
                     "id": record.index * _ID_STEP + place + 1,
                     "image_id": record.index,
-                    "category_id": _CHARACTERS.index(character) + 1,
+                    "category_id": categories[character],
                     "bbox": [left, top, width, height],
                     "area": width * height if masks is None else int(masks[place].sum()),
                     "iscrowd": 0,
@@ -233,6 +232,11 @@ def _pack_annotated(plan: Plan, records: Sequence[Record]) -> Files:
             )
     part = json.dumps({"images": images, "annotations": annotations}).encode()
     return {_name(record): record.captcha.png for record in records} | {ANNOTATIONS: part}
+
+
+def _categories(plan: Plan) -> dict[str, int]:
+    """Number the characters, digits first."""
+    return {character: number for number, character in enumerate(sorted(plan.classes.characters), 1)}
 
 
 def _run_lengths(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
@@ -255,7 +259,7 @@ def _read_annotated(place: Place, path: str, shard: Shard) -> Labels:
 
 def merge_annotations(plan: Plan, place: Place, split: str) -> None:
     """Write one file of annotations for a split, a shard at a time."""
-    categories = [{"id": number, "name": name} for number, name in enumerate(_CHARACTERS, 1)]
+    categories = [{"id": number, "name": name} for name, number in _categories(plan).items()]
     shards = [FORMATS["coco"].path(plan, shard) for shard in plan.shards() if shard.split == split]
     with place.writing(_MERGED.format(split=split)) as file:
         head = {"info": {"description": "Gantcha", "version": plan.generators}, "categories": categories}

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Any, NamedTuple, Self
 
+from batch.alphabet import BYMERGE, GlyphClasses
 from batch.datasets.places import Place
 from batch.drawing.style import RenderStyle
 from pool.errors import GantchaError
@@ -63,11 +64,18 @@ class Plan:
     """sha256 of the checkpoints' manifest"""
     options: dict[str, str]
     """what was asked for on the command line"""
+    symbols: str = BYMERGE.symbols
+    """of the glyph classes"""
 
     @property
     def count(self) -> int:
         """Total number of captchas."""
         return sum(self.splits.values())
+
+    @property
+    def classes(self) -> GlyphClasses:
+        """The glyph classes."""
+        return GlyphClasses(self.symbols)
 
     def shard_count(self, split: str) -> int:
         """Give the number of shards of a split."""

@@ -68,7 +68,7 @@ def draw_group(plan: Plan, first: int, codes: Sequence[str] | None, sampler: Sam
 
 def _draw_codes(plan: Plan, first: int, rng: np.random.Generator) -> list[str]:
     code_rng = random.Random(rng.bytes(16))  # noqa: S311 - the labels of a dataset are no secret
-    pattern = Pattern(plan.pattern or "")
+    pattern = Pattern(plan.pattern or "", plan.classes.characters)
     if not plan.disjoint:
         return [pattern.draw(code_rng) for _ in range(TOGETHER)]
     chooser, codes = SplitChooser(plan.seed, plan.splits), []

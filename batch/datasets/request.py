@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import TimeRemainingColumn
 
+from batch.alphabet import GlyphClasses
 from batch.datasets.checksums import CHECKSUMS
 from batch.datasets.codes import Pattern, check_disjoint, check_unique, pattern_of, read_codes
 from batch.datasets.formats import FORMATS
@@ -77,11 +78,11 @@ def write(
     if verify and not resume:
         return _verify(begun, place)
     checkpoints = Checkpoints(settings.checkpoints_dir)
-    checkpoints.load()  # report a fault once, here, and not in every worker
+    classes = checkpoints.load().classes  # report a fault once, here, and not in every worker
     if begun:
         plan, codes = _begun(begun, request, resume, place, checkpoints.digest())
     else:
-        plan, codes = _new(request, resume, place, settings, checkpoints.digest())
+        plan, codes = _new(request, resume, place, settings, classes, checkpoints.digest())
 
     def begin() -> None:
         if not begun:
@@ -131,7 +132,7 @@ def _begun(
         raise DatasetError(f"{place} holds a dataset: continue it with --resume, or name another folder")
     given = request.given()
     if request.codes:
-        given["codes"] = _digest(_shuffled(read_codes(request.codes), plan.seed, plan.splits))
+        given["codes"] = _digest(_shuffled(read_codes(request.codes, plan.classes.characters), plan.seed, plan.splits))
     if "seed" in given and "seed" not in plan.options:
         plan = replace(plan, options=plan.options | {"seed": str(plan.seed)})
     if others := [option for option, value in given.items() if plan.options.get(option) != value]:
@@ -148,7 +149,7 @@ def _begun(
 
 
 def _new(
-    request: Request, resume: bool, place: Place, settings: Settings, generators: str
+    request: Request, resume: bool, place: Place, settings: Settings, classes: GlyphClasses, generators: str
 ) -> tuple[Plan, Sequence[str] | None]:
     """Plan a dataset; give its codes as well, where they are given."""
     if bool(request.count) == bool(request.codes):
@@ -165,7 +166,7 @@ def _new(
         raise DatasetError("--codes says it all: leave --pattern and --length out")
     seed = request.seed if request.seed is not None else secrets.randbits(63)
     variants = choose_variants(settings, mixed, request.set or ())
-    codes = read_codes(request.codes) if request.codes else None
+    codes = read_codes(request.codes, classes.characters) if request.codes else None
     count = len(codes) if codes else request.count or 0
     splits = _split(request.split or "train=1", count)
     pattern = None
@@ -175,7 +176,7 @@ def _new(
         codes = _shuffled(codes, seed, splits)
     else:
         pattern = request.pattern or pattern_of(settings.alphabet, request.length or str(settings.length))
-        random_codes = Pattern(pattern)
+        random_codes = Pattern(pattern, classes.characters)
         if request.disjoint:
             check_disjoint(random_codes, splits)
     format_, masks = request.format or "imagefolder", bool(request.masks)
@@ -193,6 +194,7 @@ def _new(
         variants,
         generators,
         options,
+        classes.symbols,
     )
     most = _IN_A_FOLDER // (2 if masks else 1) - 1
     if FORMATS[format_].folders and max(plan.shard_sizes.values()) > most:

@@ -4,10 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import CLASSES_BY_CHARACTER, choose_classes
+from batch.alphabet import SIDE, left_to_right
 from batch.drawing.crossing import Crossed, add_decoys
 from batch.drawing.png import encode_pngs
 from batch.drawing.render import render, render_annotated
@@ -17,6 +18,7 @@ from batch.glyphs.sampler import Sampler
 
 PART = 50
 """Captchas rendered at once: few enough for the processor's caches."""
+_STRAIGHT = 64
 _SAMPLED = 250  # captchas whose glyphs are drawn at once: more take memory and are no faster
 
 
@@ -26,13 +28,13 @@ class Labelled(NamedTuple):
     levels: npt.NDArray[np.uint8]
     """grey levels `[H, W]` of the picture"""
     characters: str
-    """all that are drawn, in order"""
+    """all that are drawn, from left to right"""
     crossed_out: list[bool]
     """of each character; what is left is the code"""
     boxes: list[tuple[int, int, int, int]]
     """of each character's ink: left, top, right, bottom, the last two exclusive"""
     classes: list[int]
-    """ByMerge index of each character"""
+    """label of each character's glyph class"""
     parameters: dict[str, float | list[float]]
     """what was drawn at random, by the names of `RenderStyle`: of the line, or of each character"""
     masks: npt.NDArray[np.bool_] | None
@@ -62,7 +64,7 @@ def draw_captchas(codes: Sequence[str], sampler: Sampler, style: RenderStyle, rn
     """Draw a captcha for each of the codes: PNGs.
 
     Raises:
-        ValueError: a code is empty or has a character outside 0-9 and a-z.
+        ValueError: a code is empty or has a character that no generator draws.
     """
     straight, pngs = draw_straight(sampler, rng), [b""] * len(codes)
     for part in _parts(codes, sampler, style, rng):
@@ -78,7 +80,7 @@ def draw_labelled(
     """Draw a captcha for each of the codes, of up to 16 characters each, with the labels of its characters.
 
     Raises:
-        ValueError: a code is empty or has a character outside 0-9 and a-z.
+        ValueError: a code is empty or has a character that no generator draws.
     """
     straight, drawn = draw_straight(sampler, rng), {}
     for part in _parts(codes, sampler, style, rng):
@@ -121,11 +123,12 @@ def draw_crossed(
 def _parts(codes: Sequence[str], sampler: Sampler, style: RenderStyle, rng: np.random.Generator) -> Iterator[_Part]:
     if not all(codes):
         raise ValueError("an empty code can't be drawn")
+    codes = [*map(left_to_right, codes)]
     written = add_decoys(codes, style.decoys, rng) if style.decoys else [(c, np.zeros(len(c), bool)) for c in codes]
     for first in range(0, len(codes), _SAMPLED):
         sampled = written[first : first + _SAMPLED]
         lengths = [len(characters) for characters, _ in sampled]
-        classes = choose_classes([*"".join(characters for characters, _ in sampled)], rng).ravel()
+        classes = sampler.classes.choose([*"".join(characters for characters, _ in sampled)], rng).ravel()
         by_code = np.split(np.arange(len(classes)), np.cumsum(lengths)[:-1])
         glyphs = sampler.draw_legible(classes, rng, truncation=style.truncation)
         alike = defaultdict(list)
@@ -145,5 +148,12 @@ def _parts(codes: Sequence[str], sampler: Sampler, style: RenderStyle, rng: np.r
 
 
 def draw_straight(sampler: Sampler, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """Draw strokes `[64, 28, 28]` to cross lines with: the digit 1, which is hardly more than a stroke."""
-    return sampler.draw(np.full(64, CLASSES_BY_CHARACTER["1"][0], np.uint8), rng)
+    """Draw strokes `[64, 28, 28]` to cross lines with: the digit 1, which is hardly more than a stroke, if there is."""
+    if "1" in sampler.classes.of_character:
+        return sampler.draw(np.full(_STRAIGHT, sampler.classes.of_character["1"][0], np.uint8), rng)
+    strokes = np.zeros((_STRAIGHT, SIDE, SIDE), np.uint8)
+    for stroke, ends in zip(strokes, rng.uniform(-1.5, 1.5, (_STRAIGHT, 2, 2)), strict=True):
+        top, bottom = np.rint((ends + np.array([[SIDE / 2, 4], [SIDE / 2, SIDE - 4]])) * 16).astype(int).tolist()
+        cv2.line(stroke, top, bottom, 255, 3, cv2.LINE_AA, shift=4)
+        cv2.GaussianBlur(stroke, (3, 3), 0, dst=stroke)
+    return strokes

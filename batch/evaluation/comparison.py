@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import CHARACTER_OF_CLASS, LOOKALIKES_OF_CLASS
+from batch.alphabet import GlyphClass, GlyphClasses
 from batch.evaluation.judge import Judgement, ReferenceClassifier
 from batch.evaluation.metrics import (
     density_and_coverage,
@@ -26,7 +26,8 @@ class Comparison:
 
     def __init__(
         self,
-        class_index: int,
+        glyph_class: GlyphClass,
+        classes: GlyphClasses,
         train: Images,
         test: Images,
         per_class: int,
@@ -34,7 +35,8 @@ class Comparison:
         two_sample_test: TwoSampleTest,
     ) -> None:
         """`per_class` glyphs are compared with the test images, or as many as there are of these."""
-        self._index, self._train, self._test, self._per_class = class_index, train, test, per_class
+        self._index, self._classes = glyph_class.index, classes
+        self._train, self._test, self._per_class = train, test, per_class
         self._judge, self._two_sample_test = judge, two_sample_test
         self._judged_test = judge.judge(test)
         self._count = min(len(train), len(test), per_class)
@@ -63,7 +65,7 @@ class Comparison:
         }
 
     def _legibility(self, judged: Judgement) -> Metrics:
-        meanings = {"legibility": CHARACTER_OF_CLASS, "legibility_lookalikes": LOOKALIKES_OF_CLASS}
+        meanings = {"legibility": self._classes.meanings, "legibility_lookalikes": self._classes.lookalikes}
         return {
             name: float((meaning[judged.classes] == meaning[self._index]).mean()) for name, meaning in meanings.items()
         }

@@ -9,13 +9,13 @@ import numpy.typing as npt
 from rich.progress import Progress
 
 from batch.alphabet import SIDE, GlyphClass
-from batch.emnist import Emnist
 from batch.evaluation.accuracy_score import accuracy_by_class
 from batch.evaluation.comparison import Comparison, Images, Metrics
 from batch.evaluation.judge import ReferenceClassifier
 from batch.evaluation.summary import Measured, over_seeds, to_real
 from batch.evaluation.two_sample import TwoSampleTest
 from batch.glyphs.sampler import Sampler
+from batch.images.labelled import LabelledImages
 from batch.processes import started
 from batch.training.tensorflow import use_one_thread
 
@@ -45,8 +45,8 @@ class _Rows(NamedTuple):
 def evaluate(
     sampler: Sampler,
     judge: ReferenceClassifier,
-    train: Emnist,
-    test: Emnist,
+    train: LabelledImages,
+    test: LabelledImages,
     classes: list[GlyphClass],
     per_class: int,
     seeds: list[int],
@@ -64,14 +64,14 @@ def evaluate(
     rng = np.random.default_rng(0)
     chosen = {index: rng.permutation(images)[:per_class] for index, images in trains.items()}
     counts = {index: len(images) for index, images in chosen.items()}
-    tested = _labelled(tests)
+    tested = _labelled(tests, sampler)
     with started(jobs, _prepare, sampler, judge.weights, per_class, seeds) as processes:
         # The longest first: the classes fill up what is left of the cores.
-        real_score = processes.submit(accuracy_by_class, _labelled(chosen), tested)
+        real_score = processes.submit(accuracy_by_class, _labelled(chosen, sampler), tested)
         scores = {
             (kind, seed): processes.submit(_score, kind, seed, counts, tested) for kind in _KINDS for seed in seeds
         }
-        measuring = [processes.submit(_measure, c.index, trains[c.index], tests[c.index]) for c in classes]
+        measuring = [processes.submit(_measure, c, trains[c.index], tests[c.index]) for c in classes]
         _show(progress, "classifier accuracy scores", [real_score, *scores.values()])
         _show(progress, "classes", measuring)
         rows = [future.result() for future in measuring]
@@ -120,9 +120,10 @@ def _prepare(sampler: Sampler, judge_weights: list[npt.NDArray[np.float32]], per
     _Worker.per_class, _Worker.seeds = per_class, seeds
 
 
-def _measure(index: int, train: Images, test: Images) -> _Rows:
-    worker = _Worker
-    comparison = Comparison(index, train, test, worker.per_class, worker.judge, worker.two_sample_test)
+def _measure(glyph_class: GlyphClass, train: Images, test: Images) -> _Rows:
+    worker, index = _Worker, glyph_class.index
+    classes = worker.sampler.classes
+    comparison = Comparison(glyph_class, classes, train, test, worker.per_class, worker.judge, worker.two_sample_test)
     generated = {
         kind: [
             comparison.measure(worker.draw(kind, index, seed), np.random.default_rng([seed, index]))
@@ -133,15 +134,15 @@ def _measure(index: int, train: Images, test: Images) -> _Rows:
     return _Rows(comparison.measure_real(np.random.default_rng(index)), generated)
 
 
-def _score(kind: str, seed: int, counts: dict[int, int], test: Emnist) -> dict[int, float]:
+def _score(kind: str, seed: int, counts: dict[int, int], test: LabelledImages) -> dict[int, float]:
     """Give the accuracy score of each class, taught with so many generated glyphs of each."""
     glyphs = {index: _Worker.draw(kind, index, seed)[:count] for index, count in counts.items()}
-    return accuracy_by_class(_labelled(glyphs), test)
+    return accuracy_by_class(_labelled(glyphs, _Worker.sampler), test)
 
 
-def _labelled(by_class: dict[int, Images]) -> Emnist:
+def _labelled(by_class: dict[int, Images], sampler: Sampler) -> LabelledImages:
     labels = np.repeat(np.array(list(by_class), np.uint8), [len(images) for images in by_class.values()])
-    return Emnist(np.concatenate(list(by_class.values())), labels, digest="")
+    return LabelledImages(np.concatenate(list(by_class.values())), labels, digest="", classes=sampler.classes)
 
 
 def _picture(

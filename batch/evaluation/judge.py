@@ -1,4 +1,4 @@
-"""The reference classifier: an independent judge of glyphs, trained on EMNIST and on no generated image."""
+"""The reference classifier: an independent judge of glyphs, trained on real images and on no generated one."""
 
 import os
 from collections.abc import Callable
@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
-from batch.alphabet import GLYPH_CLASSES, SIDE
-from batch.emnist import Emnist
+from batch.alphabet import SIDE
+from batch.images.labelled import LabelledImages
 from batch.training.classifier import train_classifier
 from batch.training.networks import as_input
 from batch.training.tensorflow import keras, tf
@@ -25,15 +25,15 @@ class Judgement(NamedTuple):
     """The answer of the reference classifier for N images."""
 
     classes: npt.NDArray[np.int64]
-    """`[N]`, the likeliest ByMerge index"""
+    """`[N]`, the likeliest label"""
     features: npt.NDArray[np.float32]
     """`[N, 128]`, the last hidden layer"""
     probabilities: npt.NDArray[np.float32]
-    """`[N, 47]`"""
+    """`[N, C]`"""
 
 
-def make_reference_model() -> keras.Model:
-    """Build the reference classifier: images `[N, 28, 28, 1]` in -1..1 -> logits `[N, 47]` and features `[N, 128]`."""
+def make_reference_model(class_count: int) -> keras.Model:
+    """Build the reference classifier: images `[N, 28, 28, 1]` in -1..1 -> logits `[N, C]` and features `[N, 128]`."""
     layers = keras.layers
     image = layers.Input((SIDE, SIDE, 1))
     hidden = image
@@ -42,7 +42,7 @@ def make_reference_model() -> keras.Model:
         hidden = layers.MaxPooling2D()(layers.ReLU()(layers.BatchNormalization()(hidden)))
     hidden = layers.Dropout(0.3)(layers.Flatten()(hidden))
     features = layers.Dense(_FEATURES, activation="relu")(hidden)
-    logits = layers.Dense(len(GLYPH_CLASSES))(layers.Dropout(0.3)(features))
+    logits = layers.Dense(class_count)(layers.Dropout(0.3)(features))
     return keras.Model(image, [logits, features])
 
 
@@ -80,7 +80,7 @@ class ReferenceClassifier:
     @classmethod
     def of(cls, weights: list[npt.NDArray[np.float32]]) -> "ReferenceClassifier":
         """Make the classifier again from its `weights`, in another process."""
-        model = make_reference_model()
+        model = make_reference_model(len(weights[-1]))  # the biases of the logits come last
         model.set_weights(weights)
         return cls(model)
 
@@ -90,7 +90,7 @@ class ReferenceClassifier:
         return list(self._model.get_weights())
 
     @classmethod
-    def cached(cls, emnist: Emnist, folder: Path, report: Callable[[float], Any]) -> "ReferenceClassifier":
+    def cached(cls, labelled: LabelledImages, folder: Path, report: Callable[[float], Any]) -> "ReferenceClassifier":
         """Load the classifier of this training data from `folder`, or train it (some minutes) and save it there.
 
         `report` is called with each finished share of the training, 1 in all.
@@ -98,9 +98,10 @@ class ReferenceClassifier:
         Raises:
             StorageError: the folder is not writable.
         """
-        path = folder / f"reference-classifier-{emnist.digest[:16]}.weights.h5"
-        train = partial(train_classifier, make_reference_model, emnist, _EPOCHS, report)
-        return cls(saved_or_trained(path, make_reference_model, train, report))
+        path = folder / f"reference-classifier-{labelled.digest[:16]}.weights.h5"
+        train = partial(train_classifier, make_reference_model, labelled, _EPOCHS, report)
+        make_model = partial(make_reference_model, len(labelled.classes))
+        return cls(saved_or_trained(path, make_model, train, report))
 
     def judge(self, images: npt.NDArray[np.uint8]) -> Judgement:
         """Classify `[N, 28, 28]`."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import GLYPH_CLASSES
+from batch.alphabet import BYMERGE, GlyphClasses
 from batch.glyphs.network import Network
 from pool.errors import GantchaError
 from pool.storage.atomic import write_durably
@@ -24,15 +24,16 @@ class CheckpointError(GantchaError):
 class Loaded(NamedTuple):
     """What drawing glyphs needs."""
 
-    generators: list[Network]
-    """by class; input `latent` `[N, latent_size]` and `style` `[N]`, output `[N, 28, 28]`"""
+    classes: GlyphClasses
+    generators: dict[int, Network]
+    """by label; input `latent` `[N, latent_size]` and `style` `[N]`, output `[N, 28, 28]`"""
     filter: Network
-    """input `glyphs` `[N, 28, 28]`, output the probability of each class `[N, 47]`"""
+    """input `glyphs` `[N, 28, 28]`, output the probability of each class `[N, C]`"""
     latent_size: int
     style_frequencies: npt.NDArray[np.float64]
-    """`[47, style_count]`, sum 1 for each class"""
+    """`[C, style_count]`, sum 1 for each class that has a generator"""
     latent_scales: npt.NDArray[np.float32]
-    """`[47]`, standard deviation of the latents; 1 in training"""
+    """`[C]`, standard deviation of the latents; 1 in training"""
 
 
 class Checkpoints:
@@ -92,22 +93,30 @@ class Checkpoints:
         path = self.folder / entry["file"]
         return path.exists() and bool(_sha256(path.read_bytes()) == entry["sha256"])
 
-    def load(self) -> Loaded:
-        """Load the generators of all 47 classes and the legibility filter, each checked against its digest.
+    def load(self, *, partial: bool = False) -> Loaded:
+        """Load the generators and the legibility filter, each checked against its digest.
+
+        With `partial`, classes that are not trained yet are left out.
 
         Raises:
             CheckpointError: names the file that is missing or damaged, with both digests.
         """
         manifest = self.manifest()
         try:
-            entries = [manifest["classes"][c.name] for c in GLYPH_CLASSES]
-            frequencies = np.array([entry["style_frequencies"] for entry in entries])
+            classes, architecture = classes_of(manifest), manifest["architecture"]
+            frequencies = np.zeros((len(classes), architecture["style_count"]))
+            scales = np.ones(len(classes), np.float32)
+            trained = [c for c in classes if not partial or c.name in manifest["classes"]]
+            for c in trained:
+                entry = manifest["classes"][c.name]
+                frequencies[c.index], scales[c.index] = entry["style_frequencies"], entry["latent_scale"]
             return Loaded(
-                [self._load(entry) for entry in entries],
+                classes,
+                {c.index: self._load(manifest["classes"][c.name]) for c in trained},
                 self._load(manifest["legibility_filter"]),
-                manifest["architecture"]["latent_size"],
-                frequencies / frequencies.sum(1, keepdims=True),
-                np.array([entry["latent_scale"] for entry in entries], np.float32),
+                architecture["latent_size"],
+                frequencies / frequencies.sum(1, keepdims=True).clip(np.finfo(float).tiny),
+                scales,
             )
         except KeyError as error:
             raise CheckpointError(
@@ -125,6 +134,11 @@ class Checkpoints:
                 f"checkpoint {path} is damaged: sha256 is {found}, the manifest says {entry['sha256']}"
             )
         return Network(path)
+
+
+def classes_of(manifest: dict[str, Any]) -> GlyphClasses:
+    """Give the classes that a manifest is for; those of EMNIST where it names no symbols."""
+    return GlyphClasses(manifest.get("symbols", BYMERGE.symbols))
 
 
 def _sha256(content: bytes) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import GLYPH_CLASSES, LOOKALIKES_OF_CLASS, SIDE
+from batch.alphabet import SIDE, GlyphClasses
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.network import Network
 
@@ -17,12 +17,13 @@ _LEAST = 1e-30  # a probability, so that there is a logarithm
 
 
 class Sampler:
-    """All 47 generators and the legibility filter."""
+    """The generators and the legibility filter."""
 
-    def __init__(self, checkpoints: Checkpoints) -> None:
-        """Raises CheckpointError for a missing or damaged checkpoint."""
-        loaded = checkpoints.load()
-        self.filter = loaded.filter
+    def __init__(self, checkpoints: Checkpoints, *, partial: bool = False) -> None:
+        """With `partial`, only `trained` classes can be drawn. Raises CheckpointError as `Checkpoints.load` does."""
+        loaded = checkpoints.load(partial=partial)
+        self.classes, self.filter = loaded.classes, loaded.filter
+        self.trained = [c for c in self.classes if c.index in loaded.generators]
         self._generators = loaded.generators
         self._latent_size = loaded.latent_size
         self._style_thresholds = loaded.style_frequencies.cumsum(1)
@@ -35,7 +36,7 @@ class Sampler:
         latent_scale: float | None = None,
         truncation: float = 1,
     ) -> npt.NDArray[np.uint8]:
-        """Draw a glyph for each ByMerge index of `classes` `[...]`: uint8 `[..., 28, 28]`, bright stroke on black.
+        """Draw a glyph for each label of `classes` `[...]`: uint8 `[..., 28, 28]`, bright stroke on black.
 
         Latents have the scale that the manifest gives for each class, or `latent_scale` for all classes, times
         `truncation`: below 1 glyphs are more alike and more legible.
@@ -67,11 +68,11 @@ class Sampler:
         chance to be kept: to keep the surest ones would make all glyphs alike.
         """
         wanted = classes.ravel()
-        counts = np.bincount(wanted, minlength=len(GLYPH_CLASSES))
-        labels = np.repeat(np.arange(len(GLYPH_CLASSES), dtype=np.uint8), np.ceil(counts * OVERSAMPLING).astype(int))
+        counts = np.bincount(wanted, minlength=len(self.classes))
+        labels = np.repeat(np.arange(len(self.classes), dtype=np.uint8), np.ceil(counts * OVERSAMPLING).astype(int))
         glyphs = self.draw(labels, rng, latent_scale, truncation)
         # The greatest of log chances plus Gumbel noise are a sample without replacement (Kool et al. 2019).
-        sure = legibility(glyphs, labels, self.filter).clip(_LEAST, _LEGIBLE)
+        sure = legibility(glyphs, labels, self.filter, self.classes).clip(_LEAST, _LEGIBLE)
         keys = _STRICTNESS * np.log(sure / _LEGIBLE) + rng.gumbel(size=len(labels))
         best_first = np.lexsort((-keys, labels))
         firsts = np.searchsorted(labels, labels)
@@ -83,10 +84,10 @@ class Sampler:
 
 
 def legibility(
-    glyphs: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], legibility_filter: Network
+    glyphs: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], legibility_filter: Network, classes: GlyphClasses
 ) -> npt.NDArray[np.float32]:
     """Give the probability that each of `[N, 28, 28]` is of its label's character or one that looks alike: `[N]`."""
-    own = LOOKALIKES_OF_CLASS[labels][:, None] == LOOKALIKES_OF_CLASS
+    own = classes.lookalikes[labels][:, None] == classes.lookalikes
     probabilities: npt.NDArray[np.float32] = (legibility_filter.run(glyphs=glyphs) * own).sum(1)
     return probabilities
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from batch.alphabet import SIDE
-from batch.emnist import Emnist
+from batch.images.labelled import LabelledImages
 from batch.training.networks import as_input
 from batch.training.tensorflow import keras, tf
 
@@ -16,22 +16,28 @@ _RATE = 2e-3
 
 
 def train_classifier(
-    make_model: Callable[[], keras.Model], emnist: Emnist, epochs: int, report: Callable[[float], Any]
+    make_model: Callable[[int], keras.Model],
+    labelled: LabelledImages,
+    epochs: int,
+    report: Callable[[float], Any],
+    least_steps: int = 1,
 ) -> keras.Model:
-    """Make a model whose first output is 47 logits, and train it on slightly distorted glyphs.
+    """Make a model for the number of classes, and train its first output, the logits, on slightly distorted glyphs.
 
-    `report` is called with each finished share of the training, 1 in all.
+    There are more epochs where these have not the least number of steps. `report` is called with each finished share
+    of the training, 1 in all.
     """
     keras.utils.set_random_seed(1)
-    model = make_model()
+    model = make_model(len(labelled.classes))
     classifier = keras.Model(model.input, model.outputs[0])
-    batch_size = min(_BATCH, len(emnist.images))
-    steps = len(emnist.images) // batch_size
+    batch_size = min(_BATCH, len(labelled.images))
+    steps = len(labelled.images) // batch_size
+    epochs = max(epochs, -(-least_steps // steps))
     compile_classifier(classifier, _RATE, epochs * steps)
     rng = np.random.default_rng(1)
     for _ in range(epochs):
-        for chosen in rng.permutation(len(emnist.images))[: steps * batch_size].reshape(steps, batch_size):
-            classifier.train_on_batch(_augment(as_input(emnist.images[chosen])), emnist.labels[chosen])
+        for chosen in rng.permutation(len(labelled.images))[: steps * batch_size].reshape(steps, batch_size):
+            classifier.train_on_batch(_augment(as_input(labelled.images[chosen])), labelled.labels[chosen])
             report(1 / (epochs * steps))
     return model
 

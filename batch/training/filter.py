@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import GLYPH_CLASSES, SIDE
-from batch.emnist import Emnist
+from batch.alphabet import SIDE
+from batch.images.labelled import LabelledImages
 from batch.training.classifier import train_classifier
 from batch.training.export import FLOAT, to_onnx
 from batch.training.tensorflow import keras
@@ -17,7 +17,7 @@ _MAP = SIDE // 4
 _EPOCHS = 6
 # Convolutions pad as TensorFlow does by "same": the odd pixel comes after.
 _GRAPH = f"""
-legibility_filter (uint8[N, {SIDE}, {SIDE}] glyphs) => (float[N, {len(GLYPH_CLASSES)}] probabilities) {{
+legibility_filter (uint8[N, {SIDE}, {SIDE}] glyphs) => (float[N, class_count] probabilities) {{
     level = Cast <to = {FLOAT}> (glyphs)
     half_range = Constant <value_float = 127.5> ()
     scaled = Div (level, half_range)
@@ -36,19 +36,16 @@ legibility_filter (uint8[N, {SIDE}, {SIDE}] glyphs) => (float[N, {len(GLYPH_CLAS
     probabilities = Softmax (logits)
 }}
 """
-FLOPS = 2 * sum(
-    (
-        _FIRST[0] ** 2 * _FIRST[1] * (2 * _MAP) ** 2,
-        _SECOND[0] ** 2 * _FIRST[1] * _SECOND[1] * _MAP**2,
-        _MAP**2 * _SECOND[1] * _HIDDEN,
-        _HIDDEN * len(GLYPH_CLASSES),
-    )
-)
-"""Multiplications and additions for one glyph."""
 
 
-def make_filter_model() -> keras.Model:
-    """Build the filter as it is trained: images `[N, 28, 28, 1]` in -1..1 -> logits `[N, 47]`."""
+def filter_flops(class_count: int) -> int:
+    """Count multiplications and additions for one glyph."""
+    convolutions = _FIRST[0] ** 2 * _FIRST[1] * (2 * _MAP) ** 2 + _SECOND[0] ** 2 * _FIRST[1] * _SECOND[1] * _MAP**2
+    return 2 * (convolutions + _MAP**2 * _SECOND[1] * _HIDDEN + _HIDDEN * class_count)
+
+
+def make_filter_model(class_count: int) -> keras.Model:
+    """Build the filter as it is trained: images `[N, 28, 28, 1]` in -1..1 -> logits `[N, C]`."""
     layers = keras.layers
     image = layers.Input((SIDE, SIDE, 1))
     hidden = image
@@ -57,12 +54,12 @@ def make_filter_model() -> keras.Model:
         hidden = layers.ReLU()(layers.BatchNormalization(name=f"{name}_norm")(convolution(hidden)))
     hidden = layers.Dense(_HIDDEN, use_bias=False, name="dense")(layers.Flatten()(hidden))
     hidden = layers.ReLU()(layers.BatchNormalization(name="dense_norm")(hidden))
-    return keras.Model(image, layers.Dense(len(GLYPH_CLASSES), name="logits")(hidden))
+    return keras.Model(image, layers.Dense(class_count, name="logits")(hidden))
 
 
-def train_filter(emnist: Emnist, report: Callable[[float], Any]) -> bytes:
+def train_filter(labelled: LabelledImages, least_steps: int, report: Callable[[float], Any]) -> bytes:
     """Train the filter (a minute or two) and give its `.onnx` file; `report` is called with each finished share."""
-    return filter_to_onnx(train_classifier(make_filter_model, emnist, _EPOCHS, report))
+    return filter_to_onnx(train_classifier(make_filter_model, labelled, _EPOCHS, report, least_steps))
 
 
 def filter_to_onnx(model: keras.Model) -> bytes:
@@ -78,4 +75,4 @@ def filter_to_onnx(model: keras.Model) -> bytes:
         weights[name] = weights[name].transpose(3, 2, 0, 1)
     by_place = weights["dense_kernel"].reshape(_MAP, _MAP, -1, _HIDDEN)
     weights["dense_kernel"] = by_place.transpose(2, 0, 1, 3).reshape(-1, _HIDDEN)
-    return to_onnx(_GRAPH, weights)
+    return to_onnx(_GRAPH.replace("class_count", str(len(weights["logits_bias"]))), weights)

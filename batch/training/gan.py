@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from batch.alphabet import SIDE
 from batch.training.augment import augment
 from batch.training.export import fuse_batch_norm
 from batch.training.networks import make_discriminator_model, make_generator_model
@@ -20,6 +21,7 @@ from pool.errors import GantchaError
 from pool.storage.atomic import write_durably
 
 _STANDING_BATCH = 4096
+_SKETCHED = 20  # glyphs of a class
 
 
 class RecipeError(GantchaError):
@@ -122,8 +124,11 @@ class Gan:
         self.steps, self.step = steps, 0
         self._train_step = tf.function(self._train_step_eagerly)
 
-    def train_step(self) -> None:
-        """Go one step; batch and latents depend only on seed and step, so a resumed training repeats them."""
+    def train_step(self) -> tuple[float, float]:
+        """Go one step, and give the losses of generator and discriminator, that without its penalty.
+
+        Batch and latents depend only on seed and step, so a resumed training repeats them.
+        """
         settings, rng = self._settings, np.random.default_rng([self._settings.seed, self.step])
         group_size = settings.batch_size // self._groups
         images, conditions = [], []
@@ -131,23 +136,27 @@ class Gan:
             chosen = rng.choice(len(self._sets[index].images), group_size)
             images.append(self._sets[index].images[chosen])
             conditions.append(index * self.architecture.style_count + self._sets[index].styles[chosen])
-        self._train_step(
+        losses = self._train_step(
             tf.constant(np.concatenate(images)),
             tf.constant(np.concatenate(conditions), tf.int32),
             tf.constant([settings.seed, self.step], tf.int32),
             penalise=self.step % settings.r1_every == 0,
         )
         self.step += 1
+        return float(losses[0]), float(losses[1])
 
-    def _train_step_eagerly(self, images: tf.Tensor, conditions: tf.Tensor, seed: tf.Tensor, penalise: bool) -> None:
+    def _train_step_eagerly(
+        self, images: tf.Tensor, conditions: tf.Tensor, seed: tf.Tensor, penalise: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         real = tf.cast(images[..., None], tf.float32) / 127.5 - 1
         latents = tf.random.stateless_normal((2, len(conditions), self.architecture.latent_size), seed)
         fake = self.generator([latents[0], conditions])
         with tf.GradientTape() as tape:
             real_logits, penalty = penalised_logits(self.discriminator, real, conditions, self._settings, penalise)
-            loss = discriminator_loss(real_logits, self.discriminator([fake, conditions])) + penalty
+            own_loss = discriminator_loss(real_logits, self.discriminator([fake, conditions]))
+            penalised_loss = own_loss + penalty
         variables = self.discriminator.trainable_variables
-        self._discriminator_optimizer.apply(tape.gradient(loss, variables), variables)
+        self._discriminator_optimizer.apply(tape.gradient(penalised_loss, variables), variables)
         with tf.GradientTape() as tape:
             fake = self.generator([latents[1], conditions])
             loss = generator_loss(self.discriminator([fake, conditions]))
@@ -155,6 +164,24 @@ class Gan:
         self._generator_optimizer.apply(tape.gradient(loss, variables), variables)
         for average, variable in zip(self.ema_generator.variables, self.generator.variables, strict=True):
             average.assign_add((variable - average) * (1 - self._settings.ema_decay))
+        return loss, own_loss
+
+    def sketch(self) -> npt.NDArray[np.uint8]:
+        """Draw the same latents at every call: `[N, 28, 28]`, one glyph of each class, or some of the only one."""
+        rng, size, count = np.random.default_rng(self._settings.seed), self._settings.batch_size, len(self._sets)
+        drawn = []
+        for first in range(0, count, self._groups):
+            conditions = []
+            for index in (np.arange(first, first + self._groups) % count).tolist():  # groups must be full
+                frequencies = self._sets[index].style_frequencies
+                styles = rng.choice(len(frequencies), size, p=frequencies)
+                conditions.append(index * self.architecture.style_count + styles)
+            latents = rng.standard_normal((self._groups * size, self.architecture.latent_size), np.float32)
+            images = np.asarray(self.ema_generator([latents, np.concatenate(conditions).astype(np.int32)]))
+            of_groups = images.reshape(self._groups, size, SIDE, SIDE)[:, : max(1, _SKETCHED // count)]
+            drawn.append(of_groups.reshape(-1, SIDE, SIDE))
+        glyphs = np.concatenate(drawn)[: max(count, _SKETCHED // count * count)]
+        return np.rint(glyphs * 127.5 + 127.5).astype(np.uint8)
 
     def starting_weights(self, class_index: int) -> StartingWeights:
         """Take the weights that one class starts with from a GAN over many: of tables by class only its own rows."""

@@ -12,6 +12,7 @@ from batch.training.tensorflow import keras
 layers, ops = keras.layers, keras.ops
 
 EPSILON = 1e-3
+_USUAL = Architecture()
 
 
 class GroupedBatchNormalization(keras.layers.Layer):  # type: ignore[misc] # Keras ships no types
@@ -44,7 +45,7 @@ class GroupedBatchNormalization(keras.layers.Layer):  # type: ignore[misc] # Ker
 
 
 def make_generator_model(
-    architecture: Architecture, class_count: int = 1, groups: int = 1, seed: int = 1
+    architecture: Architecture = _USUAL, class_count: int = 1, groups: int = 1, seed: int = 1
 ) -> keras.Model:
     """Build the generator as it is trained: latent `[N, 64]`, condition `[N]` -> images `[N, 28, 28, 1]` in -1..1.
 
@@ -71,7 +72,10 @@ def make_generator_model(
 
 
 def make_discriminator_model(
-    condition_count: int, seed: int = 1, channels: tuple[int, ...] = (48, 96), hidden_size: int = 128
+    condition_count: int = Architecture.style_count,
+    seed: int = 1,
+    channels: tuple[int, ...] = (48, 96),
+    hidden_size: int = 128,
 ) -> keras.Model:
     """Build the discriminator: images `[N, 28, 28, 1]` in -1..1, condition `[N]` -> logits `[N]`, high for real.
 

@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import GlyphClass
+from batch.alphabet import GlyphClass, GlyphClasses
 from batch.glyphs.network import Network
 from batch.glyphs.sampler import legibility
 from batch.processes import SPAWN, started
 from batch.training.export import generator_to_onnx
 from batch.training.features import Features
 from batch.training.gan import Gan, StartingWeights, TrainingSet
+from batch.training.journal import Journal
 from batch.training.recipe import Architecture, TrainingSettings
 from batch.training.refine import Refinement
 from batch.training.tensorflow import use_one_thread
@@ -53,6 +54,8 @@ class Trained(NamedTuple):
 def run_training(gan: Gan, state: Path, recipe: str, report: Callable[[int], Any]) -> None:
     """Train to the last step, from `state` if it exists, and save it regularly; report the number of steps done.
 
+    The journal of the training is kept beside the state, and stays when it is finished.
+
     Raises:
         RecipeError: the state is damaged or of another training.
         StorageError: the state can't be saved.
@@ -60,28 +63,37 @@ def run_training(gan: Gan, state: Path, recipe: str, report: Callable[[int], Any
     if state.exists():
         gan.restore(state, recipe)
         report(gan.step)
-    reported = gan.step
+    journal, losses = Journal(state, gan.steps, gan.step), []
     while gan.step < gan.steps:
-        gan.train_step()
-        if gan.step % _REPORT_EVERY == 0 or gan.step == gan.steps:
-            report(gan.step - reported)
-            reported = gan.step
-        if gan.step % _SAVE_EVERY == 0 or gan.step == gan.steps:
+        losses.append(gan.train_step())
+        is_last = gan.step == gan.steps
+        if gan.step % _REPORT_EVERY == 0 or is_last:
+            report(len(losses))
+            journal.note(gan.step, *np.mean(losses, axis=0).tolist())
+            losses = []
+        if gan.step % _SAVE_EVERY == 0 or is_last:
             gan.save(state, recipe)
+            if journal.wants_row(gan.step):
+                journal.draw(gan.sketch())
 
 
 def train_in_parallel(
-    tasks: list[Task], jobs: int, features: Path, legibility_filter: Path, report: Callable[[int], Any]
+    tasks: list[Task],
+    classes: GlyphClasses,
+    jobs: int,
+    features: Path,
+    legibility_filter: Path,
+    report: Callable[[int], Any],
 ) -> Iterator[Trained]:
     """Train `jobs` classes at a time; yield each as it is finished, and report the steps done so far meanwhile.
 
-    `features` is the folder of the classifiers that the refinement needs.
+    `classes` are all that the data has, and `features` is the folder of the classifiers that the refinement needs.
 
     Raises:
         ProcessDiedError: a process died; what the others saved can be resumed.
     """
     steps_done = SPAWN.Value("q")
-    with started(min(jobs, len(tasks)), _prepare, steps_done, features, legibility_filter) as processes:
+    with started(min(jobs, len(tasks)), _prepare, steps_done, classes, features, legibility_filter) as processes:
         waiting: set[Future[Trained]] = {processes.submit(_train, task) for task in tasks}
         while waiting:
             finished, waiting = wait(waiting, _POLL_SECONDS, FIRST_COMPLETED)
@@ -94,14 +106,15 @@ class _Worker:
     """What a worker keeps between tasks."""
 
     steps_done: Any
+    classes: GlyphClasses
     features: Features
     legibility_filter: Network
 
 
-def _prepare(steps_done: Any, features: Path, legibility_filter: Path) -> None:
+def _prepare(steps_done: Any, classes: GlyphClasses, features: Path, legibility_filter: Path) -> None:
     use_one_thread()
-    _Worker.steps_done = steps_done
-    _Worker.features, _Worker.legibility_filter = Features(features), Network(legibility_filter)
+    _Worker.steps_done, _Worker.classes = steps_done, classes
+    _Worker.features, _Worker.legibility_filter = Features(features, len(classes)), Network(legibility_filter)
 
 
 def _count(steps: int) -> None:
@@ -119,11 +132,12 @@ def _train(task: Task) -> Trained:
     gan = Gan([training_set], task.architecture, settings, steps=settings.steps, rate=settings.rate)
     gan.start_from(task.start)
     run_training(gan, task.state, task.recipe, _count)
-    shared = _Worker.features, _Worker.legibility_filter, settings
+    shared = _Worker.classes, _Worker.features, _Worker.legibility_filter, settings
     refined = Refinement(gan.fused_generator(), glyph_class, training_set, *shared, settings.refined_scale)
     weights = refined.run(settings.refined_steps)
     images = task.training_set.images
-    sure = legibility(images, np.full(len(images), glyph_class.index, np.uint8), _Worker.legibility_filter)
+    labels = np.full(len(images), glyph_class.index, np.uint8)
+    sure = legibility(images, labels, _Worker.legibility_filter, _Worker.classes)
     legible = task.training_set.only(sure >= min(settings.legible_from, float(np.median(sure))))
     weights = Refinement(weights, glyph_class, with_copies(legible), *shared).run(settings.legible_steps)
     return Trained(task, generator_to_onnx(weights), legible.style_frequencies, time.monotonic() - started)

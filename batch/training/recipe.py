@@ -34,6 +34,10 @@ class Architecture:
         return 2 * (dense + convolutions)
 
 
+FEW = 1_000
+"""Images of a class in a folder of one's own, below which they are copied with changes."""
+
+
 @dataclass(frozen=True)
 class TrainingSettings:
     """The recipe; saved in the manifest."""
@@ -70,4 +74,6 @@ class TrainingSettings:
     """Classes of few images, which a generator would memorise without augmented copies."""
     copies: int = 8
     """Augmented copies of each image of such a class."""
+    classifier_steps: int = 1_500
+    """Least steps of the legibility filter and of the classifiers of the fine-tuning: few images make short epochs."""
     seed: int = 1

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import SIDE, GlyphClass
+from batch.alphabet import SIDE, GlyphClass, GlyphClasses
 from batch.glyphs.network import Network
 from batch.glyphs.sampler import legibility
 from batch.training.features import WEIGHTS, Features
@@ -97,12 +97,13 @@ class Refinement:
         weights: dict[str, tf.Tensor],
         glyph_class: GlyphClass,
         training_set: TrainingSet,
+        classes: GlyphClasses,
         features: Features,
         legibility_filter: Network,
         settings: TrainingSettings,
         latent_scale: float = 1.0,
     ) -> None:
-        self._index, self._filter = glyph_class.index, legibility_filter
+        self._index, self._classes, self._filter = glyph_class.index, classes, legibility_filter
         self._set, self._features, self._settings = training_set, features, settings
         self._rng = np.random.default_rng(settings.seed)
         self._generator = _Generator(weights | {"dense": weights["dense"] * latent_scale})
@@ -170,7 +171,8 @@ class Refinement:
 
         def shares(levels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
             glyphs = np.rint(levels[..., 0] * 127.5 + 127.5).astype(np.uint8)
-            sure = legibility(glyphs, np.full(len(glyphs), self._index, np.uint8), self._filter).clip(max=_LEGIBLE)
+            labels = np.full(len(glyphs), self._index, np.uint8)
+            sure = legibility(glyphs, labels, self._filter, self._classes).clip(max=_LEGIBLE)
             weights = (sure / _LEGIBLE) ** _STRICTNESS + _LEAST
             return np.asarray(weights / weights.sum(), np.float32)
 

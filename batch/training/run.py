@@ -1,42 +1,49 @@
 """A training of some or all glyph classes into a folder of checkpoints."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.progress import Progress
 
-from batch.alphabet import GLYPH_CLASSES, GlyphClass
-from batch.emnist import Emnist
+from batch.alphabet import GlyphClass
 from batch.glyphs.checkpoints import CheckpointError, Checkpoints
+from batch.images.labelled import EMNIST, LabelledImages
 from batch.training.features import train_features
-from batch.training.filter import FLOPS, train_filter
+from batch.training.filter import filter_flops, train_filter
 from batch.training.gan import Gan, TrainingSet
 from batch.training.parallel import Task, Trained, run_training, train_in_parallel
-from batch.training.recipe import STATE, Architecture, TrainingSettings
+from batch.training.recipe import FEW, STATE, Architecture, TrainingSettings
 from pool.errors import GantchaError
 
 
 class Training:
     """A training of some or all classes into one folder."""
 
-    def __init__(self, emnist: Emnist, checkpoints: Checkpoints, settings: TrainingSettings) -> None:
-        self._emnist, self._checkpoints, self._settings = emnist, checkpoints, settings
-        self._architecture = Architecture()
-        counts = np.bincount(emnist.labels, minlength=len(GLYPH_CLASSES))
-        if counts.min() < settings.batch_size:
-            scarce = GLYPH_CLASSES[int(counts.argmin())].name
-            raise GantchaError(f"there are {counts.min()} images of {scarce}; {settings.batch_size} are the least")
+    def __init__(self, labelled: LabelledImages, checkpoints: Checkpoints, settings: TrainingSettings) -> None:
+        counts, classes, architecture = labelled.counts(), labelled.classes, Architecture()
+        if counts.min() < architecture.style_count:
+            scarce = classes[int(counts.argmin())]
+            raise GantchaError(
+                f"there are {counts.min()} images of {scarce.symbol} ({scarce.name}) to train on; "
+                f"{architecture.style_count} are the least"
+            )
+        if labelled.name != EMNIST:
+            copied = tuple(c.name for c in classes if counts[c.index] < FEW)
+            groups = min(settings.pretraining_groups, len(classes))
+            settings = replace(settings, copied=copied, pretraining_groups=groups)
+        self._labelled, self._checkpoints, self._settings = labelled, checkpoints, settings
+        self._architecture = architecture
         # Steps are recorded class by class; all else is the same for every class of a folder.
         common = {name: value for name, value in asdict(settings).items() if name != "steps"}
-        self._recipe = json.dumps([asdict(self._architecture), common, emnist.digest])
+        self._recipe = json.dumps([asdict(self._architecture), common, labelled.digest])
         fresh = {
             "architecture": asdict(self._architecture),
             "flops_per_glyph": self._architecture.flops,
             "training": common,
-            "data": {"name": "EMNIST ByMerge", "split": "train", "sha256": emnist.digest},
+            "data": {"name": labelled.name, "split": "train", "sha256": labelled.digest},
+            "symbols": classes.symbols,
             "classes": {},
         }
         self.manifest = self._merged(json.loads(json.dumps(fresh)))  # as it is read back
@@ -72,28 +79,27 @@ class Training:
         ]
 
     def start_over(self, chosen: list[GlyphClass]) -> list[GlyphClass]:
-        """Delete the saved states of the pretraining and of the chosen classes."""
+        """Delete the saved states of the pretraining and of the chosen classes; their journals begin anew by that."""
         for path in (self._pretraining_state, *map(self._state, chosen)):
             path.unlink(missing_ok=True)
         return chosen
 
     def train_filter(self, progress: Progress) -> None:
         """Train the legibility filter, unless this folder has it: it depends only on the data."""
-        entry = self.manifest.get("legibility_filter")
-        if entry and entry["flops"] == FLOPS and self._checkpoints.is_sound(entry):
+        entry, flops = self.manifest.get("legibility_filter"), filter_flops(len(self._labelled.classes))
+        if entry and entry["flops"] == flops and self._checkpoints.is_sound(entry):
             return
         bar = progress.add_task("legibility filter", total=1)
-        network = train_filter(self._emnist, lambda share: progress.advance(bar, share))
-        self.manifest["legibility_filter"] = self._checkpoints.write("legibility-filter", network) | {"flops": FLOPS}
+        steps = self._settings.classifier_steps
+        network = train_filter(self._labelled, steps, lambda share: progress.advance(bar, share))
+        self.manifest["legibility_filter"] = self._checkpoints.write("legibility-filter", network) | {"flops": flops}
         self._write_manifest()
 
     def train_generators(self, chosen: list[GlyphClass], jobs: int, progress: Progress) -> None:
         """Pretrain on all classes, then train each of the chosen from there."""
-        settings, architecture = self._settings, self._architecture
-        sets = [
-            TrainingSet.of(self._emnist.images[self._emnist.labels == c.index], architecture.style_count, settings.seed)
-            for c in GLYPH_CLASSES
-        ]
+        settings, architecture, (images, labels) = self._settings, self._architecture, self._labelled[:2]
+        classes = self._labelled.classes
+        sets = [TrainingSet.of(images[labels == c.index], architecture.style_count, settings.seed) for c in classes]
         joint = Gan(
             sets,
             architecture,
@@ -106,7 +112,7 @@ class Training:
         run_training(joint, self._pretraining_state, self._recipe, lambda done: progress.advance(bar, done))
         bar = progress.add_task("features", total=1)
         features = self._checkpoints.folder / STATE
-        train_features(self._emnist, features, lambda share: progress.advance(bar, share))
+        train_features(self._labelled, features, settings.classifier_steps, lambda share: progress.advance(bar, share))
         legibility_filter = self._checkpoints.folder / self.manifest["legibility_filter"]["file"]
         tasks = [
             Task(
@@ -122,7 +128,7 @@ class Training:
         ]
         bar = progress.add_task("each class", total=len(chosen) * settings.steps)
         for trained in train_in_parallel(
-            tasks, jobs, features, legibility_filter, lambda done: progress.update(bar, completed=done)
+            tasks, classes, jobs, features, legibility_filter, lambda done: progress.update(bar, completed=done)
         ):
             self._keep(trained)
             progress.console.print(f"{trained.task.glyph_class.name} trained in {trained.seconds:.0f} s")

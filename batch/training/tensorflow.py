@@ -24,6 +24,8 @@ with _stderr_shut():
     import keras
     import tensorflow as tf
 
+tf.get_logger().setLevel("ERROR")  # each class has a graph of its own, and it warns of many
+
 __all__ = ["keras", "tf", "use_one_thread"]
 
 

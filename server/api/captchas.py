@@ -1,6 +1,5 @@
 """For trusted callers: `/generate` and `/load`; for everyone: the picture itself, and its sound."""
 
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -13,9 +12,10 @@ from prometheus_client import Counter
 from pydantic_core import to_json
 from starlette.datastructures import URL
 
+from pool.answers import named_characters, to_characters
 from pool.errors import UnknownCaptchaError
 from pool.pool import Drawn, Issued
-from pool.settings import CHARACTERS, Kind, Stock
+from pool.settings import Kind, Stock
 from pool.storage.files import ID
 from server import errors, metrics, speech
 from server.access import testing
@@ -137,9 +137,9 @@ def load(request: Request, body: Annotated[bytes, Depends(_read_upload)]) -> Loa
     settings = request.app.state.settings
     code, length = fields.get("code"), settings.length
     if code is not None:
-        code = code.lower()
-        if not re.fullmatch(f"[{CHARACTERS}]{{{length}}}", code):
-            raise errors.BAD_CODE.error(f"The code must be {length} characters of 0-9 and a-z.")
+        code, drawn = to_characters(code), settings.characters
+        if len(code) != length or not set(code) <= set(drawn):
+            raise errors.BAD_CODE.error(f"The code must be {length} characters of {named_characters(drawn)}.")
     (file_id,) = request.app.state.pool.add(
         [Drawn(code, clean_png(files["file"]))], Stock("plain", settings.difficulty)
     )

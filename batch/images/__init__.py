@@ -1,0 +1,1 @@
+"""Images to train on: EMNIST, or a folder of one's own."""
