@@ -47,7 +47,7 @@ export class Widgets {
     if (String(all.responsefield) !== "false") host.append(...hidden);
     const write = (token) => hidden.forEach((field) => (field.value = token));
     const captcha = new Captcha(host, isButton ? { ...all, size: "invisible" } : all, write, this.server);
-    Object.assign(captcha, { target, hidden });
+    Object.assign(captcha, { target, hidden, wasOnPage: host.isConnected });
     this.captchas.set(id, captcha);
     if (isButton) {
       captcha.on(target, "click", (event) => {
