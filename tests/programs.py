@@ -13,6 +13,7 @@ PACKAGES = {
     "systemd-analyze": "systemd",
     "tesseract": "tesseract-ocr",
     "useradd": "passwd",
+    "w3m": "w3m",
 }
 """Debian's package of each."""
 

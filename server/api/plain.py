@@ -93,6 +93,7 @@ class _Visit(NamedTuple):
             language=self.language,
             direction="rtl" if self.language in RIGHT_TO_LEFT else "ltr",
             title=escape(" - ".join(filter(None, [title, self.say("name")]))),
+            name=escape(self.say("name")),
             content=content,
         )
         headers = {"Content-Security-Policy": policy, "Referrer-Policy": "same-origin"} | NO_STORE
