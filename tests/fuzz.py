@@ -103,7 +103,9 @@ class _Requests:
             kind = "Content-Type: multipart/form-data; boundary=b"
             return f"{head}{kind}\r\nContent-Length: {len(form)}\r\n\r\n".encode() + form
         path = self._path()
-        method = "POST" if path in ("/load", "/verify", "/demo", "/plain") and rng.random() < 0.8 else rng.choice(_METHODS)
+        method = (
+            "POST" if path in ("/load", "/verify", "/demo", "/plain") and rng.random() < 0.8 else rng.choice(_METHODS)
+        )
         lines = [f"{method} {path} HTTP/{rng.choice(['1.1'] * 18 + ['1.0', '2.0'])}", "Host: localhost"]
         if rng.random() < 0.6:
             lines.append(f"Authorization: Bearer {KEY}")

@@ -215,7 +215,9 @@ def test_the_table_of_routes_is_that_of_the_server(readme: Path, idle_server: Se
             "\n".join(line for line in readme.read_text().splitlines() if line.startswith("| `")),
         )
     )
-    assert shown - {("GET", "/demo"), ("GET", "/plain")} == {(m, p) for m, p in documented if "/v0/" not in p and "/api/" not in p}
+    assert shown - {("GET", "/demo"), ("GET", "/plain")} == {
+        (m, p) for m, p in documented if "/v0/" not in p and "/api/" not in p
+    }
 
 
 def test_both_readmes_have_the_same_blocks() -> None:
