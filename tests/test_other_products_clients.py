@@ -1,26 +1,27 @@
 """Clients and forms made for reCAPTCHA, hCaptcha and Turnstile: unchanged, but told another host and other keys."""
 
+import runpy
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import django
-import flask
 import pytest
 import requests
 from django import forms
 from django.conf import settings
 from django.http import HttpRequest, QueryDict
-from flask_wtf import FlaskForm, RecaptchaField
-from flask_wtf.csrf import CSRFProtect
 from playwright.sync_api import Browser
+from werkzeug.datastructures import MultiDict
 
 from tests.browser import Visit, browser
-from tests.conftest import Site
+from tests.conftest import Site, environment
+from tests.documents import under
 from tests.programs import needs
 
 __all__ = ["browser"]
@@ -60,22 +61,29 @@ def tls_url(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 
 
 @pytest.fixture(scope="module")
-def _django(site: Site, tls_url: str) -> None:
-    url = site.server.url
-    settings.configure(
-        INSTALLED_APPS=["django_recaptcha", "hcaptcha", "turnstile"],
-        RECAPTCHA_DOMAIN=tls_url.removeprefix("https://"),
-        RECAPTCHA_PUBLIC_KEY="a-key",
-        RECAPTCHA_PRIVATE_KEY=Site.SECRET,
-        HCAPTCHA_JS_API_URL=f"{url}/1/api.js",
-        HCAPTCHA_VERIFY_URL=f"{url}/siteverify",
-        HCAPTCHA_SITEKEY="a-key",
-        HCAPTCHA_SECRET=Site.SECRET,
-        TURNSTILE_JS_API_URL=f"{url}/turnstile/v0/api.js",
-        TURNSTILE_VERIFY_URL=f"{url}/turnstile/v0/siteverify",
-        TURNSTILE_SITEKEY="a-key",
-        TURNSTILE_SECRET=Site.SECRET,
-    )
+def recipe(
+    site: Site, tls_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], dict[str, Any]]]:
+    """Runs the Python under a heading of docs/recipes.md, and gives its names."""
+    folder = tmp_path_factory.mktemp("recipes")
+
+    def run(heading: str) -> dict[str, Any]:
+        code = under("docs/recipes.md", heading).replace("https://captcha.example.com", site.server.url)
+        file = folder / f"{heading}.py"
+        file.write_text(code.replace("captcha.example.com", tls_url.removeprefix("https://")))
+        return runpy.run_path(str(file))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CAPTCHA_SITE_SECRET", Site.SECRET)
+        yield run
+
+
+@pytest.fixture(scope="module")
+def _django(recipe: Callable[[str], dict[str, Any]]) -> None:
+    recipes = [recipe(heading) for heading in ("django-recaptcha", "django-hcaptcha", "django-turnstile")]
+    apps = [app for names in recipes for app in names["INSTALLED_APPS"]]
+    given = {name: value for names in recipes for name, value in names.items() if name.isupper()}
+    settings.configure(**given | {"INSTALLED_APPS": apps})
     django.setup()
 
 
@@ -84,9 +92,12 @@ Form = tuple[str, Callable[[dict[str, str]], bool]]
 
 
 @pytest.fixture
-def form(request: pytest.FixtureRequest, site: Site, product: str) -> Form:
+def form(request: pytest.FixtureRequest, recipe: Callable[[str], dict[str, Any]], product: str) -> Form:
     if product == "Flask-WTF":
-        return _flask_form(site)
+        return _flask_form(recipe(product))
+    if product == "WTForms":
+        comment = recipe(product)["Comment"]
+        return str(comment().captcha()), lambda sent: bool(comment(MultiDict(sent)).validate())
     request.getfixturevalue("_django")
     # They read the settings when they are imported.
     from django_recaptcha.fields import ReCaptchaField  # noqa: PLC0415
@@ -100,41 +111,31 @@ def form(request: pytest.FixtureRequest, site: Site, product: str) -> Form:
         "django-hcaptcha": hCaptchaField,
         "django-turnstile": TurnstileField,
     }
-    comment = type("Comment", (forms.Form,), {"captcha": fields[product]()})
+    made = type("Comment", (forms.Form,), {"captcha": fields[product]()})
 
     def passes(sent: dict[str, str]) -> bool:
         request = HttpRequest()  # django-recaptcha looks for a variable of this name
         request.POST = QueryDict(urlencode(sent))
-        return bool(comment(request.POST).is_valid())
+        return bool(made(request.POST).is_valid())
 
-    return str(comment()["captcha"]), passes
+    return str(made()["captcha"]), passes
 
 
-def _flask_form(site: Site) -> Form:
-    app = flask.Flask(__name__)
-    app.config.update(
-        SECRET_KEY="-",
-        RECAPTCHA_PUBLIC_KEY="a-key",
-        RECAPTCHA_PRIVATE_KEY=Site.SECRET,
-        RECAPTCHA_SCRIPT=f"{site.server.url}/recaptcha/api.js",
-        RECAPTCHA_VERIFY_SERVER=f"{site.server.url}/recaptcha/api/siteverify",
-        WTF_CSRF_ENABLED=False,
-    )
-    CSRFProtect(app)
-
-    class Comment(FlaskForm):  # type: ignore[misc] # the package ships no types
-        captcha = RecaptchaField()
+def _flask_form(names: dict[str, Any]) -> Form:
+    app, comment = names["app"], names["Comment"]
+    app.config["WTF_CSRF_ENABLED"] = False
 
     def passes(sent: dict[str, str]) -> bool:
         with app.test_request_context(method="POST", data=sent):
-            return bool(Comment().validate_on_submit())
+            return bool(comment().validate_on_submit())
 
     with app.test_request_context():
-        return str(Comment().captcha()), passes
+        return str(comment().captcha()), passes
 
 
 _FIELDS = {
     "Flask-WTF": "g-recaptcha-response",
+    "WTForms": "gantcha-response",
     "django-recaptcha": "g-recaptcha-response",
     "django-hcaptcha": "h-captcha-response",
     "django-turnstile": "cf-turnstile-response",
@@ -182,16 +183,19 @@ def test_a_form_is_solved_and_sent(request: pytest.FixtureRequest, browser: Brow
 @needs(_PHP_CLIENT)
 def test_the_php_client_of_recaptcha(site: Site) -> None:
     """Debian's package of google/recaptcha."""
+    recipe = under("docs/recipes.md", "PHP with google/recaptcha").replace(
+        "https://captcha.example.com", site.server.url
+    )
     script = f"""
         require '{_PHP_CLIENT}';
-        $method = new \\ReCaptcha\\RequestMethod\\Post('{site.server.url}/recaptcha/api/siteverify');
-        $client = (new \\ReCaptcha\\ReCaptcha('{Site.SECRET}', $method))->setExpectedHostname('127.0.0.1');
         foreach (array_slice($argv, 1) as $token) {{
-            $answer = $client->verify($token);
+            $_POST['g-recaptcha-response'] = $token;
+            {recipe.replace("->verify", "->setExpectedHostname('127.0.0.1')->verify")}
             echo $answer->isSuccess() ? $answer->getHostname() : $answer->getErrorCodes()[0], "\\n";
         }}"""
     token = site.token()
     words = ["php", "-r", script, "--", "", "made up", token, token]
-    finished = subprocess.run(words, capture_output=True, text=True, check=True)
+    variables = environment({"SITE_SECRET": Site.SECRET})
+    finished = subprocess.run(words, env=variables, capture_output=True, text=True, check=True)
     answers = ["missing-input-response", "invalid-input-response", "127.0.0.1", "timeout-or-duplicate"]
     assert finished.stdout.split() == answers
