@@ -50,7 +50,7 @@ RUN_BY = {
 }
 """Commands that take long, and the tests that run what `documented` gives of them."""
 _ELSEWHERE = ("php", "js", "jsx", "vue", "svelte")
-"""Languages of which tests/test_other_products_clients.py runs the first; Vite builds the others, which takes minutes."""
+"""Languages of which tests/test_other_products_clients.py runs the first; only Vite builds the others."""
 
 
 @pytest.fixture

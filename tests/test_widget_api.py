@@ -1,5 +1,6 @@
 """What pages call: `gantcha`, the objects of other products, and the element <gantcha-captcha>."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +11,7 @@ from playwright.sync_api import Browser, Route, expect
 
 from pool.pool import Drawn
 from tests.browser import Visit, browser
-from tests.conftest import PLAIN, Site, a_png, running_site, sqlite_settings_in
+from tests.conftest import PLAIN, ROOT, Site, a_png, running_site, sqlite_settings_in
 from tests.programs import needs
 
 __all__ = ["browser"]
@@ -76,6 +77,16 @@ def elsewhere(browser: Browser, open_site: Site) -> Iterator[Elsewhere]:
     yield visit
     assert visit.complaints == []
     visit.page.context.close()
+
+
+def test_the_package_has_every_module() -> None:
+    folder = ROOT / "server/pages/widget"
+    package = json.loads((folder / "package.json").read_text())
+    modules, left = set[str](), [package["main"]]
+    while left:
+        modules.add(name := left.pop())
+        left += set(re.findall(r'^import .*"\./(.*?)";', (folder / name).read_text(), re.MULTILINE)) - modules
+    assert set(package["files"]) == {*modules, *(path.name for path in folder.glob("*.d.ts"))}
 
 
 @pytest.mark.parametrize(
