@@ -30,7 +30,7 @@ from server.access.doubt import Doubt
 from server.access.keys import Keys
 from server.access.limits import Limits
 from server.access.sharing import Sharing
-from server.api import assets, captchas, challenges, health, site, siteverify
+from server.api import assets, captchas, challenges, health, plain, site, siteverify
 from server.batches import Batches
 from server.buffer import Buffer
 from server.metrics import PoolCollector
@@ -44,6 +44,7 @@ _SWITCH_SECONDS = 0.0005
 _ROUTERS = (
     captchas.router,
     challenges.router,
+    plain.router,
     siteverify.router,
     health.router,
     site.router,
@@ -139,7 +140,7 @@ def _end_with_parent() -> None:
 def _wrap(app: FastAPI, settings: Settings) -> None:
     """Add the middleware, the innermost first, and the error handlers."""
     app.add_middleware(FastWay, routes=_JOURNEY)
-    app.add_middleware(Head, own=("/generate", "/challenge"))
+    app.add_middleware(Head, own=("/generate", "/challenge", "/plain"))
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

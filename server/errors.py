@@ -40,6 +40,9 @@ NOT_ITS_HOST = RouteError(
     400, "This sitekey is not for pages of other.example; CAPTCHA_KEYS_FILE lists the hostnames of its site."
 )
 NOT_TESTING = RouteError(400, "This is a sitekey for tests, which works only with CAPTCHA_TESTING=true.")
+NO_RETURN = RouteError(
+    400, "return: visitors may go back only to hosts of the sitekey's site, CAPTCHA_CORS_ORIGINS, or this server."
+)
 NO_KEY = RouteError(
     401, "This route needs the header `Authorization: Bearer <API key>`.", {"WWW-Authenticate": "Bearer"}
 )

@@ -18,6 +18,9 @@ _LONGEST_ID = 64
 _LONGEST_ANSWER = 256  # copied text may have a dozen invisible characters for each visible one
 _IF_GIVEN = Field(exclude_if=lambda value: value is None)
 _Text = Annotated[str, Field(max_length=4096)]  # a limit also rejects invalid Unicode
+Sitekey = Annotated[str, Field(max_length=64)]
+Action = Annotated[str, Field(max_length=32, pattern="^[A-Za-z0-9_/-]*$")]
+CData = Annotated[str, Field(max_length=255, pattern="^[A-Za-z0-9_/-]*$")]
 
 
 def _example(**values: JsonValue) -> ConfigDict:
@@ -74,11 +77,11 @@ class Answer(BaseModel):
 
     id: Annotated[str, Field(max_length=_LONGEST_ID)]
     answer: Annotated[str, Field(max_length=_LONGEST_ANSWER)]
-    sitekey: Annotated[str, Field(max_length=64)] | None = None
+    sitekey: Sitekey | None = None
     """of the site whose secret will redeem the token; without one, a secret of no site"""
-    action: Annotated[str, Field(max_length=32, pattern="^[A-Za-z0-9_/-]*$")] | None = None
+    action: Action | None = None
     """what the visitor is about to do, for the form's back end"""
-    cdata: Annotated[str, Field(max_length=255, pattern="^[A-Za-z0-9_/-]*$")] | None = None
+    cdata: CData | None = None
     """anything else for the form's back end"""
 
 

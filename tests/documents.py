@@ -54,6 +54,13 @@ def blocks(page: Path) -> Iterator[Block]:
             yield Block(page, (token.map or [0])[0] + 1, token.info, token.content)
 
 
+def under(page: str, heading: str) -> str:
+    """Give the content of the first block under a heading."""
+    text = (ROOT / page).read_text()
+    above = text[: text.index(f"# {heading}\n")].count("\n")
+    return next(block.content for block in blocks(ROOT / page) if block.line > above)
+
+
 def lines(content: str) -> list[str]:
     """Give the lines of a shell block without comments, those that go on after a backslash as one."""
     joined = content.replace("\\\n", " ").splitlines()

@@ -35,7 +35,7 @@ _REPLAYS = 3
 _PATIENCE_SECONDS = 2
 _METHODS = "GET HEAD POST PUT DELETE OPTIONS PATCH TRACE CONNECT QUERY get".split()
 _PATHS = (
-    "/ /generate /challenge /verify /siteverify /recaptcha/api/siteverify /turnstile/v0/siteverify /load /demo "
+    "/ /generate /challenge /verify /siteverify /recaptcha/api/siteverify /turnstile/v0/siteverify /load /demo /plain "
     "/healthz /readyz /metrics /widget.js /demo.css /favicon.svg /openapi.json /docs /{id} /{id}.wav /nothing * http://x/healthz"
 ).split()
 _CHARSETS = "utf-8 punycode idna utf-7 utf-16 hz zlib hex base64 unicode_escape undefined mbcs rot13 \xff".split(" ")
@@ -103,7 +103,9 @@ class _Requests:
             kind = "Content-Type: multipart/form-data; boundary=b"
             return f"{head}{kind}\r\nContent-Length: {len(form)}\r\n\r\n".encode() + form
         path = self._path()
-        method = "POST" if path in ("/load", "/verify", "/demo") and rng.random() < 0.8 else rng.choice(_METHODS)
+        method = (
+            "POST" if path in ("/load", "/verify", "/demo", "/plain") and rng.random() < 0.8 else rng.choice(_METHODS)
+        )
         lines = [f"{method} {path} HTTP/{rng.choice(['1.1'] * 18 + ['1.0', '2.0'])}", "Host: localhost"]
         if rng.random() < 0.6:
             lines.append(f"Authorization: Bearer {KEY}")

@@ -1,10 +1,12 @@
 """Programs that some tests need and a bare machine lacks: those tests skip, and the run ends with how to get them."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
 PACKAGES = {
+    "/usr/share/php/ReCaptcha/autoload.php": "php-google-recaptcha",
     "chromium": "chromium",
     "curl": "curl",
     "espeak-ng": "espeak-ng",
@@ -13,13 +15,16 @@ PACKAGES = {
     "systemd-analyze": "systemd",
     "tesseract": "tesseract-ocr",
     "useradd": "passwd",
+    "w3m": "w3m",
 }
-"""Debian's package of each."""
+"""Debian's package of each program or file."""
 
 
 def missing(program: str) -> str:
-    """Say why a test skips without a program; empty if it is installed."""
-    return "" if shutil.which(program) else f"{program} is not installed (apt-get install {PACKAGES[program]})"
+    """Say why a test skips without a program or a file; empty if it is installed."""
+    if shutil.which(program) or (program.startswith("/") and Path(program).exists()):
+        return ""
+    return f"{program} is not installed (apt-get install {PACKAGES[program]})"
 
 
 def needs(program: str) -> pytest.MarkDecorator:

@@ -49,6 +49,8 @@ RUN_BY = {
     "--dataset easy": "test_examples.py",
 }
 """Commands that take long, and the tests that run what `documented` gives of them."""
+_ELSEWHERE = ("php", "js", "jsx", "vue", "svelte")
+"""Languages of which tests/test_other_products_clients.py runs the first; only Vite builds the others."""
 
 
 @pytest.fixture
@@ -77,9 +79,9 @@ def reader(request: pytest.FixtureRequest, page: Path, tmp_path: Path) -> Iterat
             "CAPTCHA_TARGET=100000": "CAPTCHA_TARGET=60",
         }
     with Reader(tmp_path, names, variables) as reader:
-        if page.name in ("site.md", "deployment.md"):
+        if page.name in ("site.md", "recipes.md", "deployment.md"):
             reader.type("alembic upgrade head")
-        if page.name == "site.md":
+        if page.name in ("site.md", "recipes.md"):
             reader.type("python -m batch.fill --target 40\npython -m server")
             reader.variables["TOKEN"] = _solve(reader)
         yield reader
@@ -124,7 +126,7 @@ def test_every_block_runs(page: Path, reader: Reader, request: pytest.FixtureReq
             case "mermaid":
                 _compare_with_imports(block.content)
             case language:
-                assert language in ("", "sh"), f"nobody runs {block}"
+                assert language in ("", "sh", *_ELSEWHERE), f"nobody runs {block}"
     assert reader.written() == ""
     if left_out:
         pytest.skip(left_out)
@@ -152,11 +154,13 @@ def _git(*words: str) -> str:
 
 def _show(page: str, url: str, browser: Browser) -> None:
     """Load a page that has the widget, until it shows a captcha."""
-    context = browser.new_context()
+    has_frame = "<noscript>" in page
+    context = browser.new_context(java_script_enabled=not has_frame)
     tab = context.new_page()
     tab.route(f"{url}/page", lambda route: route.fulfill(body=f"<!doctype html>{page}", content_type="text/html"))
     tab.goto(f"{url}/page")
-    expect(tab.locator("img")).to_have_js_property("naturalWidth", choose_style(Settings()).width(6))
+    image = (tab.frame_locator("iframe") if has_frame else tab).locator("img")
+    expect(image).to_have_js_property("naturalWidth", choose_style(Settings()).width(6))
     context.close()
 
 
@@ -215,7 +219,9 @@ def test_the_table_of_routes_is_that_of_the_server(readme: Path, idle_server: Se
             "\n".join(line for line in readme.read_text().splitlines() if line.startswith("| `")),
         )
     )
-    assert shown - {("GET", "/demo")} == {(m, p) for m, p in documented if "/v0/" not in p and "/api/" not in p}
+    assert shown - {("GET", "/demo"), ("GET", "/plain")} == {
+        (m, p) for m, p in documented if "/v0/" not in p and "/api/" not in p
+    }
 
 
 def test_both_readmes_have_the_same_blocks() -> None:

@@ -1,5 +1,6 @@
 """What pages call: `gantcha`, the objects of other products, and the element <gantcha-captcha>."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +11,7 @@ from playwright.sync_api import Browser, Route, expect
 
 from pool.pool import Drawn
 from tests.browser import Visit, browser
-from tests.conftest import PLAIN, Site, a_png, running_site, sqlite_settings_in
+from tests.conftest import PLAIN, ROOT, Site, a_png, running_site, sqlite_settings_in
 from tests.programs import needs
 
 __all__ = ["browser"]
@@ -60,7 +61,9 @@ class Elsewhere(Visit):
         field.fill(self.site.code(file_id))
         with self.page.expect_response("**/verify") as answer:
             field.press("Enter")
-        return str(answer.value.json()["token"])
+        token = str(answer.value.json()["token"])
+        field.wait_for(state="hidden")  # the page has it by now
+        return token
 
     def submit(self, action: Any) -> dict[str, list[str]]:
         with self.page.expect_response(lambda answer: answer.request.method == "POST" and ELSEWHERE in answer.url):
@@ -74,6 +77,16 @@ def elsewhere(browser: Browser, open_site: Site) -> Iterator[Elsewhere]:
     yield visit
     assert visit.complaints == []
     visit.page.context.close()
+
+
+def test_the_package_has_every_module() -> None:
+    folder = ROOT / "server/pages/widget"
+    package = json.loads((folder / "package.json").read_text())
+    modules, left = set[str](), [package["main"]]
+    while left:
+        modules.add(name := left.pop())
+        left += set(re.findall(r'^import .*"\./(.*?)";', (folder / name).read_text(), re.MULTILINE)) - modules
+    assert set(package["files"]) == {*modules, *(path.name for path in folder.glob("*.d.ts"))}
 
 
 @pytest.mark.parametrize(
@@ -105,12 +118,14 @@ def test_the_api_shows_resets_and_removes(elsewhere: Elsewhere) -> None:
           function show() {
             const options = { sitekey: "a key", action: "login", cdata: "7", theme: "dark", tabindex: 3 };
             const callback = (token) => console.log("callback", token);
-            const one = gantcha.render("one", { ...options, callback, "expired-callback": () => console.log("expired") });
+            const expired = () => console.log("expired");
+            const one = gantcha.render("one", { ...options, callback, "expired-callback": expired });
             console.log(one, gantcha.render(document.getElementById("one")), gantcha.getResponse() === "");
           }
         </script>
         <script src="https://captcha.example/widget.js?onload=show&amp;render=explicit" async defer></script>
-        <form method="post"><div id="one"></div><div id="two" class="gantcha" data-callback="app.ui.solved"></div></form>
+        <form method="post"><div id="one"></div>
+        <div id="two" class="gantcha" data-callback="app.ui.solved"></div></form>
     """)
     assert elsewhere.said == ["0 0 true"]
     assert any(url.endswith("/challenge?sitekey=a%20key") for url in elsewhere.requests)
@@ -130,7 +145,7 @@ def test_the_api_shows_resets_and_removes(elsewhere: Elsewhere) -> None:
     page.evaluate("void gantcha.execute('two').then((token) => console.log('executed', token))")
     expect(page.locator("#two input#answer")).to_be_focused()
     again = elsewhere.solve(third)
-    expect.poll if False else page.wait_for_function("gantcha.getResponse('1')")
+    page.wait_for_function("gantcha.getResponse('1')")
     assert set(elsewhere.said[3:]) == {f"dotted {again}", f"executed {again}"}
     page.evaluate("gantcha.remove('0')")
     assert page.evaluate("[one.childElementCount, one.shadowRoot.childElementCount]") == [0, 0]
@@ -188,7 +203,8 @@ _HCAPTCHA = """
 <script src="https://captcha.example/1/api.js" async defer></script></head>
 <body><form action="" method="POST"><input type="text" name="email" placeholder="Email" />
 <input type="password" name="password" placeholder="Password" />
-<div class="h-captcha" data-sitekey="your_site_key"></div><br /><input type="submit" value="Submit" /></form></body></html>"""
+<div class="h-captcha" data-sitekey="your_site_key"></div><br />
+<input type="submit" value="Submit" /></form></body></html>"""
 _HCAPTCHA_EXPLICIT = """
 <script src="https://captcha.example/1/api.js?onload=yourFunction&render=explicit" async defer></script>
 <form method="post"><div id="captcha-1"></div><input type="submit" value="Submit" /></form>
@@ -200,7 +216,8 @@ _HCAPTCHA_EXPLICIT = """
 </script>"""
 _TURNSTILE = """
 <script src="https://captcha.example/turnstile/v0/api.js" async defer></script>
-<form action="/login" method="POST"><input type="text" placeholder="username" /><input type="password" placeholder="password" />
+<form action="/login" method="POST"><input type="text" placeholder="username" />
+<input type="password" placeholder="password" />
 <div class="cf-turnstile" data-sitekey="your_site_key"></div>
 <button type="submit" value="Submit">Log in</button></form>"""
 _TURNSTILE_EXPLICIT = """
@@ -256,24 +273,27 @@ def test_calls_of_other_products(elsewhere: Elsewhere) -> None:
     token = elsewhere.solve(elsewhere.renewed_by(lambda: page.evaluate(version_3)))
     expect(page.get_by_role("dialog")).to_be_hidden()
     promise = """{ hcaptcha.render("a", { size: "invisible" });
-        hcaptcha.execute(0, { async: true }).then(({ response, key }) => console.log(response, key)); }"""
+        void hcaptcha.execute(0, { async: true }).then(({ response, key }) => console.log(response, key)); }"""
     file_id = elsewhere.renewed_by(lambda: page.evaluate(promise))
     other = elsewhere.solve(file_id)
     expect(page.get_by_role("dialog")).to_be_hidden()
     assert page.evaluate("[hcaptcha.getResponse(), hcaptcha.getRespKey()]") == [other, file_id]
-    with page.expect_console_message(lambda message: message.text == "error network-error"):
+    with page.expect_console_message(lambda message: message.text == "error invalid-sitekey"):
         page.route("**/challenge?sitekey=k", lambda route: route.fulfill(status=400, json={"detail": "unknown"}))
         page.evaluate("""turnstile.render(document.querySelector("#b"), {
             sitekey: "k", language: "auto", "error-callback": (code) => { console.log("error", code); } })""")
     assert elsewhere.said[:2] == [token, f"{other} {file_id}"]
+    assert "400" in elsewhere.complaints.pop()  # of the browser itself
 
 
 def test_the_element_is_a_control_of_its_form(elsewhere: Elsewhere) -> None:
     page = elsewhere.page
     file_id = elsewhere.visit("""<script src="https://captcha.example/widget.js" defer></script>
-        <form id="form" method="post"><fieldset id="set"><gantcha-captcha id="one" name="captcha"></gantcha-captcha></fieldset>
+        <form id="form" method="post">
+        <fieldset id="set"><gantcha-captcha id="one" name="captcha"></gantcha-captcha></fieldset>
         <button>Send</button></form>""")
-    state = "[form.checkValidity(), one.validity.valueMissing, one.value, new FormData(form).get('captcha'), one.form === form]"
+    state = """[form.checkValidity(), one.validity.valueMissing, one.value, new FormData(form).get("captcha"),
+        one.form === form]"""
     assert page.evaluate(state) == [False, True, "", None, True]
     send = page.get_by_role("button", name="Send")
     send.click()

@@ -62,5 +62,6 @@ for _path, _parts in _SCRIPTS.items():
     _add_asset(_path, join(*_parts), _SCRIPT)
 for _file in sorted((FOLDER / "languages").glob("*.json")):
     _add_asset(f"languages/{_file.name}", _file.read_bytes(), _JSON)
-_add_asset("demo.css", (FOLDER / "demo.css").read_bytes(), "text/css")
+for _name in ("demo.css", "plain.css"):
+    _add_asset(_name, (FOLDER / _name).read_bytes(), "text/css")
 _add_asset("favicon.svg", (FOLDER / "favicon.svg").read_bytes(), "image/svg+xml")

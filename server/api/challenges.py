@@ -1,7 +1,8 @@
 """For pages of sites: a challenge whose code stays on the server, and the check of its answer."""
 
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
@@ -30,7 +31,7 @@ from server.schemas import PROMPTS, Answer, Challenge, Verified
 
 log = structlog.get_logger("gantcha.challenges")
 router = APIRouter(tags=["challenges"])
-_MOST_ANSWER_BYTES = 4 * 1024
+MOST_ANSWER_BYTES = 4 * 1024
 _CHALLENGED = metrics.ISSUED.labels("challenge")
 _CHALLENGED_WITH = {difficulty: metrics.CHALLENGES.labels(difficulty) for difficulty in get_args(Difficulty)}
 _HOSTNAME = re.compile(r"[A-Za-z0-9._:-]{1,253}")
@@ -155,9 +156,16 @@ def _spend_on_site(request: Request, action: Literal["issue", "answer"], place: 
 
 
 async def _read_answer(request: Request) -> Answer:
-    body = await read_body(request, _MOST_ANSWER_BYTES, JSON)
-    try:
+    body = await read_body(request, MOST_ANSWER_BYTES, JSON)
+    with fields_checked():
         return Answer.model_validate_json(body)
+
+
+@contextmanager
+def fields_checked() -> Iterator[None]:
+    """Turn a ValidationError of fields that the caller sent into a 422."""
+    try:
+        yield
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
 

@@ -17,6 +17,7 @@ export const english = {
   again: "The confirmation has expired. Please type the characters again.",
   used: "The confirmation was used. Please type the characters again.",
   verified: "Confirmed",
+  paste: "Copy this text and paste it into the form.", // on the page without JavaScript
   busy: "Too many tries. Please wait a moment.",
   failed: "No picture at the moment. Please try again.",
   offline: "The captcha server can't be reached. Please try again.",

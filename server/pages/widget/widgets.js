@@ -25,7 +25,7 @@ export class Widgets {
         if (captcha.host.isConnected) captcha.wasOnPage = true; // some pages render first, and add the element later
         else if (captcha.wasOnPage) this.remove(id);
       }
-      if (!isExplicit) for (const found of [...live]) this.render(found);
+      if (!isExplicit) for (const found of [...live]) if (found.type !== "hidden") this.render(found); // a field for a token
     };
     look();
     new MutationObserver(look).observe(document, { childList: true, subtree: true });
@@ -47,7 +47,7 @@ export class Widgets {
     if (String(all.responsefield) !== "false") host.append(...hidden);
     const write = (token) => hidden.forEach((field) => (field.value = token));
     const captcha = new Captcha(host, isButton ? { ...all, size: "invisible" } : all, write, this.server);
-    Object.assign(captcha, { target, hidden });
+    Object.assign(captcha, { target, hidden, wasOnPage: host.isConnected });
     this.captchas.set(id, captcha);
     if (isButton) {
       captcha.on(target, "click", (event) => {
