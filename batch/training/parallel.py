@@ -22,7 +22,7 @@ from batch.training.recipe import Architecture, TrainingSettings
 from batch.training.refine import Refinement
 from batch.training.tensorflow import use_one_thread
 
-_SAVE_EVERY = 100
+_SAVE_EVERY = 50
 _REPORT_EVERY = 10
 _POLL_SECONDS = 0.5
 
@@ -72,9 +72,9 @@ def run_training(gan: Gan, state: Path, recipe: str, report: Callable[[int], Any
             journal.note(gan.step, *np.mean(losses, axis=0).tolist())
             losses = []
         if gan.step % _SAVE_EVERY == 0 or is_last:
-            gan.save(state, recipe)
-            if journal.wants_row(gan.step):
+            if journal.wants_row(gan.step):  # before the save: a resumed training drops rows that it will draw again
                 journal.draw(gan.sketch())
+            gan.save(state, recipe)
 
 
 def train_in_parallel(
