@@ -1,4 +1,4 @@
-"""The drawing side: from EMNIST files to trained generators, and from generators to PNGs in the pool.
+"""The drawing side: from images of handwriting to trained generators, and from generators to PNGs in the pool.
 
 Imports go down this list, and never between two folders of one line:
 
@@ -8,6 +8,6 @@ Imports go down this list, and never between two folders of one line:
 - `evaluation` measures glyphs.
 - `drawing` makes captchas of glyphs; `training` makes the generators.
 - `glyphs` draws glyphs with the trained generators.
-- `emnist` reads its files.
-- `alphabet`, `processes`, `progress` and `sheets` serve them all.
+- `images` reads EMNIST's files and folders of images.
+- `alphabet`, `packages`, `processes`, `progress` and `sheets` serve them all.
 """

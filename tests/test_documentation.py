@@ -67,7 +67,7 @@ def reader(request: pytest.FixtureRequest, page: Path, tmp_path: Path) -> Iterat
         "CAPTCHA_LOW_WATER": "20",
         "CAPTCHA_TARGET": "40",
     }
-    if page.name == "training.md":
+    if page.name in ("training.md", "own-alphabet.md"):
         names["trained"] = "checkpoints"
     if page.name == "machines.md":
         names = {
