@@ -18,6 +18,7 @@ from pool.errors import SettingsError
 from pool.settings import DEFAULT_CHECKPOINTS_DIR, Settings, load_settings
 from tests.browser import browser
 from tests.conftest import Site, a_png, invoke, run, running_site, sqlite_settings_in
+from tests.documents import documented
 from tests.programs import needs
 
 __all__ = ["browser"]
@@ -40,7 +41,9 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     few = [
         word for name in ("pretraining-", "", "refine-", "legible-", "classifier-") for word in (f"--{name}steps", 1)
     ]
-    trained = run("batch.train", "--data", folder / "data", "--out", folder / "own", "--jobs", 1, *few)
+    places = {"letters": folder / "data", "trained": folder / "own"}
+    words = [places.get(word, word) for word in documented("docs/own-alphabet.md", "python -m batch.train")]
+    trained = run(*words, "--jobs", 1, *few)
     assert trained.returncode == 0, trained.stderr
     assert "own holds 2 of 2" in trained.stdout
     return folder / "own"
