@@ -3,7 +3,7 @@
 Imports go down this list, and never between two folders of one line:
 
 - Commands, which nothing imports: `fill`, `train`, `sample`, `spread`, `evaluate`, `strength`, `readability`,
-  `frontier`, `dataset` (its preview); and `captcha`, the same for Python.
+  `frontier`, `reference_set`, `dataset` (its preview); and `captcha`, the same for Python.
 - `datasets` writes labelled captchas; `attacks` reads captchas as machines do.
 - `evaluation` measures glyphs.
 - `drawing` makes captchas of glyphs; `training` makes the generators.

@@ -44,6 +44,7 @@ RUN_BY = {
     "python -m batch.readability --kind": "test_strength.py",
     "python -m batch.readability --sheet": "test_strength.py",
     "python -m batch.frontier": "test_strength.py",
+    "python -m batch.reference_set": "test_reference_set.py",
     "--engine ray": "test_ray.py",
     "python examples/train_recogniser.py": "test_examples.py",
     "--dataset easy": "test_examples.py",
