@@ -1,7 +1,9 @@
 """Labelled samples a second of one core, beside other generators of text images: `python -m benchmarks.generators`.
 
-Each of the others is installed in an environment of its own, since they need old versions of what we use:
-`pip install trdg "pillow<10" "numpy<2" "opencv-python<4.12"`, the same with synthtiger and "scikit-image<0.25"; captcha.
+Two of the others need old versions of what we use, so each has an environment of its own:
+
+    pip install trdg "pillow<10" "numpy<2" "opencv-python<4.12"
+    pip install synthtiger "pillow<10" "numpy<2" "opencv-python<4.12" "scikit-image<0.25"
 """
 
 import os
