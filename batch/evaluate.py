@@ -18,7 +18,7 @@ from batch.packages import training_packages
 from batch.progress import progress_bar
 from batch.sheets import contact_sheet, writing
 from batch.training.recipe import Architecture
-from pool.errors import one_line_errors
+from pool.errors import GantchaError, one_line_errors
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from batch.evaluation.summary import Measured
 
 _CORES = os.cpu_count() or 1
+_LEAST = 20  # test images of a class that it can be compared with
 _OFTEN = 0.04  # pairs of characters confused more often are reported
 _TABLE_WIDTH = 220  # off a terminal
 _COLUMNS = {
@@ -87,6 +88,11 @@ def main(
             chosen = sampler.classes.named(classes)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
+        scarce = min(chosen, key=lambda c: test.counts()[c.index])
+        if (count := test.counts()[scarce.index]) < _LEAST:
+            raise GantchaError(
+                f"there are {count} test images of {scarce.symbol} ({scarce.name}); {_LEAST} are the least"
+            )
         with progress_bar(TimeElapsedColumn(), TimeRemainingColumn()) as progress:
             bar = progress.add_task("reference classifier", total=1)
             judge = ReferenceClassifier.cached(train, cache, lambda share: progress.advance(bar, share))

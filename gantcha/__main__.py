@@ -8,6 +8,7 @@ COMMANDS = {
     "migrate": ("gantcha.migrate", "make or upgrade the tables of the database"),
     "refill": ("server.refill", "keep the pool filled, without serving"),
     "fill": ("batch.fill", "draw captchas into the pool, or as a dataset"),
+    "reference-set": ("batch.reference_set", "write a dataset to compare recognisers on"),
     "preview": ("batch.dataset.preview", "show the first captchas of a dataset"),
     "status": ("pool.status", "show the state of the pool"),
     "sweep": ("pool.sweep", "remove expired captchas and orphans"),
@@ -35,7 +36,7 @@ def main() -> None:
         raise SystemExit(2)
     print("Usage: gantcha COMMAND [OPTIONS]\n")
     for command, (_, purpose) in COMMANDS.items():
-        print(f"  {command:12} {purpose}")
+        print(f"  {command:14} {purpose}")
     print("\n`gantcha COMMAND --help` explains a command.")
 
 

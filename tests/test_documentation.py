@@ -44,6 +44,7 @@ RUN_BY = {
     "python -m batch.readability --kind": "test_strength.py",
     "python -m batch.readability --sheet": "test_strength.py",
     "python -m batch.frontier": "test_strength.py",
+    "python -m batch.reference_set": "test_reference_set.py",
     "--engine ray": "test_ray.py",
     "python examples/train_recogniser.py": "test_examples.py",
     "--dataset easy": "test_examples.py",
@@ -69,7 +70,7 @@ def reader(request: pytest.FixtureRequest, page: Path, tmp_path: Path) -> Iterat
         "CAPTCHA_LOW_WATER": "20",
         "CAPTCHA_TARGET": "40",
     }
-    if page.name == "training.md":
+    if page.name in ("training.md", "own-alphabet.md"):
         names["trained"] = "checkpoints"
     if page.name == "machines.md":
         names = {

@@ -12,12 +12,14 @@ from playwright.sync_api import Browser, expect
 
 import gantcha
 from batch.alphabet import BYMERGE, GlyphClasses, left_to_right
+from batch.glyphs.checkpoints import classes_of
 from batch.glyphs.sampler import load_sampler
-from pool.answers import is_right
+from pool.answers import drawn_characters, is_right
 from pool.errors import SettingsError
 from pool.settings import DEFAULT_CHECKPOINTS_DIR, Settings, load_settings
 from tests.browser import browser
 from tests.conftest import Site, a_png, invoke, run, running_site, sqlite_settings_in
+from tests.documents import documented
 from tests.programs import needs
 
 __all__ = ["browser"]
@@ -40,7 +42,9 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     few = [
         word for name in ("pretraining-", "", "refine-", "legible-", "classifier-") for word in (f"--{name}steps", 1)
     ]
-    trained = run("batch.train", "--data", folder / "data", "--out", folder / "own", "--jobs", 1, *few)
+    places = {"letters": folder / "data", "trained": folder / "own"}
+    words = [places.get(word, word) for word in documented("docs/own-alphabet.md", "python -m batch.train")]
+    trained = run(*words, "--jobs", 1, *few)
     assert trained.returncode == 0, trained.stderr
     assert "own holds 2 of 2" in trained.stdout
     return folder / "own"
@@ -133,6 +137,11 @@ def test_a_class_that_is_not_finished_is_left_out_of_samples(checkpoints: Path, 
         (partial / "manifest.json").write_text(json.dumps(manifest | {"classes": classes}))
         drawn = invoke("batch.sample", "--per-class", 3, "--checkpoints", partial, "--sheet", tmp_path / "sheet.png")
         assert expected in drawn.stdout + drawn.stderr
+
+
+def test_a_manifest_that_names_no_characters_has_those_of_emnist(tmp_path: Path) -> None:
+    assert classes_of({}).symbols == BYMERGE.symbols
+    assert drawn_characters(tmp_path) == BYMERGE.characters  # a server has no manifest where another machine draws
 
 
 def test_scripts_that_run_from_right_to_left_are_drawn_so() -> None:

@@ -1,11 +1,15 @@
 """The dataset card: a README beside the data that says what it is, and how to load and reproduce it."""
 
+import json
 from dataclasses import asdict
 
 from batch.alphabet import BYMERGE
 from batch.datasets.formats import FORMATS
 from batch.datasets.places import Place
-from batch.datasets.plan import Plan, Variant
+from batch.datasets.plan import FOLDER, Plan, Variant
+
+MEASURES = f"{FOLDER}/measures.json"
+"""Of a dataset that a recogniser was measured on."""
 
 _CARD = """---
 license: mit
@@ -53,11 +57,22 @@ Each captcha has
 | kind | difficulty | theme | share | look |
 |---|---|---|---|---|
 {variants}
-
+{measures}
 The same plan (`.gantcha/plan.json`) gives the same bytes with the same versions of NumPy, OpenCV and Gantcha on the
 same kind of processor, however many processes draw. A captcha depends on the seed, its number and the options, not on
 the count: a dataset with the same seed repeats captchas of this one, also in other splits.
 `python -m batch.fill --dataset <this folder> --verify` compares all files with their checksums.
+"""
+_BASELINE = """
+## A baseline
+
+A small convolutional network (`batch/attacks/cnn.py` of Gantcha), taught with {taught:,} captchas of `train` in
+{steps:,} steps of 64, reads of `test`, without regard to case, and with characters that look alike in handwriting
+as one:
+
+| difficulty | captchas | characters | whole codes |
+|---|---|---|---|
+{rows}
 """
 _SIZES = ["n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B"]
 _MASKS = """\
@@ -82,8 +97,20 @@ def write_card(plan: Plan, place: Place) -> None:
         codes=f"random, of the pattern `{plan.pattern}`, all equally likely" if plan.pattern else "given",
         generators=plan.generators,
         variants="\n".join(map(_row, plan.variants)),
+        measures=_baseline(place.read(MEASURES)),
     )
     place.write("README.md", text.encode())
+
+
+def _baseline(measures: bytes | None) -> str:
+    if measures is None:
+        return ""
+    found = json.loads(measures)
+    rows = [
+        f"| {difficulty} | {row['captchas']:,} | {row['characters']:.1%} | {row['codes']:.1%} |"
+        for difficulty, row in found["by_difficulty"].items()
+    ]
+    return _BASELINE.format(taught=found["taught"], steps=found["steps"], rows="\n".join(rows))
 
 
 def _row(variant: Variant) -> str:

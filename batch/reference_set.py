@@ -1,0 +1,115 @@
+"""Write the reference set, on which recognisers can be compared: `python -m batch.reference_set`."""
+
+import io
+import json
+import os
+import time
+from collections.abc import Iterator
+from itertools import islice
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import typer
+from PIL import Image
+from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+
+from batch.datasets import request
+from batch.datasets.card import MEASURES, write_card
+from batch.datasets.formats import FORMATS
+from batch.datasets.places import Place, open_place
+from batch.datasets.plan import Plan
+from batch.drawing.workers import on_this_machine
+from batch.packages import training_packages
+from batch.progress import progress_bar
+from pool.errors import GantchaError, one_line_errors
+from pool.settings import DIFFICULTIES, load_settings
+
+_TESTED = 10_000  # captchas: more take long and tell little more
+
+
+class _Read(NamedTuple):
+    pictures: npt.NDArray[np.uint8]
+    """`[N, H / 2, W / 2]`"""
+    codes: list[str]
+    difficulties: npt.NDArray[np.str_]
+    """`[N]`"""
+
+
+def main(
+    out: Annotated[str, typer.Option(help="Folder or s3://bucket/prefix; one that was begun is continued.")],
+    count: Annotated[int, typer.Option(min=200, help="Captchas in all.")] = 1_000_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the captchas.")] = 1,
+    taught: Annotated[int, typer.Option(min=64, help="Captchas that the baseline learns from, at most.")] = 20_000,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of its training.")] = 4_000,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that draw in parallel.")] = os.cpu_count() or 1,
+) -> None:
+    """Write captchas of three difficulties with masks in three splits, and measure a baseline recogniser on them.
+
+    Codes are six of all characters, and none is in two splits. The baseline is a small convolutional network; its
+    accuracy by difficulty goes into the dataset card. The look is otherwise that of the CAPTCHA_ settings.
+
+    \b
+    Examples:
+        python -m batch.reference_set --out reference
+        python -m batch.reference_set --out reference --count 20000
+    """
+    with one_line_errors():
+        with training_packages():
+            from batch.attacks.cnn import CnnSolver, downsample
+            from batch.attacks.untrained import rate
+        settings = load_settings()
+        asked = request.Request(
+            format="webdataset",
+            count=count,
+            split="train=0.9,val=0.05,test=0.05",
+            mix="easy=0.3,standard=0.4,hard=0.3",
+            length="6",
+            alphabet=settings.characters,
+            disjoint=True,
+            masks=True,
+            seed=seed,
+        )
+        settings = load_settings(alphabet=settings.characters)
+        place, engine = open_place(out), on_this_machine(jobs, settings.checkpoints_dir)
+        begun = Plan.load(place) is not None
+        print(request.write(out, asked, begun, False, settings, engine, quiet=False))
+        plan = Plan.load(place)
+        if plan is None:
+            raise GantchaError(f"{place} was removed meanwhile")
+
+        def read(split: str, most: int) -> _Read:
+            found = list(islice(_labelled(plan, place, split), most))
+            pictures = np.concatenate([downsample(picture[None]) for picture, *_ in found])
+            return _Read(pictures, [code for _, code, _ in found], np.array([difficulty for *_, difficulty in found]))
+
+        started, learnt, tested = time.monotonic(), read("train", taught), read("test", _TESTED)
+        solver = CnnSolver(settings.characters, seed=1)
+        with progress_bar(TimeElapsedColumn(), TimeRemainingColumn(), lines=True) as progress:
+            bar = progress.add_task("baseline", total=steps)
+            solver.train(learnt.pictures, learnt.codes, lambda done: progress.advance(bar, done), steps)
+        answers = solver.solve(tested.pictures)
+        by_difficulty = {}
+        for difficulty in DIFFICULTIES:
+            own = np.flatnonzero(tested.difficulties == difficulty).tolist()
+            found = rate([tested.codes[i] for i in own], [answers[i] for i in own])
+            by_difficulty[difficulty] = {"captchas": len(own), "characters": found.characters, "codes": found.codes}
+        measures = {"taught": len(learnt.codes), "steps": steps, "by_difficulty": by_difficulty}
+        place.write(MEASURES, json.dumps(measures, indent=1).encode() + b"\n")
+        write_card(plan, place)
+    for difficulty, row in by_difficulty.items():
+        print(f"{difficulty}: {row['characters']:.1%} of characters, {row['codes']:.1%} of {row['captchas']} codes")
+    print(f"the baseline took {time.monotonic() - started:.0f} s")
+
+
+def _labelled(plan: Plan, place: Place, split: str) -> Iterator[tuple[npt.NDArray[np.uint8], str, str]]:
+    """Read a split: grey levels `[H, W]`, code and difficulty."""
+    format_ = FORMATS[plan.format]
+    for shard in plan.shards():
+        if shard.split == split:
+            for png, label in format_.read(place, format_.path(plan, shard), shard):
+                yield np.asarray(Image.open(io.BytesIO(png))), label["code"], label["difficulty"]
+
+
+if __name__ == "__main__":
+    typer.run(main)
