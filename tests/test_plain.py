@@ -240,7 +240,7 @@ def test_there_may_be_no_picture_or_too_many_tries(sqlite_settings: dict[str, ob
         solved = _post(site, second, "abc234")
         assert _said(solved) == "Confirmed"
         limited = _post(site, second, "abc234")
-        assert 0 < int(limited.headers["Retry-After"]) <= 60
+        assert int(limited.headers["Retry-After"]) > 0
         assert (limited.status_code, _said(limited)) == (429, "Too many tries. Please wait a moment.")
         before = site.pool.level(CROSSED_OUT)
         head = requests.head(f"{site.server.url}/plain", timeout=10)
