@@ -11,6 +11,7 @@ PACKAGES = {
     "curl": "curl",
     "espeak-ng": "espeak-ng",
     "mount": "mount",
+    "openssl": "openssl",
     "php": "php-cli",
     "systemd-analyze": "systemd",
     "tesseract": "tesseract-ocr",

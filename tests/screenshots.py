@@ -1,31 +1,84 @@
-"""Pictures of the demo page for docs/: `python -m tests.screenshots docs` (needs Debian's chromium)."""
+"""Pictures of the widget for docs/: `python -m tests.screenshots docs` (needs Debian's chromium)."""
 
 import sys
 import tempfile
+from io import BytesIO
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser import CHROMIUM, Visit
-from tests.conftest import migrate, run, running_site
+from tests.conftest import Site, migrate, run, running_site
 
 _LOOKS = {"light": ("light", 720), "dark": ("dark", 720), "320": ("light", 320)}
+_STATES = {
+    "to be typed": "",
+    "wrong": "",
+    "confirmed": "",
+    "no picture": 'data-sitekey="none"',
+    "dark": 'data-theme="dark"',
+    "right to left": 'data-language="ar"',
+    "compact": 'data-size="compact"',
+    "compact, confirmed": 'data-size="compact" data-theme="dark"',
+}
+_STYLE = """body { margin: 0; padding: 20px; font: 14px system-ui, sans-serif; color: #59636e; background: #fff; }
+main { display: grid; grid-template-columns: repeat(4, 302px); gap: 20px 24px; }
+h2 { font: inherit; margin: 0 0 6px; }"""
 
 
 def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
         url = f"sqlite:///{temporary}/pool.db"
-        settings: dict[str, object] = {"DATABASE_URL": url, "FILES_DIR": Path(temporary) / "files"}
+        settings: dict[str, object] = {"DATABASE_URL": url, "FILES_DIR": Path(temporary) / "files", "PIXEL_RATIO": 2}
         migrate(url)
-        run("batch.fill", "--target", 20, **settings).check_returncode()
+        run("batch.fill", "--target", 40, **settings).check_returncode()
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         with running_site(settings | {"TARGET": 0, "LOW_WATER": 0}) as site:
             for name, (scheme, width) in _LOOKS.items():
-                size = {"width": width, "height": 640}
-                visit = Visit(browser.new_context(viewport=size, color_scheme=scheme))
+                visit = _visit(browser, width, scheme)
                 visit.open(f"{site.server.url}/demo")
-                visit.page.screenshot(path=folder / f"demo-{name}.png", full_page=True)
+                _save(visit.page.screenshot(full_page=True), folder / f"demo-{name}.png")
+            visit = _visit(browser, 1320, "light")
+            _show_states(visit, site)
+            _save(visit.page.screenshot(full_page=True), folder / "states.png")
+            visit = _visit(browser, 342, "light")
+            visit.page.goto(f"{site.server.url}/plain")
+            _save(visit.page.locator("main").screenshot(), folder / "plain.png")
         browser.close()
+
+
+def _save(png: bytes, path: Path) -> None:
+    """Write a screenshot with 256 colours: a third of the bytes."""
+    Image.open(BytesIO(png)).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def _visit(browser: Browser, width: int, scheme: str) -> Visit:
+    size = {"width": width, "height": 640}
+    return Visit(browser.new_context(viewport=size, color_scheme=scheme, device_scale_factor=2, locale="en-GB"))  # type: ignore[arg-type] # one of its words
+
+
+def _show_states(visit: Visit, site: Site) -> None:
+    """Show a captcha in each state."""
+    page, names = visit.page, list(_STATES)
+    page.route("**/challenge?sitekey=none", lambda route: route.fulfill(status=503))
+    cells = "".join(
+        f'<section><h2>{name}</h2><div class="gantcha" {attributes}></div></section>'
+        for name, attributes in _STATES.items()
+    )
+    visit.serve(site.server.url, f'<style>{_STYLE}</style><script src="widget.js" defer></script><main>{cells}</main>')
+    page.goto(f"{site.server.url}/page")
+    cards = page.locator(".card")
+    expect(page.locator(".card.ready, .card.failed")).to_have_count(len(_STATES))
+    for name in ("wrong", "confirmed", "compact, confirmed"):
+        card = cards.nth(names.index(name))
+        file_id = (card.locator("img").get_attribute("src") or "").rpartition("/")[2]
+        card.locator("input").fill("wrong" if name == "wrong" else site.code(file_id))
+        card.locator("input").press("Enter")
+        expect(card.get_by_role("status")).not_to_be_empty()
+        card.locator(".spinner").wait_for(state="hidden")
+        page.evaluate("document.activeElement.shadowRoot?.activeElement?.blur()")
+    page.wait_for_load_state("networkidle")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from werkzeug.datastructures import MultiDict
 from tests.browser import Visit, browser
 from tests.conftest import Site, environment
 from tests.documents import under
-from tests.programs import needs
+from tests.programs import missing, needs
 
 __all__ = ["browser"]
 _PHP_CLIENT = "/usr/share/php/ReCaptcha/autoload.php"
@@ -31,6 +31,8 @@ _PHP_CLIENT = "/usr/share/php/ReCaptcha/autoload.php"
 @pytest.fixture(scope="module")
 def tls_url(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The site behind TLS, with a certificate that this process trusts: django-recaptcha speaks nothing else."""
+    if missing("openssl"):
+        pytest.skip(missing("openssl"))
     certificate = tmp_path_factory.mktemp("tls") / "both.pem"
     request = "openssl req -x509 -newkey rsa:2048 -noenc -subj /CN=localhost -addext subjectAltName=DNS:localhost"
     subprocess.run([*request.split(), "-keyout", certificate, "-out", certificate], check=True, capture_output=True)

@@ -218,6 +218,9 @@ def test_answers_that_get_no_token(plain: Site) -> None:
     again = _post(plain, page, "abc234")
     assert "has expired" in _said(again)
     assert plain.siteverify(_token(_post(plain, again, "abc234")))["success"]
+    of_the_site = plain.server.post("/plain", data={"comment": "hello"})
+    assert _said(of_the_site) == ""
+    assert _said(_post(plain, of_the_site, "abc234")) == "Confirmed"
     assert _post(plain, again, "a" * 300).status_code == 422
     assert plain.server.post("/plain", data={"id": "<b>", "answer": "x"}).ok
     assert plain.server.post("/plain", json={}).status_code == 415
@@ -237,6 +240,7 @@ def test_there_may_be_no_picture_or_too_many_tries(sqlite_settings: dict[str, ob
         solved = _post(site, second, "abc234")
         assert _said(solved) == "Confirmed"
         limited = _post(site, second, "abc234")
+        assert int(limited.headers["Retry-After"]) > 0
         assert (limited.status_code, _said(limited)) == (429, "Too many tries. Please wait a moment.")
         before = site.pool.level(CROSSED_OUT)
         head = requests.head(f"{site.server.url}/plain", timeout=10)

@@ -90,6 +90,7 @@ def test_a_redirect_leads_to_the_picture(
     picture = requests.get(url, timeout=30)
     assert picture.content == a_png()
     assert picture.headers["Content-Type"] == "image/png"
+    assert "img-src *" in server.get("/demo").headers["Content-Security-Policy"]  # pictures come from the bucket
     assert server.get(f"/{new_id()}").status_code == 404
 
 

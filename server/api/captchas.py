@@ -50,6 +50,11 @@ def file_url(request: Request, file_id: str) -> str:
     return f"{base}/{file_id}"
 
 
+def picture_sources(request: Request) -> str:
+    """Return where a page of this server gets pictures from, for its Content-Security-Policy."""
+    return "*" if request.app.state.settings.files_redirect else "'self'"  # the bucket may be anywhere
+
+
 @lru_cache(256)
 def _base(scheme: str, host: str | None, root_path: str) -> str:
     headers = [(b"host", host.encode("latin-1"))] if host else []

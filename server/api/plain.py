@@ -1,10 +1,13 @@
 """A page for visitors without JavaScript: a challenge in a plain form, and its token to copy or to go back with."""
 
+from collections.abc import Mapping
 from html import escape
 from string import Template
+from types import MappingProxyType
 from typing import Annotated, Literal, NamedTuple, get_args
 from urllib.parse import SplitResult, urlsplit
 
+import structlog
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import BaseModel, Field, HttpUrl
@@ -15,7 +18,7 @@ from server import errors, speech
 from server.access.limits import limit_answering, limit_issuing
 from server.api.assets import FOLDER
 from server.api.bodies import FORM, MULTIPART, parse_form, read_body
-from server.api.captchas import NO_STORE, file_url
+from server.api.captchas import NO_STORE, file_url, picture_sources
 from server.api.challenges import (
     MOST_ANSWER_BYTES,
     Place,
@@ -29,14 +32,16 @@ from server.api.challenges import (
 from server.api.texts import RIGHT_TO_LEFT, TEXTS, choose_language
 from server.schemas import Action, Answer, CData, Sitekey
 
+log = structlog.get_logger("gantcha.plain")
 router = APIRouter(tags=["challenges"])
-_PAGE = Template((FOLDER / "plain.html").read_text())
+_TEMPLATES = {file.stem: Template(file.read_text()) for file in (FOLDER / "plain").glob("*.html")}
 _FIELD = "gantcha-response"
 _PROMPTS = {"plain": "plain", "crossed-out": "crossedOut"}
 """Names of the texts, by kind."""
 _FAULTS = {429: "busy", 503: "failed"}
 """Names of the texts, by status; the other errors tell the site's author what to change."""
-_Text = Literal["", "empty", "wrong", "expired", "busy", "failed"]
+_Fault = Literal["", "empty", "wrong", "expired"]
+"""Names of the texts on what was wrong with an answer."""
 
 
 class Asked(BaseModel):
@@ -78,38 +83,38 @@ class _Visit(NamedTuple):
         accepted = request.headers.get("accept-language", "").split(",")
         return cls(request, place, back, choose_language([asked.language, *accepted]))
 
-    def page(self, content: str, title: str = "", status: int = 200) -> Response:
-        """Make the page; `content` is HTML."""
-        settings, site = self.request.app.state.settings, self.place.site
-        framing = " ".join(settings.cors_origins)
+    def page(
+        self, content: str, title: str = "", status: int = 200, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> Response:
+        """Answer with the page; `content` is HTML, `title` says what happened."""
+        site = self.place.site
+        framing = " ".join(self.request.app.state.settings.cors_origins)
         if site and site.hostnames:
             framing = " ".join(f"{host}:* *.{host}:*" for host in site.hostnames if ":" not in host)  # no IPv6 there
-        pictures = "*" if settings.files_redirect else "'self'"
         policy = (
-            f"default-src 'none'; style-src 'self'; img-src {pictures}; media-src 'self'; base-uri 'none'; "
+            f"default-src 'none'; style-src 'self'; img-src {picture_sources(self.request)}; media-src 'self'; "
+            "base-uri 'none'; "
             f"form-action 'self' {_origin(self.back) if self.back else ''}; frame-ancestors 'self' {framing}"
         )
-        html = _PAGE.substitute(
+        html = self.fill(
+            "page",
             language=self.language,
             direction="rtl" if self.language in RIGHT_TO_LEFT else "ltr",
             title=escape(" - ".join(filter(None, [title, self.say("name")]))),
-            name=escape(self.say("name")),
             content=content,
         )
-        headers = {"Content-Security-Policy": policy, "Referrer-Policy": "same-origin"} | NO_STORE
-        if status == 503:
-            headers["Retry-After"] = str(errors.RETRY_SECONDS)
-        return HTMLResponse(html, status, headers)
+        own_headers = {"Content-Security-Policy": policy, "Referrer-Policy": "same-origin"} | NO_STORE
+        return HTMLResponse(html, status, {**headers, **own_headers})
+
+    def fill(self, template: str, **values: str) -> str:
+        """Fill in a template with the visitor's texts, the URL of the page, and `values`, which are HTML."""
+        texts = {name: escape(text) for name, text in TEXTS[self.language].items()}
+        query = self.request.url.query
+        return _TEMPLATES[template].substitute(texts, url=escape(f"plain?{query}" if query else "plain"), **values)
 
     def say(self, text: str) -> str:
-        """Return a text in the visitor's language."""
-        return TEXTS[self.language][text]
-
-    @property
-    def url(self) -> str:
-        """Of the page, for the attributes of HTML."""
-        query = self.request.url.query
-        return escape(f"plain?{query}" if query else "plain")
+        """Return a text in the visitor's language; empty for none."""
+        return TEXTS[self.language][text] if text else ""
 
 
 def _origin(url: SplitResult) -> str:
@@ -140,7 +145,7 @@ async def answer(request: Request, asked: Annotated[Asked, Query()]) -> Response
         with fields_checked():
             given = Answer.model_validate({"id": "", "answer": "", **fields, **asked.model_dump()})
         if not given.answer.strip():
-            return await _show_challenge(visit, "empty")
+            return await _show_challenge(visit, "empty" if given.id else "")  # without an id, of a form of the site
         verified = await check(request, given, visit.place)
     except (HTTPException, DatabaseError) as error:
         return _show_fault(visit, error)
@@ -148,7 +153,7 @@ async def answer(request: Request, asked: Annotated[Asked, Query()]) -> Response
         return await _show_challenge(visit, verified.reason or "")
     if visit.back:
         return RedirectResponse(_with_token(visit.back, verified.token), 303, NO_STORE)
-    return _show_token(visit, verified.token)
+    return visit.page(visit.fill("token", token=escape(verified.token)), visit.say("verified"))
 
 
 def _with_token(url: SplitResult, token: str) -> str:
@@ -156,58 +161,32 @@ def _with_token(url: SplitResult, token: str) -> str:
     return url._replace(query="&".join([*others, f"{_FIELD}={token}"])).geturl()
 
 
-async def _show_challenge(visit: _Visit, message: _Text = "") -> Response:
+async def _show_challenge(visit: _Visit, fault: _Fault = "") -> Response:
     try:
         await limit_issuing(visit.request)
         challenge = await hand_out(visit.request, visit.place)
     except (HTTPException, DatabaseError) as error:
         return _show_fault(visit, error)
-    file_id, kind = str(challenge["id"]), str(challenge["kind"])
-    names = ("label", "placeholder", "check", "refresh", "listen", "image", _PROMPTS[kind])
-    texts = {name: escape(visit.say(name)) for name in names}
-    prompt = texts[_PROMPTS[kind]]
-    said = f'<p class="bad" id="said" role="alert">{escape(visit.say(message))}</p>' if message else ""
-    marks = ' aria-invalid="true" aria-describedby="said prompt"' if message else ' aria-describedby="prompt"'
-    sound = ""
-    if challenge["audioURL"]:
-        spoken = visit.language if visit.language in get_args(speech.Language) else "en"
-        source = f'"{file_id}.wav?lang={spoken}"'
-        sound = f"""<audio controls preload="none" src={source} aria-label="{texts["listen"]}">
-<a href={source}>{texts["listen"]}</a></audio>
-"""
-    return visit.page(
-        f"""<form method="post" action="{visit.url}">
-<img class="picture" src="{file_id}" alt="{prompt} {texts["image"]}">
-<input type="hidden" name="id" value="{file_id}">
-{said}
-<p id="prompt">{prompt}</p>
-{sound}<label for="answer">{texts["label"]}</label>
-<input id="answer" name="answer" dir="ltr" autocomplete="off" autocapitalize="none" spellcheck="false" maxlength="256"
- placeholder="{texts["placeholder"]}"{marks}>
-<button>{texts["check"]}</button>
-<a href="{visit.url}">{texts["refresh"]}</a>
-</form>""",
-        visit.say(message) if message else "",
+    file_id, message = str(challenge["id"]), visit.say(fault)
+    spoken = visit.language if visit.language in get_args(speech.Language) else "en"
+    content = visit.fill(
+        "challenge",
+        id=file_id,
+        prompt=escape(visit.say(_PROMPTS[str(challenge["kind"])])),
+        message=escape(message),
+        is_invalid=str(bool(message)).lower(),
+        sound=visit.fill("sound", id=file_id, spoken=spoken) if challenge["audioURL"] else "",
     )
-
-
-def _show_token(visit: _Visit, token: str) -> Response:
-    done, paste, refresh = (escape(visit.say(name)) for name in ("verified", "paste", "refresh"))
-    return visit.page(
-        f"""<p class="good" role="status">{done}</p>
-<label for="token">{paste}</label>
-<input id="token" dir="ltr" readonly value="{escape(token)}">
-<a href="{visit.url}">{refresh}</a>""",
-        visit.say("verified"),
-    )
+    return visit.page(content, message)
 
 
 def _show_fault(visit: _Visit, error: HTTPException | DatabaseError) -> Response:
     """Tell the visitor what failed. Raises what only the site's author can mend."""
-    status = error.status_code if isinstance(error, HTTPException) else errors.OUT_OF_REACH.status
-    if status not in _FAULTS:
+    if isinstance(error, DatabaseError):
+        log.error("no visitor without JavaScript can be served", reason=str(error))
+        error = errors.OUT_OF_REACH.error()
+    if error.status_code not in _FAULTS:
         raise error
-    message = visit.say(_FAULTS[status])
-    content = f"""<p class="bad" role="alert">{escape(message)}</p>
-<a href="{visit.url}">{escape(visit.say("retry"))}</a>"""
-    return visit.page(content, message, status)
+    message = visit.say(_FAULTS[error.status_code])
+    content = visit.fill("fault", message=escape(message))
+    return visit.page(content, message, error.status_code, error.headers or {})

@@ -11,15 +11,15 @@ from server.access.auth import comes_from_this_machine
 from server.access.limits import limit_answering
 from server.api.assets import FOLDER
 from server.api.bodies import FORM, MULTIPART, parse_form, read_body
-from server.api.captchas import NO_STORE, file_url
+from server.api.captchas import NO_STORE, file_url, picture_sources
 from server.api.siteverify import MOST_TOKEN_BYTES, failed, redeem
 from server.schemas import Siteverified, SiteverifyRequest
 
 router = APIRouter(tags=["site"])
 _DEMO = Template((FOLDER / "demo.html").read_text())
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'; img-src "
 )
 
 _NOT_REDEEMED = (
@@ -69,5 +69,8 @@ def _result(kind: str, words: str) -> str:
 
 def _page(request: Request, result: str = "", status: int = 200) -> Response:
     page = _DEMO.substitute(result=result, url=escape(file_url(request, "").rstrip("/")))
-    headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "same-origin"} | NO_STORE
+    headers = {
+        "Content-Security-Policy": _POLICY + picture_sources(request),
+        "Referrer-Policy": "same-origin",
+    } | NO_STORE
     return HTMLResponse(page, status, headers)
