@@ -21,6 +21,8 @@ run: setup
 
 setup: $(VENV)/.installed-batch
 
+# Hundreds of processes import the same files: where byte code is not kept, each would compile them.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal
 
