@@ -18,7 +18,8 @@ from typing import Annotated
 import typer
 
 from benchmarks.figures import medians
-from benchmarks.pools import ROOT
+
+_ROOT = Path(__file__).parent.parent
 
 _TIMED = """
 import io, os, random, time
@@ -116,7 +117,7 @@ def _rate(python: Path, program: str) -> float:
     one_thread = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
     finished = subprocess.run(
         [python, "-c", _TIMED + program, font],
-        cwd=ROOT,
+        cwd=_ROOT,
         env=os.environ | one_thread,
         check=True,
         stdout=subprocess.PIPE,

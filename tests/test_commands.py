@@ -53,10 +53,13 @@ def test_help_needs_no_more_than_drawing(command: str) -> None:
     assert "Example" in finished.stdout
 
 
-@pytest.mark.parametrize("command", ["train", "spread", "evaluate", "strength", "readability", "frontier"])
+@pytest.mark.parametrize(
+    "command", ["train", "spread", "evaluate", "strength", "readability", "frontier", "reference_set"]
+)
 def test_training_and_measuring_without_tensorflow_say_what_to_install(command: str) -> None:
-    data = [] if command in ("strength", "readability", "frontier") else ["--data", "nowhere"]
-    line = only_line(_run_bare(f"batch.{command}", *data))
+    needed = {"train": "--data", "spread": "--data", "evaluate": "--data", "reference_set": "--out"}
+    words = [needed[command], "nowhere"] if command in needed else []
+    line = only_line(_run_bare(f"batch.{command}", *words))
     assert line.startswith("error: TensorFlow is missing")
     assert line.endswith("pip install -r requirements-train.txt")
 
