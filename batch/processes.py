@@ -35,6 +35,7 @@ def started(count: int, prepare: Callable[..., Any] | None = None, *arguments: A
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)  # for the workers: this process has read its own already
+    of_others = set(multiprocessing.active_children())  # of a program that uses `gantcha`
     processes = ProcessPoolExecutor(count, SPAWN, _begin, (prepare, arguments))
     try:
         yield processes
@@ -43,7 +44,7 @@ def started(count: int, prepare: Callable[..., Any] | None = None, *arguments: A
             f"one of {count} processes died, perhaps because memory ran out: try again with fewer --jobs"
         ) from error
     finally:
-        for process in multiprocessing.active_children():
+        for process in set(multiprocessing.active_children()) - of_others:
             process.terminate()
         processes.shutdown(cancel_futures=True)
 
