@@ -169,7 +169,23 @@ def _extents(images: npt.NDArray[np.uint8], axis: int) -> list[tuple[int, int]]:
 def _train(data: Path, folder: Path, *options: object) -> tuple[str, ...]:
     places = {"path/to/emnist": data, "trained": folder / "out"}
     words = [places.get(word, word) for word in documented("docs/training.md", "python -m batch.train")]
-    return tuple(map(str, (*words, "--pretraining-steps", 4, "--refine-steps", 4, "--legible-steps", 4, *options)))
+    return tuple(
+        map(
+            str,
+            (
+                *words,
+                "--pretraining-steps",
+                4,
+                "--refine-steps",
+                4,
+                "--legible-steps",
+                4,
+                "--classifier-steps",
+                4,
+                *options,
+            ),
+        )
+    )
 
 
 def test_a_killed_training_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
@@ -180,7 +196,7 @@ def test_a_killed_training_goes_on_where_it_was(data: Path, tmp_path: Path) -> N
     silent = subprocess.DEVNULL
     with subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=silent, stderr=silent) as process:
         try:
-            wait_until(lambda: all(state.exists() for state in states), "the first saves", seconds=120)
+            wait_until(lambda: all(state.exists() for state in states), "the first saves", seconds=300)
         finally:
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
