@@ -72,9 +72,9 @@ def run_training(gan: Gan, state: Path, recipe: str, report: Callable[[int], Any
             journal.note(gan.step, *np.mean(losses, axis=0).tolist())
             losses = []
         if gan.step % _SAVE_EVERY == 0 or is_last:
-            gan.save(state, recipe)
             if journal.wants_row(gan.step):
                 journal.draw(gan.sketch())
+            gan.save(state, recipe)
 
 
 def train_in_parallel(
