@@ -184,7 +184,7 @@ def _train(data: Path, folder: Path, *options: object) -> tuple[str, ...]:
                 "--legible-steps",
                 4,
                 "--classifier-steps",
-                60,
+                4,
                 *options,
             ),
         )

@@ -66,9 +66,9 @@ the count: a dataset with the same seed repeats captchas of this one, also in ot
 _BASELINE = """
 ## A baseline
 
-A small convolutional network (`batch/attacks/cnn.py` of Gantcha), taught with {taught:,} captchas of `train` in
-{steps:,} steps of 64, reads of `test`, without regard to case, and with characters that look alike in handwriting
-as one:
+A small convolutional network (`batch/attacks/cnn.py` of Gantcha), taught with {taught:,} captchas of `train` at a
+quarter of their size in {steps:,} steps of 64, reads of `test`, without regard to case, and with characters that look
+alike in handwriting as one:
 
 | difficulty | captchas | characters | whole codes |
 |---|---|---|---|
