@@ -226,7 +226,7 @@ def test_a_killed_training_goes_on_where_it_was(data: Path, tmp_path: Path) -> N
     assert manifest["data"]["sha256"]
     for entry in (*manifest["classes"].values(), manifest["legibility_filter"]):
         assert hashlib.sha256((out / entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
-    assert {(entry["steps"], entry["images"]) for entry in manifest["classes"].values()} == {(140, 57)}
+    assert {(entry["steps"], entry["images"]) for entry in manifest["classes"].values()} == {(140, 58)}
 
     other = run(*_train(data, tmp_path, "--resume", "--seed", 2, *steps))
     assert "give --out another folder" in only_line(other)
