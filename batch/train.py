@@ -65,15 +65,15 @@ def main(
     )
     started = time.monotonic()
     with one_line_errors(), ExitStack() as stack:
-        images = read_images(data, "train")  # before the import of TensorFlow, which takes seconds
+        with training_packages():
+            from batch.training.run import Training
+        images = read_images(data, "train")
         try:
             chosen = images.classes.named(classes)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
         if not stack.enter_context(file_lock(out / STATE / "lock")):
             raise StorageError(f"another training is at work in {out}: give --out another folder")
-        with training_packages():
-            from batch.training.run import Training
         training = Training(images, Checkpoints(out), settings)
         chosen = training.left_over(chosen) if resume else training.start_over(chosen)
         with progress_bar(TimeElapsedColumn(), TimeRemainingColumn(), lines=True) as progress:
