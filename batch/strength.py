@@ -47,7 +47,7 @@ def main(
     minutes: Annotated[
         float, typer.Option(min=0.01, help="Processor time of each CRNN training: 40 are 20 minutes of two cores.")
     ] = 40,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer captchas and shorter trainings: five minutes.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer captchas and shorter trainings.")] = False,
     attacks: Annotated[str, typer.Option(help="Only attacks whose names contain one of these words.")] = "",
     data: Annotated[
         Path | None, typer.Option(help="EMNIST folder: segments are also read by a larger network.")
