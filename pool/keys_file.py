@@ -86,8 +86,10 @@ class KeysFile(BaseModel):
         return self
 
 
-def read_keys_file(path: Path) -> KeysFile:
-    """Read the file. Raises SettingsError when it can't be read or its content is invalid."""
+def read_keys_file(path: Path | None) -> KeysFile:
+    """Read the file; without one there are no keys. Raises SettingsError if it can't be read or is invalid."""
+    if path is None:
+        return KeysFile()
     try:
         return KeysFile.model_validate(tomllib.loads(path.read_text()))
     except OSError as error:

@@ -3,6 +3,7 @@
 import os
 import re
 from difflib import get_close_matches
+from functools import cached_property
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
@@ -150,7 +151,7 @@ class Settings(BaseSettings):
     target: int = Field(default=2000, ge=0)
     refill_seconds: float = Field(default=10, gt=0, le=_DAY)
 
-    @property
+    @cached_property
     def characters(self) -> str:
         """All that the generators draw."""
         return drawn_characters(self.checkpoints_dir)

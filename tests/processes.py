@@ -53,21 +53,21 @@ class Program:
         return self._process.exitcode
 
 
-def start(module: str, *words: object, output: Path, errors: Path | None = None, **settings: object) -> Program:
-    """Start `python -m module words`, with these settings; it writes to the files."""
-    arguments = (module, list(map(str, words)), environment(settings), output, errors)
+def start(module: str, *words: object, output: Path, **settings: object) -> Program:
+    """Start `python -m module words`, with these settings; it writes to the file."""
+    arguments = (module, list(map(str, words)), environment(settings), output)
     process = _FORKING.Process(target=_become, args=arguments, name=module)
     process.start()
     return Program(process)
 
 
-def _become(module: str, words: list[str], variables: dict[str, str], output: Path, errors: Path | None) -> None:
+def _become(module: str, words: list[str], variables: dict[str, str], output: Path) -> None:
     os.chdir(ROOT)
     os.environ.clear()
     os.environ.update(variables)
-    for number, path in ((1, output), (2, errors or output)):
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for number in (1, 2):
         os.dup2(file, number)
-        os.close(file)
+    os.close(file)
     sys.argv = [module, *words]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from pool.keys_file import KeysFile, read_keys_file
+from pool.keys_file import read_keys_file
 from pool.settings import DIFFICULTIES, Difficulty, Settings, Stock
 
 
@@ -31,7 +31,7 @@ def kept_stocks(settings: Settings) -> KeptStocks:
     Raises:
         SettingsError: the keys file can't be read or its content is invalid.
     """
-    file = read_keys_file(settings.keys_file) if settings.keys_file else KeysFile()
+    file = read_keys_file(settings.keys_file)
     kind = settings.challenge_kind
     of_sites = [Stock(kind, site.difficulty) for site in file.sites.values() if site.difficulty]
     challenges = [settings.challenge_stock, *of_sites]

@@ -35,11 +35,8 @@ class Keys:
         self._api_keys = {DEFAULT: settings.api_key} if settings.api_key else {}
         self._site_secret = settings.site_secret
         self._difficulties: set[Difficulty] = {stock.difficulty for stock in kept_stocks(settings).usual}
-        self._version, self._check_at = None, 0.0
-        self._take(KeysFile())
-        if self._path:
-            self._version = _version(self._path)
-            self._take(read_keys_file(self._path))
+        self._version, self._check_at = _version(self._path) if self._path else None, 0.0
+        self._take(read_keys_file(self._path))
 
     @property
     def guards_api(self) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import structlog
@@ -18,7 +18,7 @@ from pool.filling.stocks import harder
 from pool.keys_file import Site
 from pool.models import State
 from pool.pool import Issued
-from pool.settings import Difficulty, Kind
+from pool.settings import DIFFICULTIES, Difficulty, Kind
 from pool.tokens import Purpose
 from pool.verdicts import Attempt, Verdict
 from server import errors, metrics
@@ -33,7 +33,7 @@ log = structlog.get_logger("gantcha.challenges")
 router = APIRouter(tags=["challenges"])
 MOST_ANSWER_BYTES = 4 * 1024
 _CHALLENGED = metrics.ISSUED.labels("challenge")
-_CHALLENGED_WITH = {difficulty: metrics.CHALLENGES.labels(difficulty) for difficulty in get_args(Difficulty)}
+_CHALLENGED_WITH = {difficulty: metrics.CHALLENGES.labels(difficulty) for difficulty in DIFFICULTIES}
 _HOSTNAME = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 _NOT_CHALLENGED = (*errors.NOT_FOR_SITE, errors.INVALID, errors.LIMITED, errors.EMPTY, errors.OUT_OF_REACH)
 
