@@ -50,9 +50,13 @@ class Elsewhere(Visit):
                 body=f"<!doctype html><html lang=en>{icon}{self.html}", content_type="text/html; charset=utf-8"
             )
 
+    def write(self, html: str) -> None:
+        """Have the page say this."""
+        self.html = html.replace("https://captcha.example", self.site.server.url)
+
     def visit(self, html: str) -> str:
         """Open a page; return the id of the challenge it shows."""
-        self.html = html.replace("https://captcha.example", self.site.server.url)
+        self.write(html)
         return self.open(ELSEWHERE)
 
     def solve(self, file_id: str) -> str:
@@ -166,11 +170,9 @@ def test_a_div_that_comes_later_and_goes(elsewhere: Elsewhere) -> None:
 
 def test_a_button_asks_in_a_dialog(elsewhere: Elsewhere) -> None:
     page = elsewhere.page
-    elsewhere.html = """<script src="https://captcha.example/widget.js"></script><form method="post">
+    elsewhere.write("""<script src="https://captcha.example/widget.js"></script><form method="post">
         <button class="gantcha" data-callback="send">Send</button></form>
-        <script>function send() { document.forms[0].submit(); }</script>""".replace(
-        "https://captcha.example", elsewhere.site.server.url
-    )
+        <script>function send() { document.forms[0].submit(); }</script>""")
     page.goto(ELSEWHERE)
     button = page.get_by_role("button", name="Send")
     file_id = elsewhere.renewed_by(button.click)
@@ -265,9 +267,7 @@ def test_calls_of_other_products(elsewhere: Elsewhere) -> None:
         f'<script src="https://captcha.example/{path}?render=explicit"></script>'
         for path in ("recaptcha/api.js", "turnstile/v0/api.js", "1/api.js")
     )
-    elsewhere.html = f"{scripts}<form><div id=a></div><div id=b></div></form>".replace(
-        "https://captcha.example", elsewhere.site.server.url
-    )
+    elsewhere.write(f"{scripts}<form><div id=a></div><div id=b></div></form>")
     page.goto(ELSEWHERE)
     version_3 = """grecaptcha.ready(() => grecaptcha.execute("key", { action: "submit" }).then(console.log))"""
     token = elsewhere.solve(elsewhere.renewed_by(lambda: page.evaluate(version_3)))
