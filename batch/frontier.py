@@ -22,6 +22,7 @@ from batch.sheets import writing
 from pool.errors import one_line_errors
 from pool.settings import Difficulty, Kind, load_settings
 
+_USUAL_BEST = "ddddocr-told", "rapidocr-told", "segments-filter"  # attacks
 _DIFFICULTIES: tuple[Difficulty, ...] = "easy", "standard", "hard"
 
 
@@ -46,7 +47,7 @@ def main(
     with one_line_errors():
         with training_packages():
             from batch.attacks.frontier import Trial, is_unbeaten, plot, try_style
-            from batch.attacks.untrained import quick_attacks
+            from batch.attacks.untrained import untrained_attacks
             from batch.evaluation.random_styles import random_style, vary_style
             from batch.evaluation.reader import CharacterReader
         require_extras()
@@ -59,9 +60,14 @@ def main(
             reader = CharacterReader.cached(
                 checkpoints, alphabet, length, cache, lambda share: progress.advance(bar, share)
             )
-            attacks = quick_attacks(
-                alphabet, length, lambda glyphs: sampler.filter.run(glyphs=glyphs), USUAL_DECOYS * bool(decoys)
+            usual = untrained_attacks(
+                alphabet,
+                length,
+                {"filter": lambda glyphs: sampler.filter.run(glyphs=glyphs)},
+                USUAL_DECOYS * bool(decoys),
+                few=True,
             )
+            attacks = {name: variants() for name, variants in usual if name in _USUAL_BEST}
             bar = progress.add_task("styles", total=styles + len(_DIFFICULTIES))
             trials: list[Trial] = []
             for number in range(styles + len(_DIFFICULTIES)):

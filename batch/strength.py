@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _TABLE_WIDTH = 120  # off a terminal
 _COUNTS = (1_000, 10_000, 50_000)
-_QUICK_ATTACKED, _QUICK_SAMPLES, _QUICK_STEPS, _QUICK_MINUTES = 200, 3_000, 150, 0.5
+_QUICK_ATTACKED, _QUICK_SAMPLES, _QUICK_STEPS, _QUICK_MINUTES = 200, 1_000, 100, 0.75
 
 
 def main(
@@ -45,9 +45,10 @@ def main(
     attacked: Annotated[int, typer.Option(min=10, help="Captchas that each attack has to read.")] = 1000,
     steps: Annotated[int, typer.Option(min=1, help="Steps of each CNN training.")] = 1000,
     minutes: Annotated[
-        float, typer.Option(min=0.01, help="Processor time of each CRNN training: 40 are 20 minutes of two cores.")
+        float, typer.Option(min=0.01, help="Processor time of a CRNN training at most: 40 are 20 minutes of two cores.")
     ] = 40,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer captchas and shorter trainings.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer captchas, fewer variants and short trainings.")] = False,
+    peers: Annotated[bool, typer.Option(help="Attack the captchas of the two packages too.")] = True,
     attacks: Annotated[str, typer.Option(help="Only attacks whose names contain one of these words.")] = "",
     data: Annotated[
         Path | None, typer.Option(help="EMNIST folder: segments are also read by a larger network.")
@@ -100,9 +101,9 @@ def main(
         show = partial(draw_labelled, sampler=sampler, style=style, rng=np.random.default_rng())
         targets = [
             Target("gantcha", codes, to_grey(victims), ours, crossed, show),
-            *(Target(name, codes, draw(size, codes), partial(draw, size)) for name, draw in PEERS.items()),
+            *(Target(name, codes, draw(size, codes), partial(draw, size)) for name, draw in PEERS.items() if peers),
         ]
-        budget = Budget(counts, steps, 60 * minutes)
+        budget = Budget(counts, steps, 60 * minutes, quick)
         with progress_bar(TimeElapsedColumn(), TimeRemainingColumn()) as progress:
             if data:
                 bar = progress.add_task("reference classifier", total=1)

@@ -49,10 +49,10 @@ def make_solver_model(size: tuple[int, int], length: int, alphabet_size: int) ->
     hidden = picture
     for channels in _CHANNELS:
         hidden = layers.Conv2D(channels, 3, padding="same", use_bias=False)(hidden)
-        hidden = layers.ReLU()(layers.BatchNormalization()(hidden))
-        hidden = layers.MaxPooling2D(padding="same")(hidden)
+        hidden = layers.MaxPooling2D(padding="same")(hidden)  # first: what follows has less to do
+        hidden = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(hidden))
     hidden = layers.Dense(_HIDDEN, use_bias=False)(layers.Flatten()(hidden))
-    hidden = layers.Dropout(0.3)(layers.ReLU()(layers.BatchNormalization()(hidden)))
+    hidden = layers.Dropout(0.3)(layers.ReLU()(layers.BatchNormalization(momentum=0.9)(hidden)))
     return keras.Model(picture, layers.Reshape((length, alphabet_size))(layers.Dense(length * alphabet_size)(hidden)))
 
 

@@ -12,12 +12,16 @@ from batch.attacks.ctc import decode
 from batch.training.classifier import predict
 from batch.training.networks import as_input
 from batch.training.tensorflow import keras, tf
+from pool.answers import is_right
 
 _CONVOLUTIONS = ((32, (2, 2)), (64, (2, 2)), (96, (2, 1)), (128, (2, 1)))  # channels, pooling
 _UNITS = 128
 _RATE = 2e-3
 _WARM_UP = 0.05  # share of the time
 _CONTRAST = 0.3  # change of it, at most
+_HELD_OUT = 200  # labelled captchas, at most a tenth: they tell when there is nothing more to learn
+_CHECKED = 0.05  # of the time: between looks at them
+_ENOUGH = 0.98  # of their codes
 
 
 def make_crnn_model(size: tuple[int, int], alphabet_size: int) -> keras.Model:
@@ -27,7 +31,8 @@ def make_crnn_model(size: tuple[int, int], alphabet_size: int) -> keras.Model:
     hidden = picture
     for channels, pooling in _CONVOLUTIONS:
         hidden = layers.Conv2D(channels, 3, padding="same", use_bias=False)(hidden)
-        hidden = layers.MaxPooling2D(pooling, padding="same")(layers.ReLU()(layers.BatchNormalization()(hidden)))
+        hidden = layers.MaxPooling2D(pooling, padding="same")(hidden)  # first: what follows has less to do
+        hidden = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(hidden))
     columns = layers.Permute((2, 1, 3))(hidden)
     columns = layers.Reshape((columns.shape[1], columns.shape[2] * columns.shape[3]))(columns)
     columns = layers.Dropout(0.2)(layers.Dense(_UNITS, activation="relu")(columns))
@@ -44,18 +49,26 @@ class CrnnSolver:
     def train(
         self, pictures: npt.NDArray[np.uint8], codes: Sequence[str], report: Callable[[float], Any], seconds: float
     ) -> None:
-        """Train on downsampled pictures `[N, H, W]` for some processor time; `report` gets the seconds of each step."""
+        """Train on downsampled pictures `[N, H, W]` for some processor time, less if that is enough.
+
+        `report` gets the seconds of each step.
+        """
         keras.utils.set_random_seed(self._seed)
         labels = 1 + np.searchsorted(self._alphabet, np.array([list(code) for code in codes]))
         self._length = labels.shape[1]
         self._model = make_crnn_model(pictures.shape[1:], len(self._alphabet))
         self._model.compile(keras.optimizers.Adam(_RATE, clipnorm=1.0), keras.losses.CTC(), jit_compile=False)
         rng = np.random.default_rng(self._seed)
+        learnt = len(pictures) - min(_HELD_OUT, len(pictures) // 10)
         started = reported = time.process_time()
-        for chosen, shifted in shifted_batches(pictures, rng):
+        next_check = _CHECKED
+        for chosen, shifted in shifted_batches(pictures[:learnt], rng):
             done = (reported - started) / seconds
-            if done >= 1:
-                break
+            if done >= next_check:
+                next_check += _CHECKED
+                if done >= 1 or self._has_learnt(pictures[learnt:], codes[learnt:]):
+                    report(max(seconds - (reported - started), 0))
+                    break
             warmth = min(done / _WARM_UP + 0.05, 1)
             self._model.optimizer.learning_rate = _RATE * warmth * (1 + np.cos(np.pi * done)) / 2
             contrast = rng.uniform(1 - _CONTRAST, 1 + _CONTRAST, (len(chosen), 1, 1, 1)).astype(np.float32)
@@ -63,6 +76,9 @@ class CrnnSolver:
             now = time.process_time()
             report(now - reported)
             reported = now
+
+    def _has_learnt(self, pictures: npt.NDArray[np.uint8], codes: Sequence[str]) -> bool:
+        return len(codes) > 0 and bool(np.mean([*map(is_right, self.solve(pictures), codes)]) >= _ENOUGH)
 
     def solve(self, pictures: npt.NDArray[np.uint8]) -> list[str]:
         """Read downsampled pictures `[N, H, W]`."""

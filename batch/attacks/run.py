@@ -22,7 +22,7 @@ _TWO_LEVELS = "threshold 95", "threshold 110"
 
 
 class Budget(NamedTuple):
-    """Of trainings."""
+    """How much work attacks may be."""
 
     counts: Sequence[int]
     """Labelled captchas; there is a training with each number."""
@@ -30,6 +30,8 @@ class Budget(NamedTuple):
     """Of the CNN."""
     seconds: float
     """Of the CRNN."""
+    few: bool
+    """Only the usual best variants of the untrained attacks; without what is known of crossings"""
 
 
 class Target(NamedTuple):
@@ -71,10 +73,10 @@ def run_attacks(
     decoys = USUAL_DECOYS if any(map(np.any, crossed)) else 0
     found = {
         name: attack(variants(), victims, codes, bar(name, 1))
-        for name, variants in untrained_attacks(alphabet, len(codes[0]), classifiers, decoys)
+        for name, variants in untrained_attacks(alphabet, len(codes[0]), classifiers, decoys, few=budget.few)
         if wanted(name)
     }
-    if decoys:
+    if decoys and not budget.few:
         found |= {
             name: attack(variants(), np.arange(len(codes)), codes, bar(name, 1))
             for name, variants in knowing_attacks(alphabet, victims, crossed, classifiers)

@@ -1,7 +1,7 @@
 """Attacks on captchas, each in its variants: how pictures are prepared, cut and read."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -89,37 +89,34 @@ def attack(
 
 
 def untrained_attacks(
-    alphabet: str, length: int, classifiers: Mapping[str, Classify], extra: int = 0
+    alphabet: str, length: int, classifiers: Mapping[str, Classify], extra: int = 0, *, few: bool = False
 ) -> Iterator[tuple[str, Callable[[], Variants]]]:
     """Give the attacks that need none of our captchas: names, and what loads their programs and gives their variants.
 
-    Where captchas show `extra` characters that do not count, all are read and the least certain left out.
+    Where captchas show `extra` characters that do not count, all are read and the least certain left out. With `few`,
+    only the variants that are usually the best.
     """
     yield "ddddocr", lambda: {"": read_with_ddddocr}
+    ocr, segments = (_OFTEN_BEST["ocr"], _OFTEN_BEST["segments"]) if few else (list(PREPROCESSINGS), _TWO_LEVELS)
+    cuts = [""] if few else list(CUTS)
     if has_tesseract():
         yield "tesseract-line", lambda: {"": partial(read_with_tesseract, mode="line", alphabet=alphabet)}
         yield "tesseract-word", lambda: {"": partial(read_with_tesseract, mode="word", alphabet=alphabet)}
-        yield "tesseract-told", partial(_tesseract_variants, alphabet)
+        yield "tesseract-told", partial(_tesseract_variants, alphabet, ocr)
     networks: dict[str, Callable[[str], OcrNetwork]] = {
         "ddddocr-told": open_ddddocr,
         "ddddocr-beta-told": partial(open_ddddocr, beta=True),
         "rapidocr-told": open_rapidocr,
     }
+
+    def told(open_network: Callable[[str], OcrNetwork]) -> Variants:
+        return _variants(open_network(alphabet).read, ocr, alphabet, length, extra, cuts)
+
     for name, open_network in networks.items():
-        yield name, partial(_told_variants, open_network, alphabet, length, extra)
+        yield name, partial(told, open_network)
     for name, classify in classifiers.items():
         read = partial(read_segments, alphabet=alphabet, classify=classify)
-        yield f"segments-{name}", partial(_variants, read, _TWO_LEVELS, alphabet, length, extra)
-
-
-def quick_attacks(alphabet: str, length: int, classify: Classify, extra: int) -> dict[str, Variants]:
-    """Give the attacks that are usually the best, in few variants, for comparing many styles."""
-    segments = partial(read_segments, alphabet=alphabet, classify=classify)
-    told = {"ddddocr-told": open_ddddocr(alphabet).read, "rapidocr-told": open_rapidocr(alphabet).read}
-    uncut = alphabet, length, extra, [""]
-    return {name: _variants(read, _OFTEN_BEST["ocr"], *uncut) for name, read in told.items()} | {
-        "segments-filter": _variants(segments, _OFTEN_BEST["segments"], *uncut)
-    }
+        yield f"segments-{name}", partial(_variants, read, segments, alphabet, length, extra, cuts)
 
 
 def knowing_attacks(
@@ -158,19 +155,15 @@ def _read_uncrossed(
     return [answers[number] for number in numbers.tolist()]
 
 
-def _told_variants(open_network: Callable[[str], OcrNetwork], alphabet: str, length: int, extra: int) -> Variants:
-    return _variants(open_network(alphabet).read, list(PREPROCESSINGS), alphabet, length, extra)
-
-
-def _tesseract_variants(alphabet: str) -> Variants:
+def _tesseract_variants(alphabet: str, preprocessings: list[str]) -> Variants:
     def read(preprocessing: str, mode: str, pictures: Pictures) -> list[str]:
         return read_with_tesseract(PREPROCESSINGS[preprocessing](pictures), mode, alphabet)
 
-    return {f"{name}, {mode}": partial(read, name, mode) for name in PREPROCESSINGS for mode in ("line", "word")}
+    return {f"{name}, {mode}": partial(read, name, mode) for name in preprocessings for mode in ("line", "word")}
 
 
 def _variants(
-    read: ReadCount, preprocessings: list[str], alphabet: str, length: int, extra: int, cuts: Iterable[str] = CUTS
+    read: ReadCount, preprocessings: list[str], alphabet: str, length: int, extra: int, cuts: list[str]
 ) -> Variants:
     """Combine preprocessings, also the surest of all thresholds for each picture, with cuts and left out characters."""
     symbols = np.array(sorted(set(alphabet)))

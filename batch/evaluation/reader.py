@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,7 +56,7 @@ def make_reader_model(alphabet_size: int) -> keras.Model:
     for channels in _CHANNELS:
         hidden = layers.Conv2D(channels, 3, padding="same", use_bias=False)(hidden)
         # With the usual momentum of 0.99 a short training would leave the statistics of its start.
-        hidden = layers.MaxPooling2D(padding="same")(layers.ReLU()(layers.BatchNormalization(momentum=0.9)(hidden)))
+        hidden = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(layers.MaxPooling2D(padding="same")(hidden)))
     hidden = layers.Dense(_HIDDEN, activation="relu")(layers.Flatten()(hidden))
     return keras.Model(window, layers.Dense(alphabet_size)(layers.Dropout(0.3)(hidden)))
 
@@ -82,7 +83,10 @@ class CharacterReader:
         Raises:
             StorageError: the folder is not writable.
         """
-        key = hashlib.sha256(json.dumps([checkpoints.digest(), sorted(alphabet), length]).encode()).hexdigest()[:16]
+        lesson = asdict(
+            random_style("".join(sorted(alphabet)), np.random.default_rng(1))
+        )  # other ranges make other readers
+        key = hashlib.sha256(json.dumps([checkpoints.digest(), lesson, length]).encode()).hexdigest()[:16]
         make, train = (
             partial(make_reader_model, len(alphabet)),
             partial(_train, Sampler(checkpoints), alphabet, length, report),
