@@ -7,22 +7,24 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from PIL import Image
 from rich.progress import TimeRemainingColumn
 
 from batch.alphabet import draw_codes
 from batch.attacks.ocr import require_extras
-from batch.drawing.captchas import draw_labelled
+from batch.drawing.captchas import Labelled, draw_labelled
 from batch.drawing.style import USUAL_DECOYS, choose_style
 from batch.evaluation import CACHE_DIR
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.sampler import Sampler
 from batch.packages import training_packages
 from batch.progress import progress_bar
-from batch.sheets import writing
+from batch.sheets import captcha_sheet, writing
 from pool.errors import one_line_errors
 from pool.settings import Difficulty, Kind, load_settings
 
 _USUAL_BEST = "ddddocr-told", "rapidocr-told", "segments-filter"  # attacks
+_SHOWN = 4  # captchas of each difficulty
 _DIFFICULTIES: tuple[Difficulty, ...] = "easy", "standard", "hard"
 
 
@@ -31,7 +33,9 @@ def main(
     styles: Annotated[int, typer.Option(min=0, help="Styles to try, besides those of the three difficulties.")] = 60,
     captchas: Annotated[int, typer.Option(min=20, help="Captchas of each style.")] = 300,
     cache: Annotated[Path, typer.Option(help="Folder that keeps the trained character reader.")] = CACHE_DIR,
-    out: Annotated[Path | None, typer.Option(help="Write frontier-<kind>.json and .png to this folder.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write frontier-<kind>.json and .png, and looks-<kind>.png, to this folder.")
+    ] = None,
 ) -> None:
     """Try random styles: what share of codes does the best attack read, and what share a stand-in for people?
 
@@ -49,7 +53,7 @@ def main(
             from batch.attacks.frontier import Trial, is_unbeaten, plot, try_style
             from batch.attacks.untrained import untrained_attacks
             from batch.evaluation.random_styles import random_style, vary_style
-            from batch.evaluation.reader import CharacterReader
+            from batch.evaluation.reader import CharacterReader, decoded
         require_extras()
         settings = load_settings(kind=kind, pixel_ratio=1)
         checkpoints, alphabet, length = Checkpoints(settings.checkpoints_dir), settings.alphabet, settings.length
@@ -70,6 +74,7 @@ def main(
             attacks = {name: variants() for name, variants in usual if name in _USUAL_BEST}
             bar = progress.add_task("styles", total=styles + len(_DIFFICULTIES))
             trials: list[Trial] = []
+            shown: list[Labelled] = []
             for number in range(styles + len(_DIFFICULTIES)):
                 name = str(number)
                 if number < len(_DIFFICULTIES):
@@ -81,13 +86,19 @@ def main(
                     parents = [trial.style for trial in trials if is_unbeaten(trial, trials)]
                     style = vary_style(parents[rng.integers(len(parents))], rng)
                 codes = draw_codes(captchas, alphabet, length)
-                trials.append(try_style(name, style, codes, draw_labelled(codes, sampler, style, rng), reader, attacks))
+                drawn = draw_labelled(codes, sampler, style, rng)
+                trials.append(try_style(name, style, codes, drawn, reader, attacks))
+                if name in _DIFFICULTIES:
+                    shown += drawn[:_SHOWN]
                 progress.advance(bar)
                 if out:
                     _save(out / f"frontier-{settings.kind}.json", trials)
         if out:
             with writing(out / f"frontier-{settings.kind}.png") as file:
                 plot(file, trials)
+            with writing(out / f"looks-{settings.kind}.png") as file:
+                captions = [name for name in _DIFFICULTIES for _ in range(_SHOWN)]
+                captcha_sheet([Image.fromarray(decoded(captcha)) for captcha in shown], captions).save(file, "PNG")
     for trial in sorted(trials, key=lambda trial: -trial.read):
         if is_unbeaten(trial, trials) or trial.name in _DIFFICULTIES:
             print(

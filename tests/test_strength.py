@@ -243,6 +243,9 @@ def test_strength_compares_both_kinds_and_writes_what_it_found(tmp_path: Path) -
         assert all(success["low"] <= success["codes"] <= success["high"] for success in row.values())
     with Image.open(tmp_path / "strength-plain-easy.png") as plot:
         assert plot.width > 600
+    ours = invoke("batch.strength", *words, "--no-peers", "--attacks", "ddddocr-told")
+    assert ours.exit_code == 0, ours.stderr
+    assert json.loads((tmp_path / "strength-plain-easy.json").read_text())["success"].keys() == {"gantcha"}
     assert "no attack's name contains" in refusal("batch.strength", "--attacked", 10, "--attacks", "nobody")
     assert "can't write to" in refusal("batch.strength", "--out", tmp_path / "nowhere")
 
@@ -289,8 +292,9 @@ def test_styles_are_tried_and_read_by_a_stand_in(tmp_path: Path, monkeypatch: py
     assert all(0 <= trial[share] <= 1 for trial in trials for share in ("read", "attacked"))
     assert len({json.dumps(trial["style"]) for trial in trials}) == len(trials)
     assert re.search(r"^standard: \S+% of codes read by the stand-in, \S+% by \S+", finished.stdout, re.MULTILINE)
-    with Image.open(tmp_path / "frontier-plain.png") as plot:
-        assert plot.width > 600
+    for name in ("frontier", "looks"):
+        with Image.open(tmp_path / f"{name}-plain.png") as picture:
+            assert picture.width > 600
     assert len(list(tmp_path.glob("character-reader-*.weights.h5"))) == 1
 
 
