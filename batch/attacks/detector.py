@@ -34,7 +34,7 @@ class Detector:
         hidden = image = layers.Input((SIDE, SIDE, 1))
         for channels in (16, 32, 48):
             hidden = layers.Conv2D(channels, 3, padding="same", use_bias=False)(hidden)
-            hidden = layers.MaxPooling2D()(layers.ReLU()(layers.BatchNormalization()(hidden)))
+            hidden = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(layers.MaxPooling2D()(hidden)))
         hidden = layers.Dense(64, activation="relu")(layers.Dropout(0.3)(layers.Flatten()(hidden)))
         self._model = keras.Model(image, layers.Dense(3)(hidden))
 
