@@ -115,9 +115,9 @@ STYLES = {
             truncation=0.9,
             size=(0.82, 0.92),
             rise=20.0,
-            gap=(-7.5, -3.5),
+            gap=(-8.5, -4.5),
             climb=(28.0, 36.0),
-            strikes=3,
+            strikes=4,
         ),
     },
     "crossed-out": {
