@@ -158,7 +158,7 @@ class Hour:
 
 def main(
     person: Annotated[tuple[float, float], typer.Option(help="Success of people: usual, harder.")] = (0.97, 0.88),
-    solver: Annotated[tuple[float, float], typer.Option(help="Success of the solver: usual, harder.")] = (0.12, 0.06),
+    solver: Annotated[tuple[float, float], typer.Option(help="Success of the solver: usual, harder.")] = (0.12, 0.02),
     seed: Annotated[int, typer.Option(min=0)] = 1,
 ) -> None:
     """Simulate an hour of 1,000 visitors and an attacker, without and with doubt; a simulation, not a measurement.
