@@ -38,7 +38,7 @@ def main(
     """Measure how readable captchas are, by a stand-in for people, or draw a page for people to read.
 
     The stand-in is a network that is told where each character is. It learns from captchas of random styles first,
-    which takes some minutes.
+    which takes up to half an hour the first time.
 
     \b
     Examples:

@@ -76,7 +76,7 @@ class CharacterReader:
         folder: Path,
         report: Callable[[float], Any],
     ) -> "CharacterReader":
-        """Load the reader of these checkpoints from `folder`, or train it (some minutes) and save it there.
+        """Load the reader of these checkpoints from `folder`, or train it (up to half an hour) and save it there.
 
         `report` is called with each finished share of the training, 1 in all.
 
