@@ -132,7 +132,7 @@ def main(
             with writing(out / f"{name}.json") as file:
                 file.write(json.dumps(report, indent=1).encode() + b"\n")
             with writing(out / f"{name}.png") as file:
-                plot(file, results, counts)
+                plot(file, results, counts or _COUNTS)
     console = Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH, highlight=False)
     console.print(best_attack(results["gantcha"]))
     console.print(as_table(results))

@@ -63,6 +63,8 @@ def plot(file: BinaryIO, results: Results, counts: Sequence[int]) -> None:
         )
         for solver, style in (("cnn", "--"), ("crnn", "-")):
             measured = [(count, found[name]) for count in counts if (name := f"{solver}-{count}") in found]
+            if not measured:
+                continue
             middles = np.array([success.codes for _, success in measured])
             reach = np.abs(
                 np.array([(success.low, success.high) for _, success in measured]).reshape(-1, 2).T - middles
@@ -70,7 +72,8 @@ def plot(file: BinaryIO, results: Results, counts: Sequence[int]) -> None:
             places, label = [count for count, _ in measured], f"{kind}, {solver}"
             look = f"oC{colour}{style}"
             axes.errorbar(places, 100 * middles, 100 * reach, fmt=look, capsize=3, label=label)
-    axes.set(xscale="log", xlabel="labelled captchas to learn from", ylabel="codes read whole, %", ylim=(0, 100))
+    axes.set(xscale="log", xlim=(min(counts) / 2, max(counts) * 2), ylim=(0, 100))
+    axes.set(xlabel="labelled captchas to learn from", ylabel="codes read whole, %")
     axes.set_xticks(counts, [f"{count:,}" for count in counts])
     axes.legend()
     figure.savefig(file, format="png", dpi=120)
