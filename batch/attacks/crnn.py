@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from batch.attacks.cnn import CHUNK, shifted_batches
 from batch.attacks.ctc import decode
+from batch.attacks.untrained import rate
 from batch.training.classifier import predict
 from batch.training.networks import as_input
 from batch.training.tensorflow import keras, tf
-from pool.answers import is_right
 
 _CONVOLUTIONS = ((32, (2, 2)), (64, (2, 2)), (96, (2, 1)), (128, (2, 1)))  # channels, pooling
 _UNITS = 128
@@ -78,7 +78,7 @@ class CrnnSolver:
             reported = now
 
     def _has_learnt(self, pictures: npt.NDArray[np.uint8], codes: Sequence[str]) -> bool:
-        return len(codes) > 0 and bool(np.mean([*map(is_right, self.solve(pictures), codes)]) >= _ENOUGH)
+        return len(codes) > 0 and rate(codes, self.solve(pictures)).codes >= _ENOUGH
 
     def solve(self, pictures: npt.NDArray[np.uint8]) -> list[str]:
         """Read downsampled pictures `[N, H, W]`."""

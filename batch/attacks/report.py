@@ -66,9 +66,7 @@ def plot(file: BinaryIO, results: Results, counts: Sequence[int]) -> None:
             if not measured:
                 continue
             middles = np.array([success.codes for _, success in measured])
-            reach = np.abs(
-                np.array([(success.low, success.high) for _, success in measured]).reshape(-1, 2).T - middles
-            )
+            reach = np.abs(np.array([(success.low, success.high) for _, success in measured]).T - middles)
             places, label = [count for count, _ in measured], f"{kind}, {solver}"
             look = f"oC{colour}{style}"
             axes.errorbar(places, 100 * middles, 100 * reach, fmt=look, capsize=3, label=label)
