@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from batch.drawing.captchas import draw_pictures
-from batch.drawing.png import save_pic
-from batch.drawing.render import add_noise
-from batch.drawing.style import choose_style
-from batch.drawing.text_lines import concat_pics
-from batch.glyphs.sampler import load_sampler
+from gantcha.captcha import draw_captchas
+from gantcha.drawing.png import save_pic
+from gantcha.drawing.render import add_noise
+from gantcha.drawing.text_lines import concat_pics
+from gantcha.glyphs.sampler import load_sampler
 from pool.settings import load_settings
 from pool.storage.files import new_id
 
@@ -40,8 +39,8 @@ def generate_captcha(text: str, folder: Path = Path()) -> str:
         StorageError: the file can't be written.
     """
     settings = load_settings()
-    sampler = load_sampler(settings.checkpoints_dir)
-    (picture,) = draw_pictures([text], sampler, choose_style(settings), np.random.default_rng())
+    sampler, rng = load_sampler(settings.checkpoints_dir), np.random.default_rng()
+    (captcha,) = draw_captchas([text], sampler, settings.look, rng)
     name = f"{new_id()}.png"
-    save_pic(picture, folder / name)
+    save_pic(captcha.levels, folder / name)
     return name

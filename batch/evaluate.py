@@ -11,15 +11,15 @@ from rich.progress import TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from batch.evaluation import CACHE_DIR
-from batch.glyphs.checkpoints import Checkpoints
-from batch.glyphs.sampler import OVERSAMPLING, Sampler
 from batch.images.source import read_images_of
 from batch.packages import training_packages
 from batch.progress import progress_bar
 from batch.sheets import contact_sheet, writing
 from batch.training.recipe import Architecture
-from pool.errors import GantchaError, one_line_errors
-from pool.settings import DEFAULT_CHECKPOINTS_DIR
+from batch.training.writing import CheckpointWriter
+from gantcha.errors import GantchaError, one_line_errors
+from gantcha.glyphs.sampler import OVERSAMPLING, Sampler
+from gantcha.home import CHECKPOINTS
 
 if TYPE_CHECKING:
     from batch.evaluation.comparison import Metrics
@@ -48,10 +48,10 @@ _COLUMNS = {
 
 def main(
     data: Annotated[Path, typer.Option(help="What the generators were trained on.")],
-    checkpoints: Annotated[Path, typer.Option(help="Folder of the generators.")] = DEFAULT_CHECKPOINTS_DIR,
+    checkpoints: Annotated[Path, typer.Option(help="Folder of the generators.")] = CHECKPOINTS,
     record: Annotated[
         bool,
-        typer.Option("--record", help="Write the metrics to the manifest of the generators, and a picture beside it."),
+        typer.Option("--record", help="Write the metrics to evaluation.json beside the generators, and a picture."),
     ] = False,
     classes: Annotated[str, typer.Option(help="`all`, or names with commas: 10-upper-a,36-lower-a.")] = "all",
     per_class: Annotated[
@@ -65,8 +65,8 @@ def main(
     """Compare generated glyphs with real ones, class by class: as captchas contain them, and without the filter.
 
     A reference classifier trained on real images only (some minutes, once) reads them. The measures are printed; with
-    --record they also go into the manifest, and a picture of generated beside real glyphs, worst class first, into
-    evaluation.png in the same folder.
+    --record they also go into evaluation.json in the folder of the generators, and a picture of generated beside real
+    glyphs, worst class first, into evaluation.png.
 
     \b
     Examples:
@@ -80,7 +80,7 @@ def main(
             from batch.evaluation.judge import ReferenceClassifier
             from batch.evaluation.metrics import confusions
             from batch.training.filter import filter_flops
-        folder = Checkpoints(checkpoints)
+        folder = CheckpointWriter(checkpoints)
         sampler = Sampler(folder)
         train, test = (read_images_of(sampler.classes, data, split) for split in ("train", "test"))
         meanings = sampler.classes.meanings
@@ -102,10 +102,7 @@ def main(
         by_frequency = sorted(confusions(truth, read).items(), key=lambda pair: -pair[1])
         confused = {chr(one) + chr(other): round(share, 3) for (one, other), share in by_frequency if share > _OFTEN}
         accuracy = float((truth == read).mean())
-        manifest = folder.manifest()
-        for name, row in found.in_captchas.classes.items():
-            manifest["classes"][name]["metrics"] = _rounded(row)
-        manifest["evaluation"] = {
+        measured = {
             "reference_accuracy": round(accuracy, 4),
             "confused_real": confused,
             "classes": classes,
@@ -117,9 +114,10 @@ def main(
             "in_captchas_errors": _rounded(found.in_captchas.errors),
             "unfiltered": _rounded(found.unfiltered.summary),
             "unfiltered_errors": _rounded(found.unfiltered.errors),
+            "by_class": {name: _rounded(row) for name, row in found.in_captchas.classes.items()},
         }
         if record:
-            folder.write_manifest(manifest)
+            folder.write_evaluation(measured)
             with writing(checkpoints / "evaluation.png") as file:
                 contact_sheet(found.picture).save(file, "PNG")
     console = Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH)

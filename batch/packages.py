@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 
-from pool.errors import GantchaError
+from gantcha.errors import GantchaError
+from gantcha.home import cure
 
 
 class TrainingPackagesError(GantchaError):
@@ -24,5 +25,5 @@ def training_packages() -> Iterator[None]:
     except ModuleNotFoundError as error:
         name = "TensorFlow" if error.name in ("keras", "tensorflow") else error.name
         raise TrainingPackagesError(
-            f"{name} is missing, and training and measuring need it: pip install -r requirements-train.txt"
+            f"{name} is missing, and training and measuring need it: {cure('train')}"
         ) from error

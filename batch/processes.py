@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
 
-from pool.errors import GantchaError
+from gantcha.errors import GantchaError
 
 # One thread for each process, since processes share the cores. And glibc must keep the memory of big arrays: returning
 # it to the system and asking for it again took a third of the time of rendering.
@@ -52,8 +52,16 @@ def started(count: int, prepare: Callable[..., Any] | None = None, *arguments: A
 def _begin(prepare: Callable[..., Any] | None, arguments: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to act on
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    use_one_thread()
     if prepare:
         prepare(*arguments)
+
+
+def use_one_thread() -> None:
+    """Keep OpenCV to one thread in this process: processes share the cores."""
+    import cv2  # noqa: PLC0415 - the process that starts workers does without
+
+    cv2.setNumThreads(1)
 
 
 def _end_with_parent() -> None:

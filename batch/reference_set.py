@@ -4,7 +4,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Annotated, NamedTuple
 
@@ -19,11 +19,13 @@ from batch.datasets.card import MEASURES, write_card
 from batch.datasets.formats import FORMATS
 from batch.datasets.places import Place, open_place
 from batch.datasets.plan import Plan
-from batch.drawing.workers import on_this_machine
 from batch.packages import training_packages
 from batch.progress import progress_bar
-from pool.errors import GantchaError, one_line_errors
-from pool.settings import DIFFICULTIES, load_settings
+from batch.workers import on_this_machine
+from gantcha.characters import normalize_answer
+from gantcha.drawing.look import DIFFICULTIES
+from gantcha.errors import GantchaError, one_line_errors
+from pool.settings import load_settings
 
 _TESTED = 10_000  # captchas: more take long and tell little more
 
@@ -56,8 +58,7 @@ def main(
     """
     with one_line_errors():
         with training_packages():
-            from batch.attacks.cnn import CnnSolver, downsample
-            from batch.attacks.untrained import rate
+            from batch.baseline import Baseline, downsample
         settings = load_settings()
         asked = request.Request(
             format="webdataset",
@@ -84,7 +85,7 @@ def main(
             return _Read(pictures, [code for _, code, _ in found], np.array([difficulty for *_, difficulty in found]))
 
         started, learnt, tested = time.monotonic(), read("train", taught), read("test", _TESTED)
-        solver = CnnSolver(settings.characters, seed=1)
+        solver = Baseline(settings.characters, seed=1)
         with progress_bar(TimeElapsedColumn(), TimeRemainingColumn(), lines=True) as progress:
             bar = progress.add_task("baseline", total=steps)
             solver.train(learnt.pictures, learnt.codes, lambda done: progress.advance(bar, done), steps)
@@ -92,14 +93,22 @@ def main(
         by_difficulty = {}
         for difficulty in DIFFICULTIES:
             own = np.flatnonzero(tested.difficulties == difficulty).tolist()
-            found = rate([tested.codes[i] for i in own], [answers[i] for i in own])
-            by_difficulty[difficulty] = {"captchas": len(own), "characters": found.characters, "codes": found.codes}
+            alike = _alike([tested.codes[i] for i in own], [answers[i] for i in own])
+            shares = {"characters": float(alike.mean()), "codes": float(alike.all(1).mean())}
+            by_difficulty[difficulty] = {"captchas": len(own)} | shares
         measures = {"taught": len(learnt.codes), "steps": steps, "by_difficulty": by_difficulty}
         place.write(MEASURES, json.dumps(measures, indent=1).encode() + b"\n")
         write_card(plan, place)
     for difficulty, row in by_difficulty.items():
         print(f"{difficulty}: {row['characters']:.1%} of characters, {row['codes']:.1%} of {row['captchas']} codes")
     print(f"the baseline took {time.monotonic() - started:.0f} s")
+
+
+def _alike(codes: Sequence[str], answers: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Compare answers with codes of one length as a server does, character by character: `[N, L]`."""
+    given, meant = (np.array([list(normalize_answer(text)) for text in texts]) for texts in (answers, codes))
+    alike: npt.NDArray[np.bool_] = given == meant
+    return alike
 
 
 def _labelled(plan: Plan, place: Place, split: str) -> Iterator[tuple[npt.NDArray[np.uint8], str, str]]:

@@ -7,12 +7,12 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from batch.alphabet import SIDE
-from batch.glyphs.checkpoints import CheckpointError, Checkpoints
-from batch.glyphs.sampler import Sampler
 from batch.sheets import contact_sheet, writing
-from pool.errors import one_line_errors
-from pool.settings import DEFAULT_CHECKPOINTS_DIR
+from gantcha.alphabet import SIDE
+from gantcha.errors import one_line_errors
+from gantcha.glyphs.checkpoints import CheckpointError, Checkpoints
+from gantcha.glyphs.sampler import Sampler
+from gantcha.home import CHECKPOINTS
 
 
 def main(
@@ -25,7 +25,7 @@ def main(
     ] = False,
     checkpoints: Annotated[
         Path, typer.Option(help="Folder of the trained generators.", envvar="CAPTCHA_CHECKPOINTS_DIR")
-    ] = DEFAULT_CHECKPOINTS_DIR,
+    ] = CHECKPOINTS,
 ) -> None:
     """Draw glyphs of every class as captchas contain them, to look at or to measure.
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from pool.storage.atomic import storage_errors
+from gantcha.errors import storage_errors
 
 _COLUMNS = 4
 _GAP = 24  # pixels between captchas: room for captions

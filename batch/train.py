@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 from rich.progress import TimeElapsedColumn, TimeRemainingColumn
 
-from batch.glyphs.checkpoints import Checkpoints
 from batch.images.source import read_images
 from batch.packages import training_packages
 from batch.progress import progress_bar
 from batch.training.recipe import STATE, TrainingSettings
-from pool.errors import StorageError, one_line_errors
+from batch.training.writing import CheckpointWriter
+from gantcha.errors import StorageError, one_line_errors
 from pool.storage.atomic import file_lock
 
 _CORES = os.cpu_count() or 1
@@ -74,7 +74,7 @@ def main(
             raise typer.BadParameter(str(error)) from error
         if not stack.enter_context(file_lock(out / STATE / "lock")):
             raise StorageError(f"another training is at work in {out}: give --out another folder")
-        training = Training(images, Checkpoints(out), settings)
+        training = Training(images, CheckpointWriter(out), settings)
         chosen = training.left_over(chosen) if resume else training.start_over(chosen)
         with progress_bar(TimeElapsedColumn(), TimeRemainingColumn(), lines=True) as progress:
             training.train_filter(progress)

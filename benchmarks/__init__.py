@@ -1,1 +1,1 @@
-"""Benchmarks: ratios of things measured side by side in one run."""
+"""What measures Gantcha; not part of a release."""

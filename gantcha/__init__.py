@@ -2,13 +2,28 @@
 
     import gantcha
 
-    sample = gantcha.draw("ab12")
-    for sample in gantcha.samples(seed=1, length="4-8", mix="easy=0.5,hard=0.5"):
+    captcha = gantcha.draw("ab12")
+    for captcha in gantcha.samples(seed=1, length=(4, 8), mix={"easy": 0.5, "hard": 0.5}):
         ...
 
 `gantcha.pytorch` and `gantcha.tensorflow` give the samples to those libraries.
 """
 
-from gantcha.sampling import GantchaError, Sample, draw, samples
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["GantchaError", "Sample", "draw", "samples"]
+if TYPE_CHECKING:
+    from gantcha.captcha import Captcha
+    from gantcha.errors import GantchaError
+    from gantcha.stream import draw, samples
+
+__all__ = ["Captcha", "GantchaError", "__version__", "draw", "samples"]
+__version__ = "0.1.0"
+_PLACES = {"Captcha": "captcha", "GantchaError": "errors", "draw": "stream", "samples": "stream"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name on first use: what only reads the alphabet needs neither OpenCV nor ONNX Runtime."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"gantcha.{_PLACES[name]}"), name)

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from gantcha.sampling import Sample, samples
+from gantcha.captcha import Captcha
+from gantcha.stream import samples
 
 
-def as_tensors(sample: Sample) -> tuple[torch.Tensor, str]:
+def as_tensors(sample: Captcha) -> tuple[torch.Tensor, str]:
     """Give the picture `[1, height, width]`, 0 to 1, and the code."""
     return torch.from_numpy(sample.picture)[None] / 255, sample.code
 
@@ -22,7 +23,7 @@ class CaptchaDataset(IterableDataset[Any]):  # type: ignore[misc] # torch ships 
     With several processes give a `seed`, the same for all.
     """
 
-    def __init__(self, transform: Callable[[Sample], Any] = as_tensors, **settings: Any) -> None:
+    def __init__(self, transform: Callable[[Captcha], Any] = as_tensors, **settings: Any) -> None:
         self._transform = transform
         self._settings = {"seed": secrets.randbits(63)} | settings
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from gantcha.sampling import samples
+from gantcha.stream import samples
 
 
 def dataset(worker: int = 0, workers: int = 1, **settings: Any) -> Any:

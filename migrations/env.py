@@ -4,8 +4,8 @@ from logging.config import fileConfig
 
 from alembic import context
 
+from gantcha.errors import one_line_errors
 from pool import database
-from pool.errors import one_line_errors
 from pool.models import metadata
 from pool.settings import load_settings
 

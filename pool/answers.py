@@ -1,67 +1,89 @@
-"""The characters of codes, and which answers count as the same."""
+"""Answers to challenges: each challenge allows one, and all that arrive together are checked in one transaction."""
 
-import json
-import re
-import string
-import unicodedata
-from pathlib import Path
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from secrets import compare_digest
+from typing import NamedTuple, Self
 
-CHARACTERS = string.digits + string.ascii_lowercase
-"""What generators draw whose manifest names no symbols, such as those that come with the project."""
+from sqlalchemy import Connection, bindparam, select, update
 
-# These look alike in handwriting, so one is accepted for the other. With at most one of each group in the alphabet, as
-# in the default one, this costs nothing; with all 36 characters a guess is right slightly more often.
-_LOOKALIKES = {"o": "0", "i": "1", "l": "1", "z": "2", "s": "5", "g": "9", "q": "9", "v": "u"}
-# A Cyrillic keyboard layout types letters that look the same.
-_CYRILLIC = dict(zip("авезкмнорстух", "abe3kmhopctyx", strict=True))
-_SAME_ANSWER = str.maketrans(_LOOKALIKES | {typed: _LOOKALIKES.get(meant, meant) for typed, meant in _CYRILLIC.items()})
-# Invisible characters that copied text may contain: zero-width spaces, direction marks, the soft hyphen and other
-# controls (by category), and the rest of what Unicode calls ignorable: joiners, fillers, tags.
-_CONTROLS = ("Cc", "Cf")
-_IGNORABLE = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\ufe00-\ufe0f\ufff0-\ufff8\U000e0000-\U000e0fff]"
+from gantcha.characters import normalize_answer
+from gantcha.drawing.look import DIFFICULTIES, Difficulty
+from pool import database, tokens
+from pool.models import State, captcha
+from pool.storage.files import ID
+from pool.tokens import Purpose
+
+_LONGEST_HOSTNAME = 253
+_NO_PURPOSE = Purpose()
+_IS_ASKED = captcha.c.id.in_(bindparam("ids", expanding=True))
+_OPEN = (
+    select(
+        *(captcha.c[name] for name in ("id", "code", "difficulty")),
+        (captcha.c.expires_at <= bindparam("now")).label("is_lapsed"),
+    )
+    .where(_IS_ASKED, captcha.c.state == State.ISSUED, captcha.c.redeemable)
+    .order_by(captcha.c.id)
+    .with_for_update()
 )
+_SETTLE = update(captcha).where(_IS_ASKED).values(state=bindparam("to"))
 
 
-def to_characters(symbols: str) -> str:
-    """Give the character that each symbol stands for, one for one: without case, composed (Unicode NFC)."""
-    return "".join(map(str.lower, unicodedata.normalize("NFC", symbols)))
+class Attempt(NamedTuple):
+    """An answer that is about to be checked."""
+
+    file_id: str
+    answer: bytes
+    """normalized"""
+    purpose: Purpose
+    least: Difficulty
+
+    @classmethod
+    def of(cls, file_id: str, answer: str, purpose: Purpose = _NO_PURPOSE, least: Difficulty = "easy") -> Self:
+        """Prepare an answer; an easier captcha than `least` counts as expired, whatever the answer.
+
+        Raises:
+            ValueError: one of them is no valid text; in a transaction it would be an error for all others.
+        """
+        hostname = purpose.hostname
+        if not ID.fullmatch(file_id) or not hostname.isprintable() or len(hostname) > _LONGEST_HOSTNAME:
+            raise ValueError("not a file id, or not a host name")
+        return cls(file_id, normalize_answer(answer).encode(), purpose, least)
 
 
-def named_characters(characters: str) -> str:
-    """Name the characters of generators, for messages."""
-    return "0-9 and a-z" if characters == CHARACTERS else characters
+class Verdict(NamedTuple):
+    """The result of an answer."""
+
+    state: State | None
+    """SOLVED, FAILED or EXPIRED; None for an id that is unknown, answered before, or popped with its code"""
+    token: str | None = None
+    """of a captcha that was solved"""
 
 
-def drawn_characters(checkpoints_dir: Path) -> str:
-    """Give the characters that the generators in a folder draw, in the order of their manifest.
+def check_answers(connection: Connection, attempts: Sequence[Attempt]) -> list[Verdict]:
+    """Check answers and use up their captchas; of several answers to one captcha the first counts.
 
-    A server that does not draw may have no manifest; what draws tells of a damaged one.
+    The rows are locked in the order of their ids, so that two processes never wait for each other.
     """
-    try:
-        symbols = json.loads((checkpoints_dir / "manifest.json").read_bytes()).get("symbols", CHARACTERS)
-    except (OSError, ValueError, AttributeError):
-        return CHARACTERS
-    return "".join(dict.fromkeys(to_characters(symbols)))
-
-
-def normalize_answer(answer: str) -> str:
-    """Remove differences of case, spaces, invisible characters, full-width forms and handwritten look-alikes.
-
-    Digits of any script are those of ASCII: keyboards differ in which they type.
-    """
-    if answer.isascii() and answer.isalnum():  # nearly all are
-        return answer.lower().translate(_SAME_ANSWER)
-    text = _IGNORABLE.sub("", unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", answer).casefold()))
-    seen = (_plain_digit(character) for character in text if unicodedata.category(character) not in _CONTROLS)
-    return "".join("".join(seen).split()).translate(_SAME_ANSWER)
-
-
-def _plain_digit(character: str) -> str:
-    return str(unicodedata.decimal(character, character))
-
-
-def is_right(answer: str, code: str) -> bool:
-    """Compare in constant time, which does not reveal how much of the answer is right."""
-    return compare_digest(normalize_answer(answer).encode(), normalize_answer(code).encode())
+    first: dict[str, Attempt] = {}
+    for attempt in attempts:
+        first.setdefault(attempt.file_id, attempt)
+    if not first:
+        return []
+    ids: dict[State, list[str]] = {}
+    verdicts: dict[str, Verdict] = {}
+    rows = database.read_rows(connection, _OPEN, ids=list(first), now=datetime.now(UTC))
+    for file_id, code, difficulty, is_lapsed in rows:
+        attempt = first[file_id]
+        is_right = compare_digest(attempt.answer, normalize_answer(code).encode())
+        is_too_easy = DIFFICULTIES.index(difficulty) < DIFFICULTIES.index(attempt.least)
+        state = State.EXPIRED if is_lapsed or is_too_easy else State.SOLVED if is_right else State.FAILED
+        ids.setdefault(state, []).append(file_id)
+        verdicts[file_id] = Verdict(state)
+    for state, of_state in ids.items():
+        connection.execute(_SETTLE, {"ids": of_state, "to": state})
+    solved = ids.get(State.SOLVED, [])
+    issued = tokens.issue(connection, [first[file_id].purpose for file_id in solved])
+    verdicts |= {file_id: Verdict(State.SOLVED, token) for file_id, token in zip(solved, issued, strict=True)}
+    # Taken out by the first attempt, so that a second one finds nothing.
+    return [verdicts.pop(attempt.file_id, Verdict(None)) for attempt in attempts]

@@ -30,7 +30,8 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 
-from pool.errors import DatabaseError, StorageError
+from gantcha.errors import StorageError
+from pool.errors import DatabaseError
 
 READ_ONLY = {"read_only": True}
 REQUEST_TIMEOUT = 3.0
@@ -52,7 +53,10 @@ _POSTGRESQL = {
     "keepalives_count": 2,
 }
 _CURES = {
-    r"no such (table|column)|^42P01|^42703": ("does not have the schema of this version", "run `alembic upgrade head`"),
+    r"no such (table|column)|^42P01|^42703": (
+        "does not have the schema of this version",
+        "run `python -m gantcha migrate`",
+    ),
     r"readonly|^25006": ("is read-only", "make it writable again"),
     r"unable to open": ("can't be opened", "check that its folder exists and is writable"),
     r"is full|^53100": ("is on a full disk", "free some space"),

@@ -1,12 +1,6 @@
-"""All errors that a user may see; each text is one line that names the cause and the cure."""
+"""The pool's errors; each text is one line that names the cause and the cure."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-
-class GantchaError(Exception):
-    """Base of all errors a user may see; its text is one line."""
+from gantcha.errors import GantchaError, StorageError
 
 
 class SettingsError(GantchaError):
@@ -15,10 +9,6 @@ class SettingsError(GantchaError):
 
 class DatabaseError(GantchaError):
     """The database can't be reached, or has no schema yet."""
-
-
-class StorageError(GantchaError):
-    """A file or folder can't be read or written."""
 
 
 class AddingStoppedError(StorageError):
@@ -47,13 +37,3 @@ class UnknownTokenError(GantchaError):
 
 class SpentTokenError(GantchaError):
     """The token was redeemed before, or has expired."""
-
-
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Turn a `GantchaError` into one line on stderr and exit code 1."""
-    try:
-        yield
-    except GantchaError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from error

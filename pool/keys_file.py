@@ -15,8 +15,9 @@ from pydantic import (
     model_validator,
 )
 
+from gantcha.drawing.look import Difficulty
 from pool.errors import SettingsError
-from pool.settings import Difficulty, Key, Limit, first_fault, like
+from pool.settings import Key, Limit, first_fault, like
 
 DEFAULT = "default"
 """The name of the keys in the environment, which no key in the file may have."""

@@ -2,8 +2,11 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 import sqlalchemy as sa
+
+from gantcha.drawing.look import Difficulty, Kind
 
 
 class State(StrEnum):
@@ -14,6 +17,17 @@ class State(StrEnum):
     SOLVED = "solved"  #: answered rightly
     FAILED = "failed"  #: answered wrongly
     EXPIRED = "expired"  #: not answered in time
+
+
+class Stock(NamedTuple):
+    """The captchas of one kind and one difficulty: a pop takes from one stock, and a fill adds to one."""
+
+    kind: Kind
+    difficulty: Difficulty
+
+    def __str__(self) -> str:
+        """Name it in messages."""
+        return f"{self.kind} ({self.difficulty})"
 
 
 class UtcDateTime(sa.TypeDecorator[datetime]):

@@ -9,14 +9,15 @@ from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
 
+from gantcha.errors import GantchaError, StorageError
 from pool import database, tokens
-from pool.errors import AddingStoppedError, DatabaseError, GantchaError, StorageError, UnknownCaptchaError
-from pool.models import REVISION, State, captcha, identity
-from pool.settings import Settings, Stock
+from pool.answers import Attempt, Verdict, check_answers
+from pool.errors import AddingStoppedError, DatabaseError, UnknownCaptchaError
+from pool.models import REVISION, State, Stock, captcha, identity
+from pool.settings import Settings
 from pool.storage.files import ID, FileStore, new_id
 from pool.storage.objects import ObjectStore
 from pool.tokens import Purpose, Redemption, Solved
-from pool.verdicts import Attempt, Verdict, check_answers
 
 # Written into the statement, not bound: otherwise SQLite would not use the partial index.
 _READY = sa.literal(State.READY.value, literal_execute=True)
@@ -285,7 +286,7 @@ class Pool:
         with database.transaction(self.engine) as connection:
             if (found := connection.execute(revision).scalar_one()) < REVISION:
                 raise DatabaseError(
-                    f"the database is at revision {found} instead of {REVISION}: run `alembic upgrade head`"
+                    f"the database is at revision {found} instead of {REVISION}: run `python -m gantcha migrate`"
                 )
             connection.execute(sa.update(identity).values(checked_at=datetime.now(UTC)))
 

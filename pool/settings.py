@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -22,40 +22,23 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from pool.answers import CHARACTERS, drawn_characters, named_characters, to_characters
+from gantcha.characters import drawn_characters, named_characters, to_characters, usual_alphabet
+from gantcha.drawing.look import Difficulty, Kind, Look, Theme, choose_look
+from gantcha.home import CHECKPOINTS
 from pool.errors import SettingsError
+from pool.models import Stock
 
 PREFIX = "CAPTCHA_"
-CONFUSABLE = "01abcefghilnoqrstuvyz"
-"""Left out of codes by default: in distorted handwriting these look like others (0 o, 2 a, 4 h, 6 b, 7 r, c e, f p)."""
-DEFAULT_CHECKPOINTS_DIR = Path(__file__).parent.parent / "checkpoints"
 _DAY = 24 * 60 * 60
-Kind = Literal["plain", "crossed-out"]
-Difficulty = Literal["easy", "standard", "hard"]
-Theme = Literal["light", "dark"]
-DIFFICULTIES: tuple[Difficulty, ...] = get_args(Difficulty)
-"""The easiest first."""
-
-
-class Stock(NamedTuple):
-    """Names the captchas of one kind and one difficulty: a pop takes from one stock, and a fill adds to one."""
-
-    kind: Kind
-    difficulty: Difficulty
-
-    def __str__(self) -> str:
-        """For messages."""
-        return f"{self.kind} ({self.difficulty})"
 
 
 def _usual_alphabet(values: dict[str, Any]) -> str:
-    drawn = drawn_characters(values.get("checkpoints_dir", DEFAULT_CHECKPOINTS_DIR))
-    return "".join(c for c in drawn if c not in CONFUSABLE) if drawn == CHARACTERS else drawn
+    return usual_alphabet(drawn_characters(values.get("checkpoints_dir", CHECKPOINTS)))
 
 
 def _check_alphabet(value: str, info: ValidationInfo) -> str:
     alphabet = to_characters(value)
-    drawn = drawn_characters(info.data.get("checkpoints_dir", DEFAULT_CHECKPOINTS_DIR))
+    drawn = drawn_characters(info.data.get("checkpoints_dir", CHECKPOINTS))
     if len(alphabet) < 2 or len(set(alphabet)) != len(alphabet) or not set(alphabet) <= set(drawn):
         raise ValueError(f"must be two or more different characters of {named_characters(drawn)}")
     return alphabet
@@ -124,7 +107,7 @@ class Settings(BaseSettings):
     files_dir: Path = Path("var/files")
     files_url: _FilesUrl | None = None
     files_redirect: bool = False
-    checkpoints_dir: Path = DEFAULT_CHECKPOINTS_DIR
+    checkpoints_dir: Path = CHECKPOINTS
     api_key: Key | None = None
     site_secret: Key | None = None
     keys_file: Path | None = None
@@ -166,6 +149,11 @@ class Settings(BaseSettings):
         """What `/challenge` hands out, except to sites with a difficulty of their own."""
         return Stock(self.challenge_kind, self.difficulty)
 
+    @property
+    def look(self) -> Look:
+        """How captchas of `stock` are drawn."""
+        return choose_look(self.kind, self.difficulty, self.theme, decoys=self.alphabet, pixel_ratio=self.pixel_ratio)
+
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:
         if self.target and self.low_water > self.target:
@@ -181,22 +169,32 @@ def first_fault(error: ValidationError) -> tuple[tuple[int | str, ...], str]:
     return first["loc"], first["msg"].removeprefix("Value error, ")
 
 
+def foreign_variables() -> list[str]:
+    """Return the CAPTCHA_ variables of the environment that are no settings of ours, nor near one."""
+    return [name for name, near in _unknown_variables().items() if not near]
+
+
+def _unknown_variables() -> dict[str, str | None]:
+    """Find the CAPTCHA_ variables that are no settings, with the setting whose name is near."""
+    known = [name.upper() for name in Settings.model_fields]
+    found: dict[str, str | None] = {}
+    for name in sorted(os.environ):
+        given = name.upper().removeprefix(PREFIX)
+        if name.upper().startswith(PREFIX) and given not in known:
+            near = get_close_matches(given, known, n=1, cutoff=0.7)  # without the prefix, which all names share
+            found[name] = f"{PREFIX}{near[0]}" if near else None
+    return found
+
+
 def load_settings(**instead: object) -> Settings:
     """Read the environment; values in `instead` that are not None take precedence.
 
     Raises:
-        SettingsError: a CAPTCHA_ variable is not a setting, or its value is invalid.
+        SettingsError: a value is invalid, or a CAPTCHA_ variable has nearly the name of a setting.
     """
-    known = sorted(name.upper() for name in Settings.model_fields)
-    for name in sorted(os.environ):
-        if name.upper().startswith(PREFIX) and (given := name.upper().removeprefix(PREFIX)) not in known:
-            near = get_close_matches(given, known, n=1, cutoff=0.7)  # without the prefix, which all names share
-            hint = (
-                f"did you mean {PREFIX}{near[0]}?"
-                if near
-                else f"the settings are {', '.join(map(PREFIX.__add__, known))}"
-            )
-            raise SettingsError(f"{name} is not a setting: {hint}")
+    for name, near in _unknown_variables().items():
+        if near:
+            raise SettingsError(f"{name} is not a setting: did you mean {near}?")
     try:
         return Settings(**{name: value for name, value in instead.items() if value is not None})  # type: ignore[arg-type] # pydantic checks them
     except ValidationError as error:

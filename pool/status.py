@@ -10,15 +10,16 @@ import typer
 from rich.filesize import decimal
 from sqlalchemy import func, select
 
+from gantcha.drawing.look import Difficulty, Kind
+from gantcha.errors import one_line_errors
 from pool import database
-from pool.errors import one_line_errors
 from pool.filling import lease
 from pool.filling.fills import Fill, last_fills
 from pool.filling.stocks import kept_stocks
 from pool.filling.watermarks import Watermarks, watermarks
-from pool.models import State, captcha
+from pool.models import State, Stock, captcha
 from pool.pool import Pool
-from pool.settings import Difficulty, Kind, Settings, Stock, load_settings
+from pool.settings import Settings, load_settings
 
 _FILLS = 5
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import typer
 from sqlalchemy import ColumnElement, delete, func, select, tuple_, update
 
+from gantcha.errors import one_line_errors
 from pool import database
-from pool.errors import one_line_errors
 from pool.filling.lease import SWEEPING, lease
 from pool.models import State, captcha, counter, fill, token
 from pool.pool import IS_TAKEN, Pool

@@ -9,8 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, bindparam, case, select, update
 
+from gantcha.errors import GantchaError
 from pool import database
-from pool.errors import GantchaError, SpentTokenError, UnknownTokenError
+from pool.errors import SpentTokenError, UnknownTokenError
 from pool.models import token
 
 LIFETIME = timedelta(seconds=300)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from pool.errors import GantchaError, one_line_errors
+from gantcha.errors import GantchaError, one_line_errors
 from pool.pool import Pool
 from pool.settings import load_settings
 from server import logs

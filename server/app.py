@@ -19,9 +19,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from gantcha.errors import one_line_errors
 from pool.counters import Counters
 from pool.database import REQUEST_TIMEOUT
-from pool.errors import one_line_errors
 from pool.pool import Pool
 from pool.settings import Settings, load_settings
 from server import errors, logs, speech
@@ -30,9 +30,9 @@ from server.access.doubt import Doubt
 from server.access.keys import Keys
 from server.access.limits import Limits
 from server.access.sharing import Sharing
-from server.api import assets, captchas, challenges, health, plain, site, siteverify
-from server.batches import Batches
+from server.api import assets, captchas, challenges, demo, health, plain, siteverify
 from server.buffer import Buffer
+from server.group_commit import Batches
 from server.metrics import PoolCollector
 from server.middleware import FastWay, Head, RequestLog
 from server.refill import Refill
@@ -47,7 +47,7 @@ _ROUTERS = (
     plain.router,
     siteverify.router,
     health.router,
-    site.router,
+    demo.router,
     assets.router,
     captchas.pictures,
 )
@@ -124,7 +124,7 @@ def create_app(settings: Settings) -> FastAPI:
     state.speaks = settings.audio and speech.can_say(settings.alphabet)
     state.readiness = health.ReadinessChecks(state)
     for router in _ROUTERS:
-        if router is not site.router or settings.demo != "none":
+        if router is not demo.router or settings.demo != "none":
             app.include_router(router)
     _wrap(app, settings)
     return app

@@ -11,8 +11,8 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from pool.errors import DatabaseError
+from pool.models import Stock
 from pool.pool import Issued, Pool, UnconfirmedPopError
-from pool.settings import Stock
 
 log = logging.getLogger(__name__)
 LARGEST = 2048

@@ -10,7 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException as AnyHTTPException
 
-from pool.errors import DatabaseError, SpeechError, StorageError
+from gantcha.errors import StorageError
+from pool.errors import DatabaseError, SpeechError
 from server.schemas import Refused
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from pool.errors import DatabaseError
 from pool.filling import lease
 from pool.filling.fills import last_fills
 from pool.filling.watermarks import Watermarks
+from pool.models import Stock
 from pool.pool import Pool
-from pool.settings import Stock
 
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 """Variable with the folder that the workers of one server share; unset for a single worker."""

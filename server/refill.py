@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -17,13 +16,16 @@ import typer
 from apscheduler.job import Job
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from gantcha.errors import GantchaError, one_line_errors
+from gantcha.home import child
 from pool.database import REQUEST_TIMEOUT
-from pool.errors import GantchaError, SettingsError, one_line_errors
+from pool.errors import SettingsError
 from pool.filling.lease import FILLING, is_taken
 from pool.filling.stocks import kept_stocks
 from pool.filling.watermarks import Watermarks, watermarks
+from pool.models import Stock
 from pool.pool import Pool
-from pool.settings import Settings, Stock, load_settings
+from pool.settings import Settings, load_settings
 from pool.sweep import Sweep
 from server import logs
 from server.metrics import LAPSED, REFILLS
@@ -123,13 +125,15 @@ class Refill:
         """Run a fill until it ends; return why it failed, or None."""
         options = ["--target", str(target), "--kind", stock.kind, "--difficulty", stock.difficulty, "--quiet"]
         jobs = str(max(1, (os.cpu_count() or 1) - 1))  # leave a core for requests
-        command = [sys.executable, "-m", "batch.fill", *options, "--jobs", jobs]
+        command, environment = child("batch.fill")
         with self._one_start_or_stop:
             if self._stopping:
                 return None
             log.info("refill of %s: %d ready, filling to %d", stock, self._expected_levels[stock], target)
             # In a separate session Ctrl-C reaches only the server, which then ends the fill.
-            self._process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+            self._process = subprocess.Popen(
+                [*command, *options, "--jobs", jobs], env=environment, stderr=subprocess.PIPE, start_new_session=True
+            )
             niceness = min(os.getpriority(os.PRIO_PROCESS, 0) + _NICENESS, _LEAST_PRIORITY)
             os.setpriority(os.PRIO_PROCESS, self._process.pid, niceness)
         try:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from pool.settings import Difficulty, Kind
+from gantcha.drawing.look import Difficulty, Kind
 
 PROMPTS: dict[Kind, str] = {
     "plain": "Type the characters.",

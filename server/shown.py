@@ -4,7 +4,7 @@ from collections import OrderedDict
 from datetime import UTC, datetime
 
 from pool.pool import Pool, Shown
-from server.batches import Batches
+from server.group_commit import Batches
 
 _MOST = 50_000  # remembered, some 200 bytes each
 

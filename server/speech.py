@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from pool.answers import CHARACTERS
+from gantcha.characters import CHARACTERS
 from pool.errors import SpeechError
 
 Language = Literal[

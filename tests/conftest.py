@@ -25,11 +25,11 @@ import typer
 from sqlalchemy import create_engine, make_url, select, text
 from typer.testing import CliRunner, Result
 
-from batch.drawing.png import encode_pngs
+from gantcha.drawing.png import encode_pngs
 from pool import database
-from pool.models import captcha
+from pool.models import Stock, captcha
 from pool.pool import Drawn, Pool
-from pool.settings import Settings, Stock, load_settings
+from pool.settings import Settings, load_settings
 from pool.storage.files import FileStore
 from server.refill import Refill
 from tests.processes import ROOT, Program, environment, start

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 _FORKING = multiprocessing.get_context("forkserver")
 # All but `server.app`, which reads the settings when it is imported.
 _FORKING.set_forkserver_preload(
-    ["uvicorn", "server.api.site", "server.refill", "server.middleware", "server.batches", "pool.counters"]
+    ["uvicorn", "server.api.demo", "server.refill", "server.middleware", "server.group_commit", "pool.counters"]
 )
 
 

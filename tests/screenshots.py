@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.browser import CHROMIUM, Visit
+from tests.chromium import CHROMIUM, Visit
 from tests.conftest import Site, migrate, run, running_site
 
 _LOOKS = {"light": ("light", 720), "dark": ("dark", 720), "320": ("light", 320)}

@@ -7,11 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from pool import database
+from pool.answers import Attempt, Verdict
 from pool.errors import DatabaseError
 from pool.pool import Pool
 from pool.storage.files import FileStore
 from pool.tokens import Redemption, Solved
-from pool.verdicts import Attempt, Verdict
 
 _BATCH = 40
 

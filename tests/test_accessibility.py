@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from server import speech
-from tests.browser import Visit, browser
+from tests.chromium import Visit, browser
 from tests.conftest import ROOT, Site
 from tests.programs import needs
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from batch.alphabet import BYMERGE, draw_codes
-from pool.answers import CHARACTERS
+from gantcha.alphabet import BYMERGE, draw_codes
+from gantcha.characters import CHARACTERS
 from pool.settings import Settings
 
 

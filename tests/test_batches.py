@@ -10,14 +10,15 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import make_url, text, update
 
+from gantcha.errors import GantchaError
 from pool import database
-from pool.errors import DatabaseError, GantchaError, SpentTokenError, UnknownTokenError
+from pool.answers import Attempt, Verdict
+from pool.errors import DatabaseError, SpentTokenError, UnknownTokenError
 from pool.models import State, captcha
 from pool.pool import Pool
 from pool.storage.files import new_id
 from pool.tokens import Purpose, Redemption, Solved
-from pool.verdicts import Attempt, Verdict
-from server.batches import Batches
+from server.group_commit import Batches
 from tests.conftest import PLAIN, drawn
 from tests.load import ids_in_state
 from tests.test_pool import event_listener

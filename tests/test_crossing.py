@@ -9,19 +9,20 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from batch.drawing.captchas import draw_captchas, draw_labelled
-from batch.drawing.crossing import add_decoys, cross_out
-from batch.drawing.style import STYLES, choose_style
-from batch.drawing.text_lines import concat_pics
-from batch.glyphs.sampler import Sampler, load_sampler
-from pool.settings import DEFAULT_CHECKPOINTS_DIR, Settings
+from gantcha.captcha import draw_captchas
+from gantcha.drawing.crossing import add_decoys, cross_out
+from gantcha.drawing.look import LOOKS
+from gantcha.drawing.text_lines import concat_pics
+from gantcha.glyphs.sampler import Sampler, load_sampler
+from gantcha.home import CHECKPOINTS
+from pool.settings import Settings
 
-STYLE = replace(STYLES["crossed-out"]["standard"], decoys="23456789")
+LOOK = replace(LOOKS["crossed-out"]["standard"], decoys="23456789")
 
 
 @pytest.fixture(scope="module")
 def sampler() -> Sampler:
-    return load_sampler(DEFAULT_CHECKPOINTS_DIR)
+    return load_sampler(CHECKPOINTS)
 
 
 def rng() -> np.random.Generator:
@@ -47,10 +48,19 @@ def test_strokes_go_through_those_that_are_crossed_out_and_no_others(ratio: int)
     bars[:, :, 4:24, 12:16] = 255
     straight = np.zeros((3, 28, 28), np.uint8)
     straight[:, 4:24, 12:16] = 255
-    style = replace(STYLE, pixel_ratio=ratio, gap=(20.0, 20.0), climb=(0.0, 0.0), rise=0, turn=0, shear=0, slant=0)
-    lines = concat_pics(bars, rng(), style)
+    look = replace(
+        LOOK,
+        pixel_ratio=ratio,
+        gap=(20.0, 20.0),
+        baseline_amplitude=(0.0, 0.0),
+        glyph_offset=0,
+        turn=0,
+        shear=0,
+        slant=0,
+    )
+    lines = concat_pics(bars, rng(), look)
     crossed = rng().permuted(np.tile(np.arange(8) < 2, (20, 1)), axis=1)
-    out = cross_out(lines, crossed, straight, rng(), style)
+    out = cross_out(lines, crossed, straight, rng(), look)
     before = np.zeros_like(out.strokes)
     margin = (out.strokes.shape[1] - lines.strokes.shape[1]) // 2
     before[:, margin:-margin, margin:-margin] = lines.strokes
@@ -64,19 +74,19 @@ def test_strokes_go_through_those_that_are_crossed_out_and_no_others(ratio: int)
 @pytest.mark.parametrize("length", [4, 8])
 def test_captchas_of_a_length_have_one_size(sampler: Sampler, theme: str, ratio: int, length: int) -> None:
     settings = Settings(kind="crossed-out", theme=theme, pixel_ratio=ratio)
-    style = choose_style(settings)
+    look = settings.look
     codes = ["23456789"[:length]] * 12
-    sizes = {Image.open(io.BytesIO(png)).size for png in draw_captchas(codes, sampler, style, rng())}
-    assert sizes == {(style.width(length) * ratio, style.height * ratio)}
+    sizes = {Image.open(io.BytesIO(one.png)).size for one in draw_captchas(codes, sampler, look, rng())}
+    assert sizes == {(look.width(length) * ratio, look.height * ratio)}
 
 
 def test_labels_tell_all_characters_and_which_count(sampler: Sampler) -> None:
     codes = ["2345", "6789kd", "mpwx2345"] * 10
-    for code, captcha in zip(codes, draw_labelled(codes, sampler, STYLE, rng()), strict=True):
+    for code, captcha in zip(codes, draw_captchas(codes, sampler, LOOK, rng(), labelled=True), strict=True):
         kept = [c for c, out in zip(captcha.characters, captcha.crossed_out, strict=True) if not out]
         assert "".join(kept) == code
         count = len(captcha.characters)
-        assert len(captcha.boxes) == len(captcha.classes) == count > len(code)
+        assert len(captcha.boxes) == len(captcha.glyph_classes) == count > len(code)
         boxes: npt.NDArray[np.int64] = np.array(captcha.boxes)
         assert (np.diff(boxes[:, [0, 2]].mean(1)) > 0).all()  # in the order of reading
         assert (boxes[:, 2] > boxes[:, 0]).all() and (boxes[:, 3] > boxes[:, 1]).all()

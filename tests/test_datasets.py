@@ -21,7 +21,7 @@ from PIL import Image
 
 from batch.datasets.formats import FORMATS
 from batch.datasets.places import open_place
-from batch.drawing.style import STYLES
+from gantcha.drawing.look import LOOKS
 from tests.conftest import ROOT, environment, invoke, refusal, run, wait_until
 
 COUNT, VAL = 400, 80
@@ -90,11 +90,11 @@ def test_splits_hold_their_shares_and_labels_fit_the_pictures(labels: dict[str, 
     both = labels["train"] + labels["val"]
     for code, boxes, glyph_classes, masks, difficulty, _, cased, climb, (width, height), _ in both:
         assert len(boxes) == len(glyph_classes) == len(masks) == len(code)
-        assert width == STYLES["plain"]["standard"].width(len(code))
+        assert width == LOOKS["plain"]["standard"].width(len(code))
         assert cased == "".join(glyph_classes) and cased.lower() == code
         assert all(0 <= left < right <= width and 0 <= top < bottom <= height for left, top, right, bottom in boxes)
         assert [left for left, *_ in boxes] == sorted(left for left, *_ in boxes)
-        least, most = STYLES["plain"][difficulty].climb
+        least, most = LOOKS["plain"][difficulty].climb
         assert least <= climb <= most
     assert {len(code) for code, *_ in labels["train"]} == set(range(3, 17))
     assert len({label[-1] for label in both}) == COUNT
@@ -332,7 +332,7 @@ def test_a_dataset_in_a_bucket(written: Path, s3_server: str, tmp_path: Path, mo
     there.remove({"val/00000/000000320.png"})
     assert "1 shards are damaged" in refusal("batch.fill.__main__", "--dataset", url, "--verify")
     assert "was begun with" in refusal("batch.fill.__main__", "--dataset", url, "--resume", "--count", 3)
-    preview = invoke("batch.dataset.preview", "s3://captchas/sets/coco", "--out", tmp_path / "boxes.png")
+    preview = invoke("batch.preview", "s3://captchas/sets/coco", "--out", tmp_path / "boxes.png")
     assert preview.exit_code == 0, preview.stderr
     line = refusal("batch.fill.__main__", "--count", 5, "--dataset", "s3://nowhere/set")
     assert line == "error: s3://nowhere/set: there is no such bucket; create it, or correct the URL"
@@ -340,9 +340,9 @@ def test_a_dataset_in_a_bucket(written: Path, s3_server: str, tmp_path: Path, mo
 
 def test_a_preview_shows_the_boxes(written: Path, tmp_path: Path) -> None:
     for name in FORMATS:
-        finished = invoke("batch.dataset.preview", written / name, "--out", tmp_path / f"{name}.png")
+        finished = invoke("batch.preview", written / name, "--out", tmp_path / f"{name}.png")
         assert finished.exit_code == 0, finished.stderr
         assert (tmp_path / f"{name}.png").read_bytes() == (tmp_path / "imagefolder.png").read_bytes()
     with Image.open(io.BytesIO((tmp_path / "imagefolder.png").read_bytes())) as page:
         assert page.mode == "RGB" and page.width > 900
-    assert "holds no dataset" in refusal("batch.dataset.preview", tmp_path)
+    assert "holds no dataset" in refusal("batch.preview", tmp_path)

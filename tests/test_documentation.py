@@ -18,10 +18,9 @@ from markdown_it import MarkdownIt
 from playwright.sync_api import Browser, expect
 
 import batch
-from batch.drawing.style import choose_style
 from pool.keys_file import read_keys_file
 from pool.settings import Settings
-from tests.browser import browser
+from tests.chromium import browser
 from tests.conftest import ROOT, Server, invoke
 from tests.documents import PAGES, Reader, blocks, lines
 from tests.programs import missing
@@ -40,10 +39,10 @@ RUN_BY = {
     "python -m batch.train": "test_training.py",
     "python -m batch.spread": "test_evaluation.py",
     "python -m batch.evaluate": "test_evaluation.py",
-    "python -m batch.strength": "test_strength.py",
-    "python -m batch.readability --kind": "test_strength.py",
-    "python -m batch.readability --sheet": "test_strength.py",
-    "python -m batch.frontier": "test_strength.py",
+    "python -m benchmarks.strength": "test_strength.py",
+    "python -m benchmarks.looks.readability --kind": "test_strength.py",
+    "python -m benchmarks.looks.readability --sheet": "test_strength.py",
+    "python -m benchmarks.looks.frontier": "test_strength.py",
     "python -m batch.reference_set": "test_reference_set.py",
     "--engine ray": "test_ray.py",
     "python examples/train_recogniser.py": "test_examples.py",
@@ -161,7 +160,7 @@ def _show(page: str, url: str, browser: Browser) -> None:
     tab.route(f"{url}/page", lambda route: route.fulfill(body=f"<!doctype html>{page}", content_type="text/html"))
     tab.goto(f"{url}/page")
     image = (tab.frame_locator("iframe") if has_frame else tab).locator("img")
-    expect(image).to_have_js_property("naturalWidth", choose_style(Settings()).width(6))
+    expect(image).to_have_js_property("naturalWidth", Settings().look.width(6))
     context.close()
 
 

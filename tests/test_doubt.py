@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from benchmarks.doubt import Hour, Scenario, Success
+from benchmarks.strength.doubt import Hour, Scenario, Success
 from pool import database
 from pool.counters import Counters
 from pool.filling.stocks import kept_stocks
-from pool.models import captcha
+from pool.models import Stock, captcha
 from pool.pool import Pool
-from pool.settings import Settings, Stock
+from pool.settings import Settings
 from server.access.doubt import Doubt, Reason, doubt_address, doubt_site
 from tests.conftest import PLAIN, Server, drawn, own_refill, wait_until
 from tests.test_challenges import counted

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from batch.evaluation.latent_scale import widest
 from PIL import Image
 
-from batch.alphabet import BYMERGE
 from batch.evaluation.accuracy_score import accuracy_by_class
-from batch.evaluation.latent_scale import widest
 from batch.evaluation.metrics import (
     confusions,
     density_and_coverage,
@@ -22,7 +21,8 @@ from batch.evaluation.metrics import (
 )
 from batch.evaluation.two_sample import TwoSampleTest
 from batch.images.labelled import LabelledImages
-from pool.settings import DEFAULT_CHECKPOINTS_DIR
+from gantcha.alphabet import BYMERGE
+from gantcha.home import CHECKPOINTS
 from tests import emnist_files
 from tests.conftest import invoke, run
 from tests.documents import documented
@@ -113,7 +113,7 @@ def test_evaluate_measures_glyphs_and_records_what_it_found(tmp_path: Path) -> N
         counts = [many if c.name in measured else few for c in BYMERGE]
         labels = np.repeat(np.arange(47, dtype=np.uint8), counts)
         emnist_files.write(tmp_path, _dots(labels), labels, split)
-    checkpoints = shutil.copytree(DEFAULT_CHECKPOINTS_DIR, tmp_path / "checkpoints")
+    checkpoints = shutil.copytree(CHECKPOINTS, tmp_path / "checkpoints")
     places: dict[str, object] = {"path/to/emnist": tmp_path, "trained": checkpoints}
 
     def typed(page: str, command: str, *options: object) -> list[object]:

@@ -13,7 +13,7 @@ import psutil
 from PIL import Image
 from sqlalchemy import func, select
 
-from batch.drawing.style import STYLES
+from gantcha.drawing.look import LOOKS
 from pool import database
 from pool.models import captcha
 from pool.pool import Pool
@@ -31,7 +31,7 @@ from tests.conftest import (
     wait_until,
 )
 
-STYLE = STYLES["plain"]["standard"]
+LOOK = LOOKS["plain"]["standard"]
 
 
 def count_rows(pool: Pool) -> int:
@@ -52,7 +52,7 @@ def test_count_adds_exactly_so_many_rows_and_files(pool: Pool, settings: dict[st
     assert row_ids(pool) == png_names(pool.files.folder)
     for issued in pool.pop(715, stock=PLAIN)[3:]:
         with Image.open(io.BytesIO(pool.files.path(issued.id).read_bytes())) as image:
-            assert image.size == (STYLE.width(6), STYLE.height)
+            assert image.size == (LOOK.width(6), LOOK.height)
         assert len(issued.code) == 6
 
 
@@ -65,7 +65,7 @@ def test_difficulty_and_look_reach_the_pictures(sqlite_settings: dict[str, objec
         before = set(files.rglob("*.png"))
         assert run("batch.fill", "--count", 40, "--difficulty", difficulty, **sqlite_settings).returncode == 0
         pictures = [np.asarray(Image.open(path).convert("L")) for path in set(files.rglob("*.png")) - before]
-        assert {picture.shape for picture in pictures} == {(2 * STYLE.height, 2 * STYLE.width(6))}
+        assert {picture.shape for picture in pictures} == {(2 * LOOK.height, 2 * LOOK.width(6))}
         ink[difficulty] = np.mean([(picture > 140).mean() for picture in pictures])
     assert 0 < ink["easy"] < ink["hard"] < 0.5
 
@@ -108,7 +108,7 @@ def test_alphabet_and_length_are_followed(pool: Pool, settings: dict[str, object
     assert {len(issued.code) for issued in popped} == {4}
     assert set("".join(issued.code for issued in popped)) == set("xyz789")
     with Image.open(pool.files.path(popped[0].id)) as image:
-        assert image.size == (STYLE.width(4), STYLE.height)
+        assert image.size == (LOOK.width(4), LOOK.height)
 
 
 def test_pictures_of_one_code_differ(pool: Pool, settings: dict[str, object]) -> None:

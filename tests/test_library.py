@@ -18,7 +18,7 @@ from tests.conftest import ROOT, environment, invoke
 SETTINGS = {"seed": 5, "length": "4-8", "mix": "easy=0.5,hard=0.5", "masks": True}
 
 
-def _first(count: int, **settings: object) -> list[gantcha.Sample]:
+def _first(count: int, **settings: object) -> list[gantcha.Captcha]:
     return list(islice(gantcha.samples(**SETTINGS | settings), count))  # type: ignore[arg-type] # as they are named
 
 
@@ -124,5 +124,5 @@ def test_a_wheel_draws_and_serves_anywhere(tmp_path: Path) -> None:
         assert finished.returncode == 0, finished.stderr
         assert said in finished.stdout
     assert "no command" in gantcha_command("feel").stderr
-    checked = f"import gantcha, server.api.site; assert gantcha.__file__.startswith({str(tmp_path)!r})"
+    checked = f"import gantcha, server.api.demo; assert gantcha.__file__.startswith({str(tmp_path)!r})"
     subprocess.run([sys.executable, "-c", checked], cwd=tmp_path, env=variables, check=True)

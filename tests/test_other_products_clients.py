@@ -19,7 +19,7 @@ from django.http import HttpRequest, QueryDict
 from playwright.sync_api import Browser
 from werkzeug.datastructures import MultiDict
 
-from tests.browser import Visit, browser
+from tests.chromium import Visit, browser
 from tests.conftest import Site, environment
 from tests.documents import under
 from tests.programs import missing, needs

@@ -11,13 +11,14 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 
 import gantcha
-from batch.alphabet import BYMERGE, GlyphClasses, left_to_right
-from batch.glyphs.checkpoints import classes_of
-from batch.glyphs.sampler import load_sampler
-from pool.answers import drawn_characters, is_right
+from gantcha.alphabet import BYMERGE, GlyphClasses, left_to_right
+from gantcha.characters import drawn_characters, is_right
+from gantcha.glyphs.checkpoints import classes_of
+from gantcha.glyphs.sampler import load_sampler
+from gantcha.home import CHECKPOINTS
 from pool.errors import SettingsError
-from pool.settings import DEFAULT_CHECKPOINTS_DIR, Settings, load_settings
-from tests.browser import browser
+from pool.settings import Settings, load_settings
+from tests.chromium import browser
 from tests.conftest import Site, a_png, invoke, run, running_site, sqlite_settings_in
 from tests.documents import documented
 from tests.programs import needs
@@ -33,7 +34,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Generators that have gone a step on handwriting renamed to Cyrillic letters: ink on paper of any size."""
     folder = tmp_path_factory.mktemp("letters")
     labels = np.repeat(np.array([BYMERGE.symbols.index(symbol) for symbol in MEANT], np.uint8)[:, None], 30, 1)
-    glyphs = load_sampler(DEFAULT_CHECKPOINTS_DIR).draw_legible(labels, np.random.default_rng(1))
+    glyphs = load_sampler(CHECKPOINTS).draw_legible(labels, np.random.default_rng(1))
     for symbol, images in zip(MEANT.values(), glyphs, strict=True):
         (folder / "data" / symbol).mkdir(parents=True)
         for number, image in enumerate(images):

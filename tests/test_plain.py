@@ -22,7 +22,7 @@ from sqlalchemy import update
 from pool import database
 from pool.models import captcha
 from pool.pool import Drawn
-from tests.browser import Visit, browser
+from tests.chromium import Visit, browser
 from tests.conftest import CROSSED_OUT, PLAIN, Site, a_png, running_site, sqlite_settings_in
 from tests.programs import needs
 

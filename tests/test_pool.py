@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event, text, update
 
+from gantcha.errors import StorageError
 from pool import database
-from pool.errors import DatabaseError, StorageError, UnknownCaptchaError
+from pool.errors import DatabaseError, UnknownCaptchaError
 from pool.models import State, captcha
 from pool.pool import Drawn, Pool
 from pool.storage.files import FileStore, new_id

@@ -14,9 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sqlalchemy import Engine, delete, select, update
 
 from pool import database
-from pool.models import State, captcha
+from pool.models import State, Stock, captcha
 from pool.pool import Issued, Pool
-from pool.settings import Stock
 from pool.storage.files import FileStore, new_id
 from pool.sweep import Sweep
 from tests.conftest import CROSSED_OUT, PLAIN, a_png, drawn, png_names

@@ -11,34 +11,34 @@ import pytest
 from PIL import Image
 
 from batch.captcha import generate_captcha
-from batch.drawing import render
-from batch.drawing.png import encode_pngs, save_pic, to_grey
-from batch.drawing.style import GREY_LEVELS, STYLES, RenderStyle, choose_style
-from batch.drawing.text_lines import bend_lines, concat_pics
-from pool.errors import StorageError
+from gantcha.drawing import render
+from gantcha.drawing.look import GREY_LEVELS, LOOKS, Look
+from gantcha.drawing.png import encode_pngs, save_pic, to_grey
+from gantcha.drawing.text_lines import bend_lines, concat_pics
+from gantcha.errors import StorageError
 from pool.settings import Settings
 from tests import emnist_files
 from tests.conftest import only_line, run
 
-PLAIN = RenderStyle(
+PLAIN = Look(
     height=80,
     pitch=40,
     aspect=1,
-    climb=(0.0, 0.0),
+    baseline_amplitude=(0.0, 0.0),
     size=(1.0, 1.0),
     slant=0,
     enlargement=(2.0, 2.0),
     turn=0,
     shear=0,
-    rise=0,
+    glyph_offset=0,
     gap=(4.0, 4.0),
-    lift=0,
-    wave=(0.0, 0.0),
-    bend=0,
+    line_offset=0,
+    warp_amplitude=(0.0, 0.0),
+    elastic_displacement=0,
     strikes=0,
     scribbles=0,
 )
-STANDARD, HARD = STYLES["plain"]["standard"], STYLES["plain"]["hard"]
+STANDARD, HARD = LOOKS["plain"]["standard"], LOOKS["plain"]["hard"]
 
 
 def rng() -> np.random.Generator:
@@ -80,7 +80,14 @@ def test_neighbours_overlap_as_much_as_they_should() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"enlargement": (1.8, 2.2)}, {"turn": 0.15}, {"shear": 0.2}, {"rise": 5.0}, {"size": (0.7, 1.0)}, {"slant": 0.2}],
+    [
+        {"enlargement": (1.8, 2.2)},
+        {"turn": 0.15},
+        {"shear": 0.2},
+        {"glyph_offset": 5.0},
+        {"size": (0.7, 1.0)},
+        {"slant": 0.2},
+    ],
 )
 def test_each_glyph_is_drawn_otherwise(change: dict[str, object]) -> None:
     bars = np.zeros((50, 6, 28, 28), np.uint8)
@@ -123,7 +130,7 @@ def test_a_bent_line_keeps_its_ink_and_loses_its_straightness() -> None:
     bars = np.zeros((20, 6, 28, 28), np.uint8)
     bars[:, :, 12:16, 2:26] = 255  # six dashes: a straight line
     straight = concat_pics(bars, rng(), PLAIN)
-    bent = bend_lines(straight, 240, rng(), replace(PLAIN, bend=4.0)).strokes
+    bent = bend_lines(straight, 240, rng(), replace(PLAIN, elastic_displacement=4.0)).strokes
     assert bent.mean() == pytest.approx(bend_lines(straight, 240, rng(), PLAIN).strokes.mean(), rel=0.2)
     middle = (bent.astype(float) * np.arange(80)[:, None]).sum(1) / bent.sum(1).clip(1)
     spread = [line[ink > 0].std() for line, ink in zip(middle, bent.sum(1), strict=True)]
@@ -133,7 +140,7 @@ def test_a_bent_line_keeps_its_ink_and_loses_its_straightness() -> None:
 def test_small_lines_lie_anywhere() -> None:
     squares = np.zeros((60, 6, 28, 28), np.uint8)
     squares[:, :, 9:19, 9:19] = 255
-    settings = replace(PLAIN, size=(0.5, 0.5), lift=20.0)
+    settings = replace(PLAIN, size=(0.5, 0.5), line_offset=20.0)
     bent = bend_lines(concat_pics(squares, rng(), settings), 240, rng(), settings)
     middles = bent.places[:, :, :2].mean((1, 2)), bent.places[:, :, 2].mean(1)
     for middle, size, most in zip(middles, (240, 80), (79, 20), strict=True):
@@ -144,7 +151,7 @@ def test_small_lines_lie_anywhere() -> None:
 def test_a_wave_lifts_and_lowers_the_line() -> None:
     bars = np.zeros((20, 6, 28, 28), np.uint8)
     bars[:, :, 13:15, 2:26] = 255
-    settings = replace(PLAIN, wave=(9.0, 9.0), wave_length=(100.0, 100.0))
+    settings = replace(PLAIN, warp_amplitude=(9.0, 9.0), warp_wavelength=(100.0, 100.0))
     bent = bend_lines(concat_pics(bars, rng(), settings), 240, rng(), settings).strokes.astype(float)
     middle = (bent * np.arange(80)[:, None]).sum(1) / bent.sum(1).clip(1)
     for line, ink in zip(middle, bent.sum(1), strict=True):
@@ -188,7 +195,9 @@ def test_ink_stands_out_from_uneven_paper(dark: bool) -> None:
     inked[:, :, 120:] = 1
     pale = np.zeros_like(inked)
     pale[:, :, 80:160] = 1
-    settings = replace(PLAIN, dark=dark, unevenness=0.1, contrast=(0.6, 0.8), pale_contrast=(0.3, 0.3))
+    settings = replace(
+        PLAIN, theme="dark" if dark else "light", unevenness=0.1, contrast=(0.6, 0.8), pale_contrast=(0.3, 0.3)
+    )
     brightness = render.lay_on_paper(inked, pale, rng(), settings)
     paper, ink = brightness[:, :, :80].mean((1, 2)), brightness[:, :, 120:].mean((1, 2))
     between = brightness[:, :, 80:120].mean((1, 2))
@@ -212,19 +221,29 @@ def test_noise_has_the_strength_it_should() -> None:
 def test_a_seed_repeats_the_picture(
     glyphs: npt.NDArray[np.uint8], straight: npt.NDArray[np.uint8], kind: str, difficulty: str
 ) -> None:
-    style = STYLES[kind][difficulty]
-    one, same, other = (render.render(glyphs, straight, np.random.default_rng(seed), style) for seed in (1, 1, 2))
-    assert one.shape == (40, style.height, style.width(6))
+    look = LOOKS[kind][difficulty]
+    one, same, other = (
+        render.render(glyphs, straight, np.random.default_rng(seed), look).pictures for seed in (1, 1, 2)
+    )
+    assert one.shape == (40, look.height, look.width(6))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
 
 
 @pytest.mark.parametrize("kind", ["plain", "crossed-out"])
 def test_harder_means_more_overlap_and_no_less_of_the_rest(kind: str) -> None:
-    looks = [asdict(STYLES[kind][name]) for name in ("easy", "standard", "hard")]
+    looks = [asdict(LOOKS[kind][name]) for name in ("easy", "standard", "hard")]
     for milder, harsher in pairwise(looks):
         assert milder["gap"] > harsher["gap"]
-        for name in ("strikes", "climb", "rise", "wave", "bend", "noise", "scribbles"):
+        for name in (
+            "strikes",
+            "baseline_amplitude",
+            "glyph_offset",
+            "warp_amplitude",
+            "elastic_displacement",
+            "noise",
+            "scribbles",
+        ):
             assert milder[name] <= harsher[name], name
 
 
@@ -232,7 +251,9 @@ def test_a_climb_moves_glyphs_and_leaves_them_as_they_are() -> None:
     squares = np.zeros((40, 6, 28, 28), np.uint8)
     squares[:, :, 9:19, 9:19] = 255
     level = concat_pics(squares, rng(), PLAIN)
-    climbing = concat_pics(squares, rng(), replace(PLAIN, climb=(15.0, 15.0), climb_length=(80.0, 80.0)))
+    climbing = concat_pics(
+        squares, rng(), replace(PLAIN, baseline_amplitude=(15.0, 15.0), baseline_wavelength=(80.0, 80.0))
+    )
     assert np.ptp(level.places[:, :, 2]) == 0
     heights = climbing.places[:, :, 2]
     assert 20 < np.ptp(heights, 1).mean() <= 31 and np.ptp(heights) <= 31
@@ -242,24 +263,24 @@ def test_a_climb_moves_glyphs_and_leaves_them_as_they_are() -> None:
 @pytest.mark.parametrize("length", [4, 5, 7, 8])
 def test_other_lengths_are_wider_or_narrower(straight: npt.NDArray[np.uint8], length: int) -> None:
     some = emnist_files.strokes(2 * length, rng()).reshape(2, length, 28, 28)
-    assert render.render(some, straight, rng(), STANDARD).shape == (2, STANDARD.height, STANDARD.width(length))
+    assert render.render(some, straight, rng(), STANDARD).pictures.shape == (2, STANDARD.height, STANDARD.width(length))
 
 
 def test_double_density_shows_the_same_look_at_twice_the_size(
     glyphs: npt.NDArray[np.uint8], straight: npt.NDArray[np.uint8]
 ) -> None:
-    single = render.render(glyphs, straight, rng(), STANDARD)
-    double = render.render(glyphs, straight, rng(), replace(STANDARD, pixel_ratio=2))
+    single = render.render(glyphs, straight, rng(), STANDARD).pictures
+    double = render.render(glyphs, straight, rng(), replace(STANDARD, pixel_ratio=2)).pictures
     assert double.shape == (40, 2 * STANDARD.height, 2 * STANDARD.width(6))
     assert double.mean() == pytest.approx(single.mean(), rel=0.03)
     assert (double < 3).mean() == pytest.approx((single < 3).mean(), rel=0.15)
 
 
 def test_settings_choose_the_look() -> None:
-    style = choose_style(Settings(difficulty="hard", theme="dark", pixel_ratio=2))
-    assert style == replace(HARD, dark=True, pixel_ratio=2)
-    crossed_out = choose_style(Settings(kind="crossed-out", alphabet="abc123"))
-    assert crossed_out == replace(STYLES["crossed-out"]["standard"], decoys="abc123")
+    look = Settings(difficulty="hard", theme="dark", pixel_ratio=2).look
+    assert look == replace(HARD, theme="dark", pixel_ratio=2)
+    crossed_out = Settings(kind="crossed-out", alphabet="abc123").look
+    assert crossed_out == replace(LOOKS["crossed-out"]["standard"], decoys="abc123")
 
 
 @pytest.mark.parametrize("width", [240, 259])
@@ -319,8 +340,8 @@ def test_boxes_hold_the_ink(length: int, ratio: int) -> None:
         contrast=(0.85, 0.95),
         pixel_ratio=ratio,
     )
-    pictures, boxes, *_ = render.render_annotated(blots, blots[0], rng(), settings)
-    assert np.array_equal(pictures, render.render(blots, blots[0], rng(), settings))
+    pictures, boxes, *_ = render.render(blots, blots[0], rng(), settings, labelled=True)
+    assert np.array_equal(pictures, render.render(blots, blots[0], rng(), settings).pictures)
     assert boxes.shape == (40, length, 4)
     for ink, of_picture in zip(pictures < GREY_LEVELS // 2, boxes.tolist(), strict=True):
         outside = ink.copy()

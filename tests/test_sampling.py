@@ -10,17 +10,17 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from batch.alphabet import BYMERGE
-from batch.glyphs.checkpoints import CheckpointError, Checkpoints
-from batch.glyphs.network import Network
-from batch.glyphs.sampler import Sampler
-from pool.settings import DEFAULT_CHECKPOINTS_DIR
+from gantcha.alphabet import BYMERGE
+from gantcha.glyphs.checkpoints import CheckpointError, Checkpoints
+from gantcha.glyphs.network import Network
+from gantcha.glyphs.sampler import Sampler
+from gantcha.home import CHECKPOINTS
 from tests.conftest import only_line, run
 
 
 @pytest.fixture(scope="module")
 def sampler() -> Sampler:
-    return Sampler(Checkpoints(DEFAULT_CHECKPOINTS_DIR))
+    return Sampler(Checkpoints(CHECKPOINTS))
 
 
 def _read(sampler: Sampler, glyphs: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
@@ -53,7 +53,7 @@ def test_a_batch_makes_one_call_for_each_class(sampler: Sampler, monkeypatch: py
 
 
 def test_wider_latents_give_more_various_glyphs() -> None:
-    sampler, classes = Sampler(Checkpoints(DEFAULT_CHECKPOINTS_DIR)), np.repeat(np.arange(47, dtype=np.uint8), 100)
+    sampler, classes = Sampler(Checkpoints(CHECKPOINTS)), np.repeat(np.arange(47, dtype=np.uint8), 100)
 
     def variety(latent_scale: float) -> npt.NDArray[np.float64]:
         glyphs = sampler.draw(classes, np.random.default_rng(1), latent_scale).reshape(47, 100, -1)
@@ -128,7 +128,7 @@ def test_a_place_that_cant_be_written_is_said_in_one_line(tmp_path: Path) -> Non
 
 
 def test_the_checkpoints_are_small_enough() -> None:
-    sizes = [path.stat().st_size for path in DEFAULT_CHECKPOINTS_DIR.glob("*.onnx")]
+    sizes = [path.stat().st_size for path in CHECKPOINTS.glob("*.onnx")]
     assert len(sizes) == 47 + 1  # and the legibility filter
     assert max(sizes) <= 500_000
     assert sum(sizes) <= 15_000_000
@@ -136,7 +136,7 @@ def test_the_checkpoints_are_small_enough() -> None:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(DEFAULT_CHECKPOINTS_DIR, tmp_path / "checkpoints"))
+    return Path(shutil.copytree(CHECKPOINTS, tmp_path / "checkpoints"))
 
 
 def test_a_damaged_checkpoint_names_its_file_and_digests(copy: Path) -> None:

@@ -15,7 +15,7 @@ import requests
 from PIL import Image, PngImagePlugin
 from sqlalchemy import text
 
-from pool.errors import StorageError
+from gantcha.errors import StorageError
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
 from pool.storage.files import new_id

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from gantcha.errors import StorageError
 from pool import database
-from pool.errors import StorageError
 from pool.pool import Drawn, Pool
 from pool.storage.files import BUCKETS, new_id
 from pool.storage.objects import ObjectStore

@@ -7,13 +7,13 @@ import pytest
 import requests
 from playwright.sync_api import Browser, expect
 
+from pool.answers import Attempt, Verdict
 from pool.errors import UnknownTokenError
+from pool.models import Stock
 from pool.pool import Drawn, Pool
-from pool.settings import Stock
 from pool.tokens import Purpose, Redemption, Solved
-from pool.verdicts import Attempt, Verdict
 from server.access.testing import CODE
-from tests.browser import browser
+from tests.chromium import browser
 from tests.conftest import PLAIN, Server, Site, a_png, refusal, running_server, running_site, sqlite_settings_in
 from tests.programs import needs
 

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pool.filling.stocks import kept_stocks
+from pool.models import Stock
 from pool.pool import Drawn, Pool
-from pool.settings import Settings, Stock
+from pool.settings import Settings
 from server.refill import Refill
 from tests.conftest import CROSSED_OUT, PLAIN, Server, a_png, drawn, own_refill, run, running_site, wait_until
 from tests.test_challenges import counted

@@ -13,32 +13,32 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from benchmarks.looks.trials import Trial, is_unbeaten
+from benchmarks.strength.cnn import CnnSolver, downsample
 from PIL import Image, ImageDraw, ImageFont
 
 from batch import readability
-from batch.attacks.cnn import CnnSolver, downsample
-from batch.attacks.crnn import CrnnSolver
-from batch.attacks.ctc import decode, drop_least_certain
-from batch.attacks.detector import Detector
-from batch.attacks.frontier import Trial, is_unbeaten
-from batch.attacks.ocr import read_with_ddddocr, read_with_tesseract
-from batch.attacks.preprocessing import PREPROCESSINGS, Pictures, straighten
-from batch.attacks.segmentation import cut_into_pieces, read_segments
-from batch.attacks.told import OcrNetwork, open_ddddocr, open_rapidocr, read_rows
-from batch.attacks.untrained import attack, rate, untrained_attacks
-from batch.drawing.captchas import draw_labelled
-from batch.drawing.style import STYLES
 from batch.evaluation import reader
 from batch.evaluation.metrics import wilson_interval
-from batch.evaluation.reader import decoded
-from batch.glyphs.checkpoints import Checkpoints
-from batch.glyphs.sampler import Sampler
-from pool.settings import DEFAULT_CHECKPOINTS_DIR
+from benchmarks.looks.character_reader import decoded
+from benchmarks.strength.crnn import CrnnSolver
+from benchmarks.strength.ctc import decode, drop_least_certain
+from benchmarks.strength.detector import Detector
+from benchmarks.strength.ocr import read_with_ddddocr, read_with_tesseract
+from benchmarks.strength.preprocessing import PREPROCESSINGS, Pictures, straighten
+from benchmarks.strength.segmentation import cut_into_pieces, read_segments
+from benchmarks.strength.told import OcrNetwork, open_ddddocr, open_rapidocr, read_rows
+from benchmarks.strength.untrained import attack, rate, untrained_attacks
+from gantcha.captcha import draw_labelled
+from gantcha.drawing.look import LOOKS
+from gantcha.glyphs.checkpoints import Checkpoints
+from gantcha.glyphs.sampler import Sampler
+from gantcha.home import CHECKPOINTS
 from tests.conftest import invoke, refusal
 from tests.documents import documented
 from tests.programs import needs
 
-STANDARD = STYLES["plain"]["standard"]
+STANDARD = LOOKS["plain"]["standard"]
 
 ALPHABET = "23479acefhk"
 CODES = ["".join(code) for code in np.random.default_rng(1).choice(list(ALPHABET), (20, 6))]
@@ -132,7 +132,7 @@ def test_every_preprocessing_leaves_print_legible() -> None:
 
 def test_separated_glyphs_are_found_and_read() -> None:
     rng = np.random.default_rng(1)
-    sampler = Sampler(Checkpoints(DEFAULT_CHECKPOINTS_DIR))
+    sampler = Sampler(Checkpoints(CHECKPOINTS))
     codes = ["".join(code) for code in rng.choice(list("3479eh"), (30, 6))]
     classes = np.array([["3479eh".index(c) for c in code] for code in codes])
     glyphs = sampler.draw_legible(np.array([3, 4, 7, 9, 14, 17], np.uint8)[classes], rng)
@@ -231,7 +231,7 @@ def test_the_crnn_learns_to_read() -> None:
 def test_strength_compares_both_kinds_and_writes_what_it_found(tmp_path: Path) -> None:
     budget = ("--samples", 40, "--attacked", 10, "--steps", 3, "--minutes", 0.02)
     words = (*budget, "--difficulty", "easy", "--attacks", "ddddocr-told segments crnn detector", "--out", tmp_path)
-    finished = invoke("batch.strength", *words)
+    finished = invoke("benchmarks.strength", *words)
     assert finished.exit_code == 0, finished.stderr
     assert "crnn-40" in finished.stdout and "detector-40" in finished.stdout
     first = finished.stdout.splitlines()[0]
@@ -243,18 +243,18 @@ def test_strength_compares_both_kinds_and_writes_what_it_found(tmp_path: Path) -
         assert all(success["low"] <= success["codes"] <= success["high"] for success in row.values())
     with Image.open(tmp_path / "strength-plain-easy.png") as plot:
         assert plot.width > 600
-    quick = documented("docs/threat-model.md", "python -m batch.strength --quick")
+    quick = documented("docs/threat-model.md", "python -m benchmarks.strength --quick")
     ours = invoke(*quick, *words, "--no-peers", "--attacks", "rapidocr crnn")
     assert ours.exit_code == 0, ours.stderr
     found = json.loads((tmp_path / "strength-plain-easy.json").read_text())["success"]
     assert found.keys() == {"gantcha"} and found["gantcha"].keys() == {"rapidocr-told"}
-    assert "no attack's name contains" in refusal("batch.strength", "--attacked", 10, "--attacks", "nobody")
-    assert "can't write to" in refusal("batch.strength", "--out", tmp_path / "nowhere")
+    assert "no attack's name contains" in refusal("benchmarks.strength", "--attacked", 10, "--attacks", "nobody")
+    assert "can't write to" in refusal("benchmarks.strength", "--out", tmp_path / "nowhere")
 
 
 def test_a_detector_leaves_out_what_is_crossed_out() -> None:
-    rng, sampler = np.random.default_rng(1), Sampler(Checkpoints(DEFAULT_CHECKPOINTS_DIR))
-    look = replace(STYLES["crossed-out"]["easy"], decoys="3479eh", gap=(8.0, 10.0), scribbles=0, noise=0.02)
+    rng, sampler = np.random.default_rng(1), Sampler(Checkpoints(CHECKPOINTS))
+    look = replace(LOOKS["crossed-out"]["easy"], decoys="3479eh", gap=(8.0, 10.0), scribbles=0, noise=0.02)
     codes = ["".join(code) for code in rng.choice(list("3479eh"), (240, 6))]
     captchas = draw_labelled(codes, sampler, look, rng)
     detector, done = Detector(PREPROCESSINGS["threshold 125"], 8), []
@@ -266,7 +266,7 @@ def test_a_detector_leaves_out_what_is_crossed_out() -> None:
 
 
 def test_readability_draws_a_sheet_with_answers_beside(tmp_path: Path) -> None:
-    words = documented("docs/threat-model.md", "python -m batch.readability --sheet")
+    words = documented("docs/threat-model.md", "python -m benchmarks.looks.readability --sheet")
     finished = invoke(*words[:-1], tmp_path / words[-1])
     assert finished.exit_code == 0, finished.stderr
     assert len(json.loads((tmp_path / "sheet.json").read_text())["answers"]) == 40
@@ -279,13 +279,15 @@ def test_styles_are_tried_and_read_by_a_stand_in(tmp_path: Path, monkeypatch: py
         monkeypatch.setattr(reader, name, few)
     monkeypatch.setattr(readability, "_READ", 200)
     monkeypatch.setenv("CAPTCHA_ALPHABET", "28x")
-    finished = invoke(*documented("docs/threat-model.md", "python -m batch.readability --kind"), "--cache", tmp_path)
+    finished = invoke(
+        *documented("docs/threat-model.md", "python -m benchmarks.looks.readability --kind"), "--cache", tmp_path
+    )
     assert finished.exit_code == 0, finished.stderr
     found = re.search(r"reads (\S+)% of 200 codes, (\S+)% of their characters", finished.stdout)
     assert found and float(found[1]) < float(found[2])
     assert float(found[2]) > 45  # a third is chance
 
-    words = documented("docs/threat-model.md", "python -m batch.frontier")
+    words = documented("docs/threat-model.md", "python -m benchmarks.looks.frontier")
     finished = invoke(*words, "--styles", 2, "--captchas", 20, "--cache", tmp_path, "--out", tmp_path)
     assert finished.exit_code == 0, finished.stderr
     trials = json.loads((tmp_path / "frontier-plain.json").read_text())

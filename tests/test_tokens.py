@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select, update
 
+from gantcha.characters import is_right
 from pool import database, tokens
-from pool.answers import is_right
 from pool.errors import SpentTokenError, UnknownTokenError
 from pool.models import token
 from pool.pool import Pool

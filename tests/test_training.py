@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 from batch.evaluation.metrics import frechet_distance
-from batch.glyphs.network import Network
 from batch.training.export import fuse_batch_norm, generator_to_onnx
 from batch.training.filter import filter_to_onnx, make_filter_model
 from batch.training.gan import Gan, RecipeError, TrainingSet
@@ -23,6 +22,7 @@ from batch.training.recipe import Architecture, TrainingSettings
 from batch.training.refine import FrechetLoss
 from batch.training.styles import cluster_styles
 from batch.training.tensorflow import tf
+from gantcha.glyphs.network import Network
 from tests import emnist_files
 from tests.conftest import ROOT, only_line, run, wait_until
 from tests.documents import documented

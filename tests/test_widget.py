@@ -13,12 +13,12 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 from sqlalchemy import update
 
-from batch.drawing.png import encode_pngs
+from gantcha.drawing.png import encode_pngs
 from pool import database
 from pool.models import captcha
 from pool.pool import Drawn
 from server import speech
-from tests.browser import Visit, browser
+from tests.chromium import Visit, browser
 from tests.conftest import PLAIN, Site, a_png, running_site, sqlite_settings_in
 from tests.programs import needs
 

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Route, expect
 
 from pool.pool import Drawn
-from tests.browser import Visit, browser
+from tests.chromium import Visit, browser
 from tests.conftest import PLAIN, ROOT, Site, a_png, running_site, sqlite_settings_in
 from tests.programs import needs
 

@@ -3,10 +3,11 @@
 import json
 from dataclasses import asdict
 
-from batch.alphabet import BYMERGE
 from batch.datasets.formats import FORMATS
 from batch.datasets.places import Place
-from batch.datasets.plan import FOLDER, Plan, Variant
+from batch.datasets.plan import FOLDER, Plan
+from gantcha.alphabet import BYMERGE
+from gantcha.stream import MixedLook
 
 MEASURES = f"{FOLDER}/measures.json"
 """Of a dataset that a recogniser was measured on."""
@@ -66,7 +67,7 @@ the count: a dataset with the same seed repeats captchas of this one, also in ot
 _BASELINE = """
 ## A baseline
 
-A small convolutional network (`batch/attacks/cnn.py` of Gantcha), taught with {taught:,} captchas of `train` at a
+A small convolutional network (`batch/baseline.py` of Gantcha), taught with {taught:,} captchas of `train` at a
 quarter of their size in {steps:,} steps of 64, reads of `test`, without regard to case, and with characters that look
 alike in handwriting as one:
 
@@ -81,6 +82,9 @@ _MASKS = """\
 """
 
 
+_MIXED = "kind", "difficulty", "theme"
+
+
 def write_card(plan: Plan, place: Place) -> None:
     """Describe a finished dataset. Raises StorageError when its folder is not writable."""
     first = next(iter(plan.splits))
@@ -92,11 +96,11 @@ def write_card(plan: Plan, place: Place) -> None:
         example=FORMATS[plan.format].example.format(
             folder=place.name.rpartition("/")[2], split=first, last=plan.shard_count(first) - 1
         ),
-        masks=_MASKS if plan.masks else "",
-        seed=plan.seed,
-        codes=f"random, of the pattern `{plan.pattern}`, all equally likely" if plan.pattern else "given",
+        masks=_MASKS if plan.stream.masks else "",
+        seed=plan.stream.seed,
+        codes=f"random, of the pattern `{plan.stream.pattern}`, all equally likely" if plan.stream.pattern else "given",
         generators=plan.generators,
-        variants="\n".join(map(_row, plan.variants)),
+        variants="\n".join(map(_row, plan.stream.looks)),
         measures=_baseline(place.read(MEASURES)),
     )
     place.write("README.md", text.encode())
@@ -113,9 +117,11 @@ def _baseline(measures: bytes | None) -> str:
     return _BASELINE.format(taught=found["taught"], steps=found["steps"], rows="\n".join(rows))
 
 
-def _row(variant: Variant) -> str:
-    look = ", ".join(f"{name} {_shown(value)}" for name, value in asdict(variant.style).items() if value != "")
-    return f"| {variant.kind} | {variant.difficulty} | {variant.theme} | {variant.share:.3g} | {look} |"
+def _row(mixed: MixedLook) -> str:
+    share, look = mixed
+    settings = {name: value for name, value in asdict(look).items() if name not in _MIXED and value != ""}
+    shown = ", ".join(f"{name} {_shown(value)}" for name, value in settings.items())
+    return f"| {look.kind} | {look.difficulty} | {look.theme} | {share:.3g} | {shown} |"
 
 
 def _shown(value: object) -> str:

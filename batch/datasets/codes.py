@@ -1,87 +1,16 @@
-"""The codes of a dataset: random ones of a pattern, or those of a file."""
+"""The codes of a dataset: those of a file, and which split may have a random one."""
 
 import hashlib
-import re
 from collections.abc import Sequence
 from itertools import accumulate
-from math import prod
 from pathlib import Path
-from random import Random
-from typing import NamedTuple
 
 from batch.datasets.plan import DatasetError
-from batch.drawing.style import MOST_BOXES
-from pool.answers import named_characters, to_characters
+from gantcha.characters import named_characters, to_characters
+from gantcha.drawing.look import MOST_BOXES
+from gantcha.patterns import Pattern
 
-_PART = re.compile(r"(\[[^\]]+\]|\\d|\w)(?:\{(\d+)(?:,(\d+))?\})?")
-_LENGTH = re.compile(r"(\d+)(?:-(\d+))?")
 _FEWEST = 20  # codes that a split may choose from, on average
-
-
-class _Part(NamedTuple):
-    characters: str
-    least: int
-    most: int
-
-
-class Pattern:
-    """Codes as a regular expression gives them: characters, `[classes]` and `\\d`, with `{counts}` or `{least,most}`.
-
-    All characters of a class are equally likely, and so are all counts.
-    """
-
-    def __init__(self, text: str, drawn: str) -> None:
-        """`drawn` are all characters that can be drawn.
-
-        Raises:
-            DatasetError: this is no such pattern, or allows no code or too long ones.
-        """
-        parts, end = [], 0
-        for match in _PART.finditer(to_characters(text)):
-            if match.start() == end:
-                end = match.end()
-                least = int(match[2] or 1)
-                parts.append(_Part(_members(match[1], drawn), least, int(match[3] or least)))
-        self._parts = parts
-        most = sum(part.most for part in parts)
-        if end < len(text) or not all(part.characters and part.least <= part.most for part in parts):
-            raise DatasetError(f"--pattern {text}: must look like [a-z]{{3}}[0-9]{{2,4}}, of {named_characters(drawn)}")
-        if not 1 <= sum(part.least for part in parts) <= most <= MOST_BOXES:
-            raise DatasetError(f"--pattern {text}: codes must have 1 to {MOST_BOXES} characters")
-
-    @property
-    def count(self) -> int:
-        """The number of different codes, or more where several parts give the same code."""
-        return prod(
-            sum(len(part.characters) ** length for length in range(part.least, part.most + 1)) for part in self._parts
-        )
-
-    def draw(self, rng: Random) -> str:
-        """Draw a code."""
-        lengths = [
-            part.least if part.least == part.most else rng.randint(part.least, part.most) for part in self._parts
-        ]
-        return "".join(
-            character
-            for part, length in zip(self._parts, lengths, strict=True)
-            for character in rng.choices(part.characters, k=length)
-        )
-
-
-def _members(text: str, drawn: str) -> str:
-    try:
-        return "".join(character for character in sorted(drawn) if re.fullmatch(text, character))
-    except re.error as error:
-        raise DatasetError(f"--pattern: {text} is no class of characters: {error}") from error
-
-
-def pattern_of(alphabet: str, length: str) -> str:
-    """Give the pattern of codes of a length, `6` or `4-8`. Raises DatasetError for another text."""
-    match = _LENGTH.fullmatch(length.strip())
-    shortest, longest = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-    if not 1 <= shortest <= longest <= MOST_BOXES:
-        raise DatasetError(f"--length {length}: must be a number up to {MOST_BOXES}, or two such as 4-8")
-    return f"[{alphabet}]{{{shortest},{longest}}}"
 
 
 class SplitChooser:

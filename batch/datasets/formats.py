@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import left_to_right
 from batch.datasets.places import Files, Place
 from batch.datasets.plan import DatasetError, Plan, Shard
-from batch.datasets.records import Record
-from batch.drawing.png import encode_masks
-from batch.drawing.text_lines import OF_GLYPHS, OF_LINES
+from gantcha.captcha import Captcha
+from gantcha.drawing.png import encode_masks
+from gantcha.drawing.text_lines import OF_GLYPHS, OF_LINES
+from gantcha.home import cure
 
 ANNOTATIONS = ".annotations.json"
 """Of a shard, until all of its split are merged."""
@@ -31,7 +31,7 @@ class Format(NamedTuple):
 
     place: str
     """path of a shard, from `split`, `number` and the `count` of the split's shards"""
-    pack: Callable[[Plan, Sequence[Record]], Files]
+    pack: Callable[[Plan, Sequence[Captcha]], Files]
     read: Callable[[Place, str, Shard], Labels]
     """reads the shard at a path"""
     example: str
@@ -58,47 +58,47 @@ def needed(place: Place, path: str) -> bytes:
     return content
 
 
-def _name(record: Record) -> str:
-    return f"{record.index:09d}.png"
+def _name(captcha: Captcha) -> str:
+    return f"{captcha.index:09d}.png"
 
 
-def _masks_name(record: Record) -> str:
-    return f"{record.index:09d}.masks.png"
+def _masks_name(captcha: Captcha) -> str:
+    return f"{captcha.index:09d}.masks.png"
 
 
-def _label(plan: Plan, record: Record) -> dict[str, Any]:
-    captcha, variant = record.captcha, record.variant
-    symbols = [plan.symbols[index] for index in captcha.classes]
-    return {
-        "code": record.code,
-        "cased": left_to_right("".join(s for s, out in zip(symbols, captcha.crossed_out, strict=True) if not out)),
-        "characters": captcha.characters,
-        "crossed_out": captcha.crossed_out,
-        "boxes": captcha.boxes,
-        "glyph_classes": symbols,
-        "kind": variant.kind,
-        "difficulty": variant.difficulty,
-        "theme": variant.theme,
-        "parameters": captcha.parameters,
-        "generators": plan.generators,
-    }
+_OF_CAPTCHAS = (
+    "code",
+    "cased",
+    "characters",
+    "crossed_out",
+    "boxes",
+    "glyph_classes",
+    "kind",
+    "difficulty",
+    "theme",
+    "parameters",
+)
 
 
-def _pictures(record: Record) -> dict[str, bytes]:
+def _label(plan: Plan, captcha: Captcha) -> dict[str, Any]:
+    return {name: getattr(captcha, name) for name in _OF_CAPTCHAS} | {"generators": plan.generators}
+
+
+def _pictures(captcha: Captcha) -> dict[str, bytes]:
     """Give the PNGs of a captcha by name: of itself, and of its masks if it has some."""
-    pictures = {_name(record): record.captcha.png}
-    if record.captcha.masks is not None:
-        pictures[_masks_name(record)] = encode_masks(record.captcha.masks)
+    pictures = {_name(captcha): captcha.png}
+    if captcha.masks is not None:
+        pictures[_masks_name(captcha)] = encode_masks(captcha.masks)
     return pictures
 
 
-def _pack_folder(plan: Plan, records: Sequence[Record]) -> Files:
+def _pack_folder(plan: Plan, captchas: Sequence[Captcha]) -> Files:
     files: dict[str, bytes] = {}
     lines = []
-    for record in records:
-        files |= _pictures(record)
-        names = {"file_name": _name(record)} | ({"masks_file_name": _masks_name(record)} if plan.masks else {})
-        lines.append(json.dumps(names | _label(plan, record)) + "\n")
+    for captcha in captchas:
+        files |= _pictures(captcha)
+        names = {"file_name": _name(captcha)} | ({"masks_file_name": _masks_name(captcha)} if plan.stream.masks else {})
+        lines.append(json.dumps(names | _label(plan, captcha)) + "\n")
     return files | {_METADATA: "".join(lines).encode()}
 
 
@@ -108,12 +108,12 @@ def _read_folder(place: Place, path: str, _shard: Shard) -> Labels:
         yield needed(place, f"{path}/{label['file_name']}"), label
 
 
-def _pack_tar(plan: Plan, records: Sequence[Record]) -> Files:
+def _pack_tar(plan: Plan, captchas: Sequence[Captcha]) -> Files:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for record in records:
-            label = {f"{record.index:09d}.json": json.dumps(_label(plan, record)).encode()}
-            for name, content in (_pictures(record) | label).items():
+        for captcha in captchas:
+            label = {f"{captcha.index:09d}.json": json.dumps(_label(plan, captcha)).encode()}
+            for name, content in (_pictures(captcha) | label).items():
                 member = tarfile.TarInfo(name)  # without date and owner
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
@@ -162,14 +162,14 @@ def _pyarrow() -> tuple[Any, Any]:
         import pyarrow as pa  # noqa: PLC0415 - most datasets do without
         from pyarrow import parquet  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise DatasetError("Parquet needs pyarrow: pip install -r requirements-parquet.txt") from error
+        raise DatasetError(f"Parquet needs pyarrow: {cure('parquet')}") from error
     return pa, parquet
 
 
-def _pack_table(plan: Plan, records: Sequence[Record]) -> Files:
+def _pack_table(plan: Plan, captchas: Sequence[Captcha]) -> Files:
     pa, parquet = _pyarrow()
     image = pa.struct({"bytes": pa.binary(), "path": pa.string()})
-    images = ["image", "masks"] if plan.masks else ["image"]
+    images = ["image", "masks"] if plan.stream.masks else ["image"]
     columns = dict.fromkeys(images, image) | {
         "code": pa.string(),
         "cased": pa.string(),
@@ -190,7 +190,7 @@ def _pack_table(plan: Plan, records: Sequence[Record]) -> Files:
     rows = [
         dict(zip(images, ({"bytes": png, "path": name} for name, png in _pictures(r).items()), strict=True))
         | _label(plan, r)
-        for r in records
+        for r in captchas
     ]
     packed = io.BytesIO()
     parquet.write_table(pa.Table.from_pylist(rows, schema), packed)
@@ -203,24 +203,24 @@ def _read_table(place: Place, path: str, _shard: Shard) -> Labels:
         yield row["image"]["bytes"], row
 
 
-def _pack_annotated(plan: Plan, records: Sequence[Record]) -> Files:
+def _pack_annotated(plan: Plan, captchas: Sequence[Captcha]) -> Files:
     images, annotations, categories = [], [], _categories(plan)
-    for record in records:
-        label, style, masks = _label(plan, record), record.variant.style, record.captcha.masks
+    for captcha in captchas:
+        label, look, masks = _label(plan, captcha), captcha.look, captcha.masks
         of_characters = [label.pop(name) for name in ("characters", "crossed_out", "boxes", "glyph_classes")]
         size = {
-            "width": style.width(len(record.code)) * style.pixel_ratio,
-            "height": style.height * style.pixel_ratio,
+            "width": look.width(len(captcha.code)) * look.pixel_ratio,
+            "height": look.height * look.pixel_ratio,
         }
-        images.append({"id": record.index, "file_name": _name(record)} | size | label)
+        images.append({"id": captcha.index, "file_name": _name(captcha)} | size | label)
         for place, (character, crossed_out, (left, top, right, bottom), glyph_class) in enumerate(
             zip(*of_characters, strict=True)
         ):
             width, height = right - left, bottom - top
             annotations.append(
                 {
-                    "id": record.index * _ID_STEP + place + 1,
-                    "image_id": record.index,
+                    "id": captcha.index * _ID_STEP + place + 1,
+                    "image_id": captcha.index,
                     "category_id": categories[character],
                     "bbox": [left, top, width, height],
                     "area": width * height if masks is None else int(masks[place].sum()),
@@ -231,7 +231,7 @@ def _pack_annotated(plan: Plan, records: Sequence[Record]) -> Files:
                 | ({} if masks is None else {"segmentation": _run_lengths(masks[place])})
             )
     part = json.dumps({"images": images, "annotations": annotations}).encode()
-    return {_name(record): record.captcha.png for record in records} | {ANNOTATIONS: part}
+    return {_name(captcha): captcha.png for captcha in captchas} | {ANNOTATIONS: part}
 
 
 def _categories(plan: Plan) -> dict[str, int]:

@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any
 
-from pool.storage.atomic import file_lock, storage_errors, sync_file_system, write_durably, writing_durably
+from gantcha.errors import storage_errors
+from pool.storage.atomic import file_lock, sync_file_system, write_durably, writing_durably
 
 Files = Mapping[str, bytes]
 """Contents by name within a folder, or under "" where there is one file and no folder."""

@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Any, NamedTuple, Self
 
-from batch.alphabet import BYMERGE, GlyphClasses
 from batch.datasets.places import Place
-from batch.drawing.style import RenderStyle
-from pool.errors import GantchaError
+from gantcha.alphabet import BYMERGE, GlyphClasses
+from gantcha.drawing.look import Look
+from gantcha.errors import GantchaError
+from gantcha.stream import MixedLook, Stream
 
 FOLDER = ".gantcha"
 """Of a dataset: what resuming and verifying it needs."""
@@ -31,41 +32,26 @@ class Shard(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True)
-class Variant:
-    """One of the looks that a dataset mixes."""
-
-    kind: str
-    difficulty: str
-    theme: str
-    share: float
-    style: RenderStyle
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """A dataset before it is drawn."""
 
     format: str
-    seed: int
+    stream: Stream
     splits: dict[str, int]
-    """captchas of each, in this order"""
+    """captchas of each split, in this order"""
     shard_sizes: dict[str, int]
     """captchas in a shard of each split"""
-    pattern: str | None
-    """of random codes; None for given ones"""
-    codes_sha256: str | None
-    """of given codes"""
-    disjoint: bool
-    """no random code is in two splits"""
-    masks: bool
-    variants: tuple[Variant, ...]
+    codes_sha256: str | None = None
+    """digest of given codes"""
+    disjoint: bool = False
+    """whether no random code is in two splits"""
     generators: str
-    """sha256 of the checkpoints' manifest"""
+    """digest of the generators"""
     options: dict[str, str]
     """what was asked for on the command line"""
     symbols: str = BYMERGE.symbols
-    """of the glyph classes"""
+    """symbols of the glyph classes"""
 
     @property
     def count(self) -> int:
@@ -112,12 +98,13 @@ class Plan:
             return None
         try:
             stored: dict[str, Any] = json.loads(content)
-            variants = tuple(Variant(**fields | {"style": _style(fields["style"])}) for fields in stored["variants"])
-            return cls(**stored | {"variants": variants})
+            stream = stored["stream"]
+            looks = tuple(MixedLook(share, _look(look)) for share, look in stream["looks"])
+            return cls(**stored | {"stream": Stream(**stream | {"looks": looks})})
         except (ValueError, TypeError, KeyError) as error:
             raise DatasetError(f"{place}/{PLAN} is no plan that this version can read: {error!r}") from error
 
 
-def _style(stored: dict[str, Any]) -> RenderStyle:
+def _look(stored: dict[str, Any]) -> Look:
     values: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in stored.items()}
-    return RenderStyle(**values)
+    return Look(**values)

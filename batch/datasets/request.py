@@ -1,32 +1,33 @@
 """From the options of `batch.fill --dataset` to a plan, and the writing of it."""
 
 import hashlib
-import re
 import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from rich.progress import TimeRemainingColumn
 
-from batch.alphabet import GlyphClasses
 from batch.datasets.checksums import CHECKSUMS
-from batch.datasets.codes import Pattern, check_disjoint, check_unique, pattern_of, read_codes
+from batch.datasets.codes import check_disjoint, check_unique, read_codes
 from batch.datasets.formats import FORMATS
+from batch.datasets.options import read_changes, read_length, read_shares, read_split
 from batch.datasets.places import Place, open_place
 from batch.datasets.plan import FOLDER, PLAN, DatasetError, Plan
-from batch.datasets.records import TOGETHER
-from batch.datasets.variants import SHARE, add_up, choose_variants, read_shares
 from batch.datasets.writer import Writer
-from batch.drawing.workers import Engine
-from batch.glyphs.checkpoints import Checkpoints
 from batch.progress import progress_bar
+from batch.workers import Engine
+from gantcha.alphabet import GlyphClasses
+from gantcha.drawing.look import DIFFICULTIES, Kind
+from gantcha.glyphs.checkpoints import Checkpoints
+from gantcha.patterns import Pattern, pattern_of
+from gantcha.stream import TOGETHER, Stream, mix_looks
 from pool.settings import Settings
 
-_SPLIT = re.compile(rf"([a-z][a-z0-9_]*)={SHARE}")
 _CODES, _LOCK = f"{FOLDER}/codes.txt", f"{FOLDER}/lock"
 _READERS = 8
 """Processes that read a split at once, each its own shards."""
@@ -35,7 +36,7 @@ _IN_A_FOLDER = 10_000
 """Files; with more, file systems and viewers are slow."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """What was asked for; None is the default."""
 
@@ -56,7 +57,7 @@ class Request:
     difficulty: str | None = None
 
     def given(self) -> dict[str, str]:
-        """Give what is not the default, as text, by the names of the options."""
+        """Return what is not the default, as text, by the names of the options."""
         given = {name.replace("_", "-"): value for name, value in asdict(self).items() if value is not None}
         return {name: ",".join(value) if isinstance(value, tuple) else str(value) for name, value in given.items()}
 
@@ -132,9 +133,11 @@ def _begun(
         raise DatasetError(f"{place} holds a dataset: continue it with --resume, or name another folder")
     given = request.given()
     if request.codes:
-        given["codes"] = _digest(_shuffled(read_codes(request.codes, plan.classes.characters), plan.seed, plan.splits))
+        given["codes"] = _digest(
+            _shuffled(read_codes(request.codes, plan.classes.characters), plan.stream.seed, plan.splits)
+        )
     if "seed" in given and "seed" not in plan.options:
-        plan = replace(plan, options=plan.options | {"seed": str(plan.seed)})
+        plan = replace(plan, options=plan.options | {"seed": str(plan.stream.seed)})
     if others := [option for option, value in given.items() if plan.options.get(option) != value]:
         before = (f"--{name} {plan.options[name]}" if name in plan.options else f"no --{name}" for name in others)
         raise DatasetError(f"{place} was begun with {', '.join(before)}: leave that option out, or name another folder")
@@ -157,44 +160,43 @@ def _new(
         raise DatasetError(f"{place} holds no dataset to resume" if nothing else "give either --count or --codes")
     if place.names():
         raise DatasetError(f"{place} is not empty and holds no dataset to resume: name another folder")
-    mixed = read_shares(request.mix or "")
-    if twice := [name for name in ("kind", "difficulty") if getattr(request, name) and name in mixed]:
-        raise DatasetError(f"--mix names each {twice[0]}: leave --{twice[0]} out")
+    mix = read_shares("mix", request.mix, "easy=0.3,standard=0.5,hard=0.2") if request.mix else {}
+    for name, values in (("kind", get_args(Kind)), ("difficulty", DIFFICULTIES)):
+        if getattr(request, name) and not mix.keys().isdisjoint(values):
+            raise DatasetError(f"--mix names each {name}: leave --{name} out")
     if request.pattern and (request.length or request.alphabet):
         raise DatasetError("--pattern says it all: leave --length and --alphabet out")
     if request.codes and (request.pattern or request.length):
         raise DatasetError("--codes says it all: leave --pattern and --length out")
     seed = request.seed if request.seed is not None else secrets.randbits(63)
-    variants = choose_variants(settings, mixed, request.set or ())
+    usual = {"kind": settings.kind, "difficulty": settings.difficulty, "theme": settings.theme}
+    looks = mix_looks(usual, mix, read_changes(request.set or ()), settings.alphabet, settings.pixel_ratio)
     codes = read_codes(request.codes, classes.characters) if request.codes else None
     count = len(codes) if codes else request.count or 0
-    splits = _split(request.split or "train=1", count)
+    splits = read_split(request.split or "train=1", count)
     pattern = None
     if codes:
         if request.disjoint and request.codes:
             check_unique(codes, request.codes)
         codes = _shuffled(codes, seed, splits)
     else:
-        pattern = request.pattern or pattern_of(settings.alphabet, request.length or str(settings.length))
+        length = read_length(request.length) if request.length else settings.length
+        pattern = request.pattern or pattern_of(settings.alphabet, length, classes.characters)
         random_codes = Pattern(pattern, classes.characters)
         if request.disjoint:
             check_disjoint(random_codes, splits)
     format_, masks = request.format or "imagefolder", bool(request.masks)
     FORMATS[format_].check()
-    options = request.given() | ({"codes": _digest(codes)} if codes else {})
     plan = Plan(
-        format_,
-        seed,
-        splits,
-        {split: request.shard_size or _shard_size(size) for split, size in splits.items()},
-        pattern,
-        _digest(codes) if codes else None,
-        bool(request.disjoint),
-        masks,
-        variants,
-        generators,
-        options,
-        classes.symbols,
+        format=format_,
+        stream=Stream(seed=seed, pattern=pattern, looks=looks, masks=masks),
+        splits=splits,
+        shard_sizes={split: request.shard_size or _shard_size(size) for split, size in splits.items()},
+        codes_sha256=_digest(codes) if codes else None,
+        disjoint=bool(request.disjoint),
+        generators=generators,
+        options=request.given() | ({"codes": _digest(codes)} if codes else {}),
+        symbols=classes.symbols,
     )
     most = _IN_A_FOLDER // (2 if masks else 1) - 1
     if FORMATS[format_].folders and max(plan.shard_sizes.values()) > most:
@@ -217,16 +219,3 @@ def _shard_size(count: int) -> int:
     """Choose the captchas in a shard of a split: as many shards as usual readers, none too small or too large."""
     usual = min(max(_USUAL, count // 100), _LARGEST, count // _READERS)
     return max(usual // TOGETHER, 1) * TOGETHER
-
-
-def _split(text: str, count: int) -> dict[str, int]:
-    """Divide a count by shares: `train=0.9,val=0.1`."""
-    parts = [_SPLIT.fullmatch(part.strip()) for part in text.split(",")]
-    shares = {part[1]: float(part[2]) for part in parts if part}
-    if len(shares) != len(parts) or not add_up(list(shares.values())):
-        raise DatasetError(f"--split {text}: must look like train=0.9,val=0.1, with shares that make up 1")
-    ends = np.rint(np.cumsum(list(shares.values())) * count).astype(int).tolist()
-    counts = dict(zip(shares, np.diff([0, *ends]).tolist(), strict=True))
-    if empty := [name for name, size in counts.items() if not size]:
-        raise DatasetError(f"--split {text}: nothing of {count} captchas is left for {', '.join(empty)}")
-    return counts

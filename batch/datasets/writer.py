@@ -12,9 +12,8 @@ from batch.datasets.checksums import Checksums
 from batch.datasets.formats import ANNOTATIONS, FORMATS, merge_annotations
 from batch.datasets.places import Files, Place
 from batch.datasets.plan import Plan, Shard
-from batch.datasets.records import draw_records, touched
-from batch.drawing.workers import Engine
-from batch.glyphs.sampler import load_sampler
+from batch.datasets.shards import draw_shard, touched
+from batch.workers import Engine
 
 
 class Writer:
@@ -103,8 +102,3 @@ class Writer:
                 underway.append((shard, workers.submit(draw_shard, self._plan, shard, own, checkpoints_dir)))
             for shard, drawing in underway:
                 yield shard, drawing.result()
-
-
-def draw_shard(plan: Plan, shard: Shard, codes: Sequence[str] | None, checkpoints_dir: Path) -> Files:
-    """Draw a shard's files, in a worker. A repeated call gives the same bytes."""
-    return FORMATS[plan.format].pack(plan, draw_records(plan, shard, codes, load_sampler(checkpoints_dir)))

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from batch.alphabet import SIDE
 from batch.images.labelled import LabelledImages
 from batch.training.classifier import train_classifier
 from batch.training.networks import as_input
 from batch.training.tensorflow import keras
+from gantcha.alphabet import SIDE
 
 _EPOCHS = 10
 _PART = 1000

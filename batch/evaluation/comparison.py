@@ -3,7 +3,6 @@
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import GlyphClass, GlyphClasses
 from batch.evaluation.judge import Judgement, ReferenceClassifier
 from batch.evaluation.metrics import (
     density_and_coverage,
@@ -13,6 +12,7 @@ from batch.evaluation.metrics import (
     precision_and_recall,
 )
 from batch.evaluation.two_sample import TwoSampleTest
+from gantcha.alphabet import GlyphClass, GlyphClasses
 
 _DRAWS = 3  # for small test sets: means over so many draws of as many images
 _TWO_SAMPLE_SIZE = 400

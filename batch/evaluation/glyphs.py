@@ -8,16 +8,16 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import Progress
 
-from batch.alphabet import SIDE, GlyphClass
 from batch.evaluation.accuracy_score import accuracy_by_class
 from batch.evaluation.comparison import Comparison, Images, Metrics
 from batch.evaluation.judge import ReferenceClassifier
 from batch.evaluation.summary import Measured, over_seeds, to_real
 from batch.evaluation.two_sample import TwoSampleTest
-from batch.glyphs.sampler import Sampler
 from batch.images.labelled import LabelledImages
 from batch.processes import started
 from batch.training.tensorflow import use_one_thread
+from gantcha.alphabet import SIDE, GlyphClass
+from gantcha.glyphs.sampler import Sampler
 
 _KINDS = {"in_captchas": Sampler.draw_legible, "unfiltered": Sampler.draw}
 _COLUMNS = 16  # of glyphs of either kind in the picture

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
-from batch.alphabet import SIDE
 from batch.images.labelled import LabelledImages
 from batch.training.classifier import train_classifier
 from batch.training.networks import as_input
 from batch.training.tensorflow import keras, tf
-from pool.errors import StorageError
+from gantcha.alphabet import SIDE
+from gantcha.errors import StorageError
 
 _FEATURES = 128
 _EPOCHS = 6

@@ -3,9 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import SIDE
 from batch.training.networks import as_input
 from batch.training.tensorflow import keras
+from gantcha.alphabet import SIDE
 
 _HELD_OUT = 0.25
 _EPOCHS = 25

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal
 import typer
 
 from batch.datasets import request
-from batch.drawing.workers import on_ray, on_this_machine
 from batch.fill import to_pool
-from pool.errors import one_line_errors
+from batch.workers import on_ray, on_this_machine
+from gantcha.drawing.look import Difficulty, Kind
+from gantcha.errors import one_line_errors
 from pool.filling.stocks import kept_stocks
-from pool.settings import Difficulty, Kind, load_settings
+from pool.settings import load_settings
 
 _OF_BOTH = {"count", "alphabet", "kind", "difficulty"}
 Format = Literal["imagefolder", "webdataset", "parquet", "coco"]
@@ -89,21 +90,21 @@ def main(
         python -m batch.fill --codes codes.txt --dataset mine --format coco
     """
     asked = request.Request(
-        format_,
-        count,
-        codes,
-        pattern,
-        split,
-        length,
-        mix,
-        tuple(set_) if set_ else None,
-        disjoint,
-        masks,
-        shard_size,
-        seed,
-        alphabet,
-        kind,
-        difficulty,
+        format=format_,
+        count=count,
+        codes=codes,
+        pattern=pattern,
+        split=split,
+        length=length,
+        mix=mix,
+        set=tuple(set_) if set_ else None,
+        disjoint=disjoint,
+        masks=masks,
+        shard_size=shard_size,
+        seed=seed,
+        alphabet=alphabet,
+        kind=kind,
+        difficulty=difficulty,
     )
     if dataset and target is not None:
         raise typer.BadParameter("--target applies to the pool, not to a dataset")

@@ -6,16 +6,17 @@ from concurrent.futures import Future
 
 from rich.progress import Progress, TaskID, TimeRemainingColumn
 
-from batch.alphabet import draw_codes
-from batch.drawing.style import choose_style
-from batch.drawing.workers import Engine, Workers, draw_chunk
-from batch.glyphs.checkpoints import Checkpoints
 from batch.progress import progress_bar
-from pool.errors import AddingStoppedError, StorageError
+from batch.workers import Engine, Workers, draw_chunk
+from gantcha.alphabet import draw_codes
+from gantcha.errors import StorageError
+from gantcha.glyphs.checkpoints import Checkpoints
+from pool.errors import AddingStoppedError
 from pool.filling.fills import FillRecord, recorded
 from pool.filling.lease import FILLING, Lease, lease
+from pool.models import Stock
 from pool.pool import Drawn, Pool
-from pool.settings import Settings, Stock
+from pool.settings import Settings
 
 _LEAST = 100  # captchas: fewer are not worth a call of all generators
 _CHUNK = 1000  # captchas drawn, written and committed together: a kill loses at most one chunk a process
@@ -84,7 +85,7 @@ def _fill_stock(
     bar: tuple[Progress, TaskID],
 ) -> None:
     """Add captchas a chunk at a time as long as some are missing; the next chunks are drawn while one is written."""
-    stock, style, added = settings.stock, choose_style(settings), 0
+    stock, look, added = settings.stock, settings.look, 0
     underway: deque[tuple[list[str], Future[list[bytes]]]] = deque()
     missing = lacking(stock, 0)  # to start the engine, or to fill another stock, may have taken a while
     while missing > 0 or underway:
@@ -92,7 +93,7 @@ def _fill_stock(
         while missing > 0 and len(underway) <= workers.count:
             count = min(_CHUNK, missing, max(-(-missing // workers.count), _LEAST))
             codes = draw_codes(count, settings.alphabet, settings.length)
-            underway.append((codes, workers.submit(draw_chunk, codes, style, settings.checkpoints_dir)))
+            underway.append((codes, workers.submit(draw_chunk, codes, look, settings.checkpoints_dir)))
             missing -= count
         codes, drawing = underway.popleft()
         added += _add(pool, map(Drawn, codes, drawing.result()), stock, record)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import BYMERGE, SIDE
 from batch.images.labelled import ImagesError, LabelledImages, Split
+from gantcha.alphabet import BYMERGE, SIDE
 
 IMAGE_MAGIC = 0x00000803  # unsigned bytes, three dimensions
 LABEL_MAGIC = 0x00000801  # unsigned bytes, one dimension

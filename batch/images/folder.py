@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from batch.alphabet import SIDE, GlyphClasses
 from batch.images.labelled import ImagesError, LabelledImages, Split
-from pool.answers import to_characters
+from gantcha.alphabet import SIDE, GlyphClasses
+from gantcha.characters import to_characters
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 _CODE_POINT = re.compile(r"U\+([0-9A-F]{4,6})")

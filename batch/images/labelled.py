@@ -5,8 +5,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import BYMERGE, GlyphClasses
-from pool.errors import GantchaError
+from gantcha.alphabet import BYMERGE, GlyphClasses
+from gantcha.errors import GantchaError
 
 EMNIST = "EMNIST ByMerge"
 Split = Literal["train", "test"]

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from batch.alphabet import GlyphClasses
 from batch.images.emnist import find_emnist, read_emnist
 from batch.images.folder import find_images, read_folder
 from batch.images.labelled import ImagesError, LabelledImages, Split
+from gantcha.alphabet import GlyphClasses
 
 
 def read_images_of(classes: GlyphClasses, folder: Path, split: Split) -> LabelledImages:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import SIDE
+from gantcha.alphabet import SIDE
 
 _TURN = 0.1  # radians, either way
 _SHEAR = 0.12

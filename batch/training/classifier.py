@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import SIDE
 from batch.images.labelled import LabelledImages
 from batch.training.networks import as_input
 from batch.training.tensorflow import keras, tf
+from gantcha.alphabet import SIDE
 
 _BATCH = 128
 _RATE = 2e-3

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import SIDE
 from batch.training.networks import EPSILON
 from batch.training.recipe import BASE, SLOPE
 from batch.training.tensorflow import keras, tf
+from gantcha.alphabet import SIDE
 
 ops = keras.ops
 FLOAT, UINT8 = 1, 2  # ONNX's element types

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import SIDE
 from batch.images.labelled import LabelledImages
 from batch.training.classifier import train_classifier
 from batch.training.networks import as_input
 from batch.training.tensorflow import keras, tf
+from gantcha.alphabet import SIDE
 
 WEIGHTS = (1.0, 1.0, 0.5, 0.5, 0.5)
 """Of the parts that `Features.of` gives, in the loss."""

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import SIDE
 from batch.images.labelled import LabelledImages
 from batch.training.classifier import train_classifier
 from batch.training.export import FLOAT, to_onnx
 from batch.training.tensorflow import keras
+from gantcha.alphabet import SIDE
 
 _FIRST, _SECOND, _HIDDEN = (5, 8), (3, 24), 48  # side and number of kernels, at a stride of 2; units
 _MAP = SIDE // 4

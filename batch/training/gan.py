@@ -10,14 +10,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import SIDE
 from batch.training.augment import augment
 from batch.training.export import fuse_batch_norm
 from batch.training.networks import make_discriminator_model, make_generator_model
 from batch.training.recipe import Architecture, TrainingSettings
 from batch.training.styles import cluster_styles
 from batch.training.tensorflow import keras, tf
-from pool.errors import GantchaError
+from gantcha.alphabet import SIDE
+from gantcha.errors import GantchaError
 from pool.storage.atomic import write_durably
 
 _STANDING_BATCH = 4096

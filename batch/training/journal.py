@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from batch.alphabet import SIDE
 from batch.training.tensorflow import tf
-from pool.storage.atomic import storage_errors, write_durably
+from gantcha.alphabet import SIDE
+from gantcha.errors import storage_errors
+from pool.storage.atomic import write_durably
 
 ROWS = 24
 """Of a sheet, from the first glyphs to the last."""

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import SIDE
 from batch.training.recipe import BASE, KERNEL, SLOPE, Architecture
 from batch.training.tensorflow import keras
+from gantcha.alphabet import SIDE
 
 layers, ops = keras.layers, keras.ops
 

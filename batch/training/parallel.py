@@ -10,9 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import GlyphClass, GlyphClasses
-from batch.glyphs.network import Network
-from batch.glyphs.sampler import legibility
 from batch.processes import SPAWN, started
 from batch.training.export import generator_to_onnx
 from batch.training.features import Features
@@ -21,6 +18,9 @@ from batch.training.journal import Journal
 from batch.training.recipe import Architecture, TrainingSettings
 from batch.training.refine import Refinement
 from batch.training.tensorflow import use_one_thread
+from gantcha.alphabet import GlyphClass, GlyphClasses
+from gantcha.glyphs.network import Network
+from gantcha.glyphs.sampler import legibility
 
 _SAVE_EVERY = 50
 _REPORT_EVERY = 10

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from batch.alphabet import SIDE
+from gantcha.alphabet import SIDE
 
 BASE = SIDE // 4
 """Side of a generator's first feature map."""

@@ -3,14 +3,14 @@
 import numpy as np
 import numpy.typing as npt
 
-from batch.alphabet import SIDE, GlyphClass, GlyphClasses
-from batch.glyphs.network import Network
-from batch.glyphs.sampler import legibility
 from batch.training.features import WEIGHTS, Features
 from batch.training.gan import TrainingSet, discriminator_loss, generator_loss, penalised_logits
 from batch.training.networks import as_input, make_discriminator_model
 from batch.training.recipe import BASE, SLOPE, TrainingSettings
 from batch.training.tensorflow import keras, tf
+from gantcha.alphabet import SIDE, GlyphClass, GlyphClasses
+from gantcha.glyphs.network import Network
+from gantcha.glyphs.sampler import legibility
 
 _IMAGES = 2500  # of a class, from which the moments of real features are taken
 _COMPONENTS = 96  # of each part of the features

@@ -7,21 +7,22 @@ from typing import Any
 
 from rich.progress import Progress
 
-from batch.alphabet import GlyphClass
-from batch.glyphs.checkpoints import CheckpointError, Checkpoints
 from batch.images.labelled import EMNIST, LabelledImages
 from batch.training.features import train_features
 from batch.training.filter import filter_flops, train_filter
 from batch.training.gan import Gan, TrainingSet
 from batch.training.parallel import Task, Trained, run_training, train_in_parallel
 from batch.training.recipe import FEW, STATE, Architecture, TrainingSettings
-from pool.errors import GantchaError
+from batch.training.writing import CheckpointWriter
+from gantcha.alphabet import GlyphClass
+from gantcha.errors import GantchaError
+from gantcha.glyphs.checkpoints import CheckpointError
 
 
 class Training:
     """A training of some or all classes into one folder."""
 
-    def __init__(self, labelled: LabelledImages, checkpoints: Checkpoints, settings: TrainingSettings) -> None:
+    def __init__(self, labelled: LabelledImages, checkpoints: CheckpointWriter, settings: TrainingSettings) -> None:
         counts, classes, architecture = labelled.counts(), labelled.classes, Architecture()
         if counts.min() < architecture.style_count:
             scarce = classes[int(counts.argmin())]
@@ -93,7 +94,7 @@ class Training:
         steps = self._settings.classifier_steps
         network = train_filter(self._labelled, steps, lambda share: progress.advance(bar, share))
         self.manifest["legibility_filter"] = self._checkpoints.write("legibility-filter", network) | {"flops": flops}
-        self._write_manifest()
+        self._checkpoints.write_manifest(self.manifest)
 
     def train_generators(self, chosen: list[GlyphClass], jobs: int, progress: Progress) -> None:
         """Pretrain on all classes, then train each of the chosen from there."""
@@ -144,9 +145,5 @@ class Training:
             "seconds": round(trained.seconds),
         }
         self.manifest["classes"] = dict(sorted(self.manifest["classes"].items()))
-        self._write_manifest()
-        task.state.unlink()
-
-    def _write_manifest(self) -> None:
-        self.manifest.pop("evaluation", None)  # of other weights
         self._checkpoints.write_manifest(self.manifest)
+        task.state.unlink()

@@ -5,7 +5,7 @@ import numpy.typing as npt
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
-from batch.alphabet import SIDE
+from gantcha.alphabet import SIDE
 
 _COMPONENTS = 16
 _RESTARTS = 4

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from sqlalchemy import Engine, insert, select, update
 
+from gantcha.errors import GantchaError
 from pool import database
-from pool.errors import DatabaseError, GantchaError
+from pool.errors import DatabaseError
 from pool.models import fill
 
 

@@ -2,8 +2,10 @@
 
 from typing import NamedTuple
 
+from gantcha.drawing.look import DIFFICULTIES, Difficulty
 from pool.keys_file import read_keys_file
-from pool.settings import DIFFICULTIES, Difficulty, Settings, Stock
+from pool.models import Stock
+from pool.settings import Settings
 
 
 class KeptStocks(NamedTuple):

@@ -4,7 +4,6 @@ Every function here raises StorageError when the disk is full or the folder not 
 """
 
 import ctypes
-import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -12,21 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from pool.errors import StorageError
+from gantcha.errors import storage_errors
 
 _UNFINISHED = ".part"  # suffix of a file that is being written, in place of its own
 # Only Linux has it; elsewhere `os.sync` syncs all file systems.
 _syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-
-
-@contextmanager
-def storage_errors(path: Path, verb: str = "write") -> Iterator[None]:
-    """Raise an OSError as a StorageError that names the path and, for a full disk, the cure."""
-    try:
-        yield
-    except OSError as error:
-        cure = ": free some space and run it again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        raise StorageError(f"can't {verb} {path}: {error.strerror}{cure}") from error
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
-from pool.errors import StorageError
-from pool.storage.atomic import storage_errors, sync_file_system, write_durably
+from gantcha.errors import StorageError, storage_errors
+from pool.storage.atomic import sync_file_system, write_durably
 
 ID = re.compile(r"[0-9a-f]{32}")
 BUCKETS = tuple(f"{number:02x}" for number in range(256))

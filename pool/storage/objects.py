@@ -10,7 +10,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
-from pool.errors import StorageError
+from gantcha.errors import StorageError
 from pool.storage.files import ID, another_pools, key, new_id
 
 if TYPE_CHECKING:

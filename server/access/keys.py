@@ -7,10 +7,11 @@ from pathlib import Path
 from secrets import compare_digest
 from typing import NamedTuple, TypeVar
 
+from gantcha.drawing.look import Difficulty
 from pool.errors import SettingsError
 from pool.filling.stocks import kept_stocks
 from pool.keys_file import DEFAULT, KeysFile, Site, read_keys_file
-from pool.settings import Difficulty, Key, Settings
+from pool.settings import Key, Settings
 
 log = logging.getLogger(__name__)
 _CHECK_SECONDS = 1

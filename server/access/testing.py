@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from pool.answers import is_right
+from gantcha.characters import is_right
 from server.schemas import Siteverified, Verified
 
 

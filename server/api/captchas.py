@@ -12,10 +12,11 @@ from prometheus_client import Counter
 from pydantic_core import to_json
 from starlette.datastructures import URL
 
-from pool.answers import named_characters, to_characters
+from gantcha.characters import named_characters, to_characters
+from gantcha.drawing.look import Kind
 from pool.errors import UnknownCaptchaError
+from pool.models import Stock
 from pool.pool import Drawn, Issued
-from pool.settings import Kind, Stock
 from pool.storage.files import ID
 from server import errors, metrics, speech
 from server.access import testing

@@ -13,14 +13,14 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
+from gantcha.drawing.look import DIFFICULTIES, Difficulty, Kind
+from pool.answers import Attempt, Verdict
 from pool.errors import DatabaseError
 from pool.filling.stocks import harder
 from pool.keys_file import Site
 from pool.models import State
 from pool.pool import Issued
-from pool.settings import DIFFICULTIES, Difficulty, Kind
 from pool.tokens import Purpose
-from pool.verdicts import Attempt, Verdict
 from server import errors, metrics
 from server.access import testing
 from server.access.limits import client_of, limit_answering, limit_issuing

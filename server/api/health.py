@@ -13,9 +13,10 @@ import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.datastructures import State
 
-from pool.errors import DatabaseError, StorageError
+from gantcha.errors import StorageError
+from pool.errors import DatabaseError
 from pool.filling import lease
-from pool.settings import Stock
+from pool.models import Stock
 from server.access.auth import bearer, is_trusted_caller, require_trusted_caller
 from server.errors import RETRY_SECONDS, UNTRUSTED, documented
 from server.metrics import exposition

@@ -1,0 +1,1 @@
+"""How readable looks are, and the search for better ones."""
