@@ -163,7 +163,7 @@ def _worst(measure: str) -> str:
 
 
 def _with_error(measured: "Measured", name: str) -> str:
-    """Give a figure of the summary with the standard deviation between seeds, where there is such a figure."""
+    """Return a figure of the summary with the standard deviation between seeds, where there is such a figure."""
     if name not in measured.summary:
         return ""
     return f"{measured.summary[name]:.3f} ±{measured.errors[name]:.3f}"

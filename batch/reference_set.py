@@ -41,7 +41,7 @@ class _Read(NamedTuple):
 def main(
     out: Annotated[str, typer.Option(help="Folder or s3://bucket/prefix; one that was begun is continued.")],
     count: Annotated[int, typer.Option(min=200, help="Captchas in all.")] = 1_000_000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the captchas.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the captchas.")] = 1,
     taught: Annotated[int, typer.Option(min=64, help="Captchas that the baseline learns from, at most.")] = 20_000,
     steps: Annotated[int, typer.Option(min=1, help="Steps of its training.")] = 1_500,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that draw in parallel.")] = os.cpu_count() or 1,

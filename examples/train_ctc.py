@@ -23,7 +23,7 @@ HEIGHT, WIDTH = 60, 200  # half of a picture of 8 characters
 
 
 def prepare(sample: Sample) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Give ink at half the size, padded to one width, and the code as numbers from 1, padded with 0; its length too."""
+    """Return ink at half the size, padded to one width, and the code as numbers from 1, padded with 0; its length too."""
     ink = 1 - torch.from_numpy(sample.picture)[None] / 255
     half = nn.functional.avg_pool2d(ink, 2)
     code = [1 + ALPHABET.index(character) for character in sample.code]
@@ -51,7 +51,7 @@ class Reader(nn.Module):
         self.logits = nn.Linear(192, 1 + len(ALPHABET))
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Give logits of pictures [N, 1, 60, 200]."""
+        """Return logits of pictures [N, 1, 60, 200]."""
         columns = self.convolutions(pictures).permute(0, 3, 1, 2).flatten(2)
         return self.logits(self.recurrent(columns)[0])
 

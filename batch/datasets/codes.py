@@ -22,7 +22,7 @@ class SplitChooser:
         self._ends = {split: end / total for split, end in zip(splits, accumulate(splits.values()), strict=True)}
 
     def choose(self, code: str) -> str:
-        """Give the split that may have this code."""
+        """Return the split that may have this code."""
         digest = hashlib.sha256((self._key + code).encode()).digest()
         at = int.from_bytes(digest[:6]) / 2**48
         return next(split for split, end in self._ends.items() if at < end)

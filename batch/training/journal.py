@@ -13,7 +13,7 @@ from gantcha.errors import storage_errors
 from pool.storage.atomic import write_durably
 
 ROWS = 24
-"""Of a sheet, from the first glyphs to the last."""
+"""Rows of a sheet, from the first glyphs to the last."""
 _HEAD = "step,generator_loss,discriminator_loss\n"
 
 
@@ -50,7 +50,7 @@ class Journal:
                 tf.summary.scalar("discriminator_loss", discriminator_loss)
 
     def wants_row(self, step: int) -> bool:
-        """Say whether the sheet lacks a row for this step."""
+        """Return whether the sheet lacks a row for this step."""
         return self._row(step) > (0 if self._page is None else len(self._page) // SIDE)
 
     def draw(self, glyphs: npt.NDArray[np.uint8]) -> None:

@@ -37,9 +37,9 @@ class Trial(NamedTuple):
 
     name: str
     read: float
-    """By the character reader."""
+    """share read by the character reader"""
     attacked: float
-    """By the best attack."""
+    """share read by the best attack"""
     attack: str
     look: Look
 
@@ -62,7 +62,7 @@ def try_look(
 
 
 def is_unbeaten(trial: Trial, trials: Sequence[Trial]) -> bool:
-    """Say whether no other trial is read more and attacked less."""
+    """Return whether no other trial is read more and attacked less."""
     return not any(other.read >= trial.read and other.attacked < trial.attacked for other in trials) and not any(
         other.read > trial.read and other.attacked == trial.attacked for other in trials
     )

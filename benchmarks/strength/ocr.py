@@ -33,7 +33,7 @@ def require_extras() -> None:
 
 
 def has_tesseract() -> bool:
-    """Say whether Tesseract is installed."""
+    """Return whether Tesseract is installed."""
     return shutil.which("tesseract") is not None
 
 

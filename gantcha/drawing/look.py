@@ -10,7 +10,7 @@ Kind = Literal["plain", "crossed-out"]
 Difficulty = Literal["easy", "standard", "hard"]
 Theme = Literal["light", "dark"]
 DIFFICULTIES: tuple[Difficulty, ...] = get_args(Difficulty)
-"""The easiest first."""
+"""Difficulties, the easiest first."""
 GREY_LEVELS = 8  # a third of the bytes of 256 levels, and the noise hides the steps
 MOST_BOXES = 16
 """Characters of a code with boxes, at most."""
@@ -139,7 +139,7 @@ class Look:
 
 
 _BOUNDS: dict[str, Range] = {one.name: one.metadata["bounds"] for one in fields(Look) if one.metadata}
-"""What each setting may be that a user may change."""
+"""Lower and upper bound of each setting that a user may change."""
 _PLAIN = Look()
 # Strokes through a glyph show if it hardly touches its neighbours.
 _CROSSED_OUT = replace(

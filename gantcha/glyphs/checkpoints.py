@@ -22,11 +22,11 @@ class CheckpointError(GantchaError):
 
 
 class Loaded(NamedTuple):
-    """What drawing glyphs needs."""
+    """All that drawing glyphs needs."""
 
     classes: GlyphClasses
     generators: dict[int, Network]
-    """by label; input `latent` `[N, latent_size]` and `style` `[N]`, output `[N, 28, 28]`"""
+    """generators by label; input `latent` `[N, latent_size]` and `style` `[N]`, output `[N, 28, 28]`"""
     filter: Network
     """input `glyphs` `[N, 28, 28]`, output the probability of each class `[N, C]`"""
     latent_size: int
@@ -48,7 +48,7 @@ class Checkpoints:
         return self.folder / _MANIFEST
 
     def exist(self) -> bool:
-        """Say whether the manifest exists."""
+        """Return whether the manifest exists."""
         return self.manifest_path.exists()
 
     def manifest(self) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class Checkpoints:
         return sha256_of(json.dumps([manifest.get("architecture"), classes, parts]).encode())
 
     def is_sound(self, entry: dict[str, Any]) -> bool:
-        """Say whether the file of a manifest's entry exists and has the digest of the entry."""
+        """Return whether the file of a manifest's entry exists and has the digest of the entry."""
         path = self.folder / entry["file"]
         return path.exists() and bool(sha256_of(path.read_bytes()) == entry["sha256"])
 
@@ -133,7 +133,7 @@ class Checkpoints:
 
 
 def classes_of(manifest: dict[str, Any]) -> GlyphClasses:
-    """Give the classes that a manifest is for; those of EMNIST where it names no symbols."""
+    """Return the classes that a manifest is for; those of EMNIST where it names no symbols."""
     return GlyphClasses(manifest.get("symbols", BYMERGE.symbols))
 
 

@@ -62,7 +62,7 @@ class Sampler:
         latent_scale: float | None = None,
         truncation: float = 1,
     ) -> npt.NDArray[np.uint8]:
-        """As `draw`, but leave out glyphs that look like another character. These are what captchas contain.
+        """Draw as `draw` does, without glyphs that look like another character: what captchas contain.
 
         Two fifths more glyphs of each class are drawn than asked for. Those that the filter is sure of have the same
         chance to be kept: to keep the surest ones would make all glyphs alike.
@@ -86,7 +86,7 @@ class Sampler:
 def legibility(
     glyphs: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], legibility_filter: Network, classes: GlyphClasses
 ) -> npt.NDArray[np.float32]:
-    """Give the probability that each of `[N, 28, 28]` is of its label's character or one that looks alike: `[N]`."""
+    """Return the probability that each of `[N, 28, 28]` is of its label's character or one that looks alike: `[N]`."""
     own = classes.lookalikes[labels][:, None] == classes.lookalikes
     probabilities: npt.NDArray[np.float32] = (legibility_filter.run(glyphs=glyphs) * own).sum(1)
     return probabilities
