@@ -28,12 +28,13 @@ test: $(VENV)/.installed-dev
 
 # Ratios of things measured side by side: let nothing else run meanwhile. OUT=docs/benchmarks updates the page's figures.
 bench: $(VENV)/.installed-dev
-	$(VENV)/bin/python -m benchmarks $(if $(OUT),--out $(OUT))
+	$(VENV)/bin/python -m benchmarks.speed $(if $(OUT),--out $(OUT))
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy --platform win32 --package gantcha
 	$(VENV)/bin/lint-imports
 
 $(VENV)/bin/python:

@@ -19,7 +19,7 @@ import typer
 
 from benchmarks.speed.figures import medians
 
-_ROOT = Path(__file__).parent.parent
+_ROOT = Path(__file__).parents[2]
 
 _TIMED = """
 import io, os, random, time
