@@ -9,7 +9,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from batch.training.classifier import compile_classifier, predict
-from batch.training.networks import as_input
+from batch.training.networks import as_input, pooled_convolution
 from batch.training.tensorflow import keras
 
 _SHRINK = 2  # half the size shows all that a solver needs
@@ -47,9 +47,7 @@ def make_baseline_model(size: tuple[int, int], length: int, alphabet_size: int) 
     picture = layers.Input((*size, 1))
     hidden = picture
     for channels in _CHANNELS:
-        hidden = layers.Conv2D(channels, 3, padding="same", use_bias=False)(hidden)
-        hidden = layers.MaxPooling2D(padding="same")(hidden)  # first: what follows has less to do
-        hidden = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(hidden))
+        hidden = pooled_convolution(hidden, channels)
     hidden = layers.Dense(_HIDDEN, use_bias=False)(layers.Flatten()(hidden))
     hidden = layers.Dropout(0.3)(layers.ReLU()(layers.BatchNormalization(momentum=0.9)(hidden)))
     return keras.Model(picture, layers.Reshape((length, alphabet_size))(layers.Dense(length * alphabet_size)(hidden)))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from batch.training.classifier import predict
-from batch.training.networks import as_input
+from batch.training.networks import as_input, pooled_convolution
 from batch.training.tensorflow import keras, tf
 from benchmarks.strength.ctc import decode
 from benchmarks.strength.untrained import rate
@@ -54,9 +54,7 @@ def make_crnn_model(size: tuple[int, int], alphabet_size: int) -> keras.Model:
     picture = layers.Input((*size, 1))
     hidden = picture
     for channels, pooling in _CONVOLUTIONS:
-        hidden = layers.Conv2D(channels, 3, padding="same", use_bias=False)(hidden)
-        hidden = layers.MaxPooling2D(pooling, padding="same")(hidden)  # first: what follows has less to do
-        hidden = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(hidden))
+        hidden = pooled_convolution(hidden, channels, pooling)
     columns = layers.Permute((2, 1, 3))(hidden)
     columns = layers.Reshape((columns.shape[1], columns.shape[2] * columns.shape[3]))(columns)
     columns = layers.Dropout(0.2)(layers.Dense(_UNITS, activation="relu")(columns))

@@ -1,0 +1,1 @@
+"""Tests with processes of ours, databases and installed packages."""
