@@ -1,6 +1,5 @@
 """Draw captchas in bulk, into the pool or as a dataset: `python -m batch.fill`."""
 
-import os
 import signal
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from batch.fill import to_pool
 from batch.workers import on_ray, on_this_machine
 from gantcha.drawing.look import Difficulty, Kind
 from gantcha.errors import one_line_errors
+from pool.cores import available_cores
 from pool.filling.stocks import kept_stocks
 from pool.settings import foreign_variables, load_settings
 
@@ -30,7 +30,7 @@ def main(
     kind: Annotated[Kind | None, typer.Option(help="Instead of CAPTCHA_KIND.")] = None,
     difficulty: Annotated[Difficulty | None, typer.Option(help="Instead of CAPTCHA_DIFFICULTY.")] = None,
     alphabet: Annotated[str | None, typer.Option(help="Instead of CAPTCHA_ALPHABET.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that draw in parallel.")] = os.cpu_count() or 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that draw in parallel.")] = available_cores(),
     engine: Annotated[
         Literal["local", "ray"], typer.Option(help="ray: on the cores of a cluster, instead of --jobs here.")
     ] = "local",

@@ -35,14 +35,14 @@ class Journal:
         self._board = tf.summary.create_file_writer(str(path.with_suffix(""))) if find_spec("tensorboard") else None
 
     def _lines(self) -> list[str]:
-        return self._csv.read_text().splitlines(keepends=True)[1:] if self._csv.exists() else []
+        return self._csv.read_text("utf-8").splitlines(keepends=True)[1:] if self._csv.exists() else []
 
     def _row(self, step: int) -> int:
         return step * ROWS // self._steps
 
     def note(self, step: int, generator_loss: float, discriminator_loss: float) -> None:
         """Write the losses of the last steps down. Raises StorageError when the disk is full."""
-        with storage_errors(self._csv), open(self._csv, "a") as file:
+        with storage_errors(self._csv), open(self._csv, "a", encoding="utf-8") as file:
             file.write(f"{step},{generator_loss:.4f},{discriminator_loss:.4f}\n")
         if self._board:
             with self._board.as_default(step):

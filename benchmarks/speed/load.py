@@ -1,6 +1,5 @@
 """Servers under load. Needs `wrk` (`apt-get install wrk`)."""
 
-import os
 import re
 import shutil
 import socket
@@ -99,7 +98,7 @@ def medians_of(*loads: Callable[[], Load], rounds: int = ROUNDS) -> list[Load]:
 @contextmanager
 def refilling(settings: dict[str, str]) -> Iterator[None]:
     """Run a fill at low priority that leaves one core free, as a refill does; begin once it adds captchas."""
-    jobs = str(max(1, (os.cpu_count() or 1) - 1))
+    jobs = str(max(1, available_cores() - 1))
     files = Path(settings["CAPTCHA_FILES_DIR"])
     before = sum(1 for _ in files.rglob("*.png"))
     with subprocess.Popen(["nice", *fill_command(100_000, "--jobs", jobs)], cwd=ROOT, env=settings) as fill:

@@ -46,7 +46,7 @@ def another_pools(place: object, setting: str) -> StorageError:
 def _is_local(folder: Path) -> bool:
     """Return whether a folder is on a local file system, as far as `/proc` tells."""
     with suppress(FileNotFoundError):
-        mounts = [line.split(" ") for line in Path("/proc/self/mounts").read_text().splitlines()]
+        mounts = [line.split(" ") for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
         points = {point.encode().decode("unicode_escape"): kind for _, point, kind, *_ in mounts}  # \040 for a space
         return next(points[str(place)] for place in (folder, *folder.parents) if str(place) in points) in _LOCAL
     return False
@@ -90,7 +90,7 @@ class FileStore:
             StorageError: it belongs to another pool, whose files a sweep would treat as orphans.
         """
         owner_file = self.folder / _OWNER_FILE
-        with storage_errors(owner_file), open(owner_file, "a+") as file:
+        with storage_errors(owner_file), open(owner_file, "a+", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed: two pools may come at once
             file.seek(0)
             if not (owner := file.read()):

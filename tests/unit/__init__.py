@@ -1,0 +1,1 @@
+"""Tests without processes of ours."""
