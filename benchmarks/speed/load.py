@@ -17,6 +17,7 @@ import requests
 
 from benchmarks.speed.figures import ROUNDS, by_turns
 from benchmarks.speed.pools import ROOT, fill_command
+from pool.cores import available_cores
 
 
 class Load(NamedTuple):
