@@ -54,19 +54,25 @@ def test_help_needs_no_more_than_drawing(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "spread", "evaluate", "strength", "readability", "frontier", "reference_set"]
+    "command",
+    [
+        "batch.train --data nowhere",
+        "batch.evaluate --data nowhere",
+        "batch.reference_set --out nowhere",
+        "benchmarks.strength",
+        "benchmarks.looks.readability",
+        "benchmarks.looks.frontier",
+    ],
 )
 def test_training_and_measuring_without_tensorflow_say_what_to_install(command: str) -> None:
-    needed = {"train": "--data", "spread": "--data", "evaluate": "--data", "reference_set": "--out"}
-    words = [needed[command], "nowhere"] if command in needed else []
-    line = only_line(_run_bare(f"batch.{command}", *words))
+    line = only_line(_run_bare(*command.split()))
     assert line.startswith("error: TensorFlow is missing")
     assert line.endswith("pip install -r requirements-train.txt")
 
 
 @pytest.mark.parametrize("only", [[], ["--only", "serve"]])
 def test_benchmarks_without_the_packages_of_developers_say_what_to_install(only: list[str]) -> None:
-    line = only_line(_run_bare("benchmarks", *only))
+    line = only_line(_run_bare("benchmarks.speed", *only))
     assert re.fullmatch(r"error: \w+ is missing, and .*: pip install -r requirements-dev.txt", line)
 
 

@@ -81,21 +81,26 @@ def _digest(pixels: npt.NDArray[Any]) -> str:
 def _label(entry: dict[str, Any], picture: Image.Image, masks: tuple[str, ...]) -> tuple[Any, ...]:
     assert picture.mode == "L"
     of_characters = tuple(map(tuple, entry["boxes"])), tuple(entry["glyph_classes"]), masks
-    parameters = entry["difficulty"], entry["theme"], entry["cased"], float(np.float32(entry["parameters"]["climb"]))
+    parameters = (
+        entry["difficulty"],
+        entry["theme"],
+        entry["cased"],
+        float(np.float32(entry["parameters"]["baseline_amplitude"])),
+    )
     return entry["code"], *of_characters, *parameters, picture.size, _digest(np.asarray(picture))
 
 
 def test_splits_hold_their_shares_and_labels_fit_the_pictures(labels: dict[str, Labels]) -> None:
     assert {split: len(held) for split, held in labels.items()} == {"train": COUNT - VAL, "val": VAL}
     both = labels["train"] + labels["val"]
-    for code, boxes, glyph_classes, masks, difficulty, _, cased, climb, (width, height), _ in both:
+    for code, boxes, glyph_classes, masks, difficulty, _, cased, amplitude, (width, height), _ in both:
         assert len(boxes) == len(glyph_classes) == len(masks) == len(code)
         assert width == LOOKS["plain"]["standard"].width(len(code))
         assert cased == "".join(glyph_classes) and cased.lower() == code
         assert all(0 <= left < right <= width and 0 <= top < bottom <= height for left, top, right, bottom in boxes)
         assert [left for left, *_ in boxes] == sorted(left for left, *_ in boxes)
-        least, most = LOOKS["plain"][difficulty].climb
-        assert least <= climb <= most
+        least, most = LOOKS["plain"][difficulty].baseline_amplitude
+        assert least <= amplitude <= most
     assert {len(code) for code, *_ in labels["train"]} == set(range(3, 17))
     assert len({label[-1] for label in both}) == COUNT
     for place, (one, other) in {4: ("easy", "hard"), 5: ("dark", "light")}.items():
@@ -278,16 +283,16 @@ def test_what_cant_be_written_is_refused_in_a_line(written: Path, tmp_path: Path
         (new, ("--codes", tmp_path / "none.txt"), "No such file"),
         (new, ("--codes", tmp_path / "twice.txt", "--disjoint"), "repeats 1 codes"),
     ):
-        assert reason in refusal("batch.fill.__main__", "--dataset", folder, *options), options
+        assert reason in refusal("batch.fill", "--dataset", folder, *options), options
     assert not new.exists()
     for option, value in {"--format": "foo", "--length": "1", "--split": "a=1", "--mix": "easy=1", "--seed": 1}.items():
-        result = invoke("batch.fill.__main__", *few, option, value)
+        result = invoke("batch.fill", *few, option, value)
         assert result.exit_code == 2 and ("is not one of" if value == "foo" else f"{option} needs") in result.stderr
 
 
 def test_a_failed_start_leaves_nothing(tmp_path: Path, small_disk: Path) -> None:
     """Ray does not answer, or the disk is too small for the first shard."""
-    command = ("batch.fill.__main__", "--count", 600, "--shard-size", 600, "--dataset")
+    command = ("batch.fill", "--count", 600, "--shard-size", 600, "--dataset")
     ray = ("--engine", "ray", "--ray-address", "127.0.0.1:1")
     assert "does not answer" in refusal(*command, tmp_path / "set", *ray)
     assert not (tmp_path / "set").exists()
@@ -299,7 +304,7 @@ def test_damage_is_found_and_drawn_again(written: Path, tmp_path: Path) -> None:
     """A truncated shard, a lost picture, and annotations that are lost or changed."""
 
     def refused(folder: Path) -> str:
-        return refusal("batch.fill.__main__", "--dataset", folder, "--verify")
+        return refusal("batch.fill", "--dataset", folder, "--verify")
 
     for name, damaged in (("webdataset", "train-000001.tar"), ("coco", "annotations/val.json")):
         folder = tmp_path / name
@@ -330,11 +335,11 @@ def test_a_dataset_in_a_bucket(written: Path, s3_server: str, tmp_path: Path, mo
         name: digest for name, digest in held.items() if "plan" not in name
     }
     there.remove({"val/00000/000000320.png"})
-    assert "1 shards are damaged" in refusal("batch.fill.__main__", "--dataset", url, "--verify")
-    assert "was begun with" in refusal("batch.fill.__main__", "--dataset", url, "--resume", "--count", 3)
+    assert "1 shards are damaged" in refusal("batch.fill", "--dataset", url, "--verify")
+    assert "was begun with" in refusal("batch.fill", "--dataset", url, "--resume", "--count", 3)
     preview = invoke("batch.preview", "s3://captchas/sets/coco", "--out", tmp_path / "boxes.png")
     assert preview.exit_code == 0, preview.stderr
-    line = refusal("batch.fill.__main__", "--count", 5, "--dataset", "s3://nowhere/set")
+    line = refusal("batch.fill", "--count", 5, "--dataset", "s3://nowhere/set")
     assert line == "error: s3://nowhere/set: there is no such bucket; create it, or correct the URL"
 
 

@@ -31,13 +31,12 @@ SECRET = "a-secret-of-sixteen-or-more"
 EVERY_PAGE = [*PAGES, READMES[1], ROOT / "CHANGELOG.md", ROOT / "checkpoints" / "README.md"]
 COMMANDS = [
     file
-    for room in ("pool", "batch", "server")
+    for room in ("pool", "batch", "server", "benchmarks")
     for file in (ROOT / room).rglob("*.py")
     if "typer.run(" in file.read_text()
 ]
 RUN_BY = {
     "python -m batch.train": "test_training.py",
-    "python -m batch.spread": "test_evaluation.py",
     "python -m batch.evaluate": "test_evaluation.py",
     "python -m benchmarks.strength": "test_strength.py",
     "python -m benchmarks.looks.readability --kind": "test_strength.py",

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from batch.evaluation.latent_scale import widest
 from PIL import Image
 
 from batch.evaluation.accuracy_score import accuracy_by_class
@@ -22,9 +21,10 @@ from batch.evaluation.metrics import (
 from batch.evaluation.two_sample import TwoSampleTest
 from batch.images.labelled import LabelledImages
 from gantcha.alphabet import BYMERGE
+from gantcha.glyphs.checkpoints import Checkpoints
 from gantcha.home import CHECKPOINTS
 from tests import emnist_files
-from tests.conftest import invoke, run
+from tests.conftest import run
 from tests.documents import documented
 
 RNG = np.random.default_rng(1)
@@ -120,22 +120,18 @@ def test_evaluate_measures_glyphs_and_records_what_it_found(tmp_path: Path) -> N
         words = [places.get(word, word) for word in documented(page, command)]
         return [*words, *options, "--cache", tmp_path / "cache"]
 
-    spread = typed("docs/training.md", "python -m batch.spread", "--per-class", 20)
     before = (checkpoints / "manifest.json").read_bytes()
-    told = invoke(*(word for word in spread if word != "--record"))
-    assert told.exit_code == 0, told.stderr
-    assert (checkpoints / "manifest.json").read_bytes() == before
-
     options = ("--classes", ",".join(measured), "--per-class", 200, "--repeats", 2, "--jobs", 1)
     finished = run(*typed("docs/training.md", "python -m batch.evaluate", *options))
     assert finished.returncode == 0, finished.stderr
     assert "46-lower-t" in finished.stdout and "in captchas, ratio to real" in finished.stdout
-    manifest = json.loads((checkpoints / "manifest.json").read_text())
-    unlike = {name for name, entry in manifest["classes"].items() if entry != json.loads(before)["classes"][name]}
-    assert unlike == set(measured)
-    assert all("legibility_lookalikes" in manifest["classes"][name]["metrics"] for name in measured)
+    assert (checkpoints / "manifest.json").read_bytes() == before  # which says what is needed to draw, and no more
+    recorded = json.loads((checkpoints / "evaluation.json").read_text())
+    assert recorded["by_class"].keys() == set(measured)
+    assert all("legibility_lookalikes" in row for row in recorded["by_class"].values())
+    assert recorded["generators"] == Checkpoints(checkpoints).digest()
     for kind in ("in_captchas", "unfiltered"):
-        found, errors = (manifest["evaluation"][key] for key in (kind, f"{kind}_errors"))
+        found, errors = (recorded[key] for key in (kind, f"{kind}_errors"))
         assert 0 < found["legibility"] < 1
         assert found["two_sample"] > 0.9  # glyphs are not the dots of this data
         assert found["accuracy_score_to_real"] < 0.5  # and teach nothing about them
@@ -145,18 +141,3 @@ def test_evaluate_measures_glyphs_and_records_what_it_found(tmp_path: Path) -> N
     with Image.open(checkpoints / "evaluation.png") as picture:
         assert picture.size == ((16 + 1 + 16) * 28 * 2, len(measured) * 28 * 2)
     assert len(list((tmp_path / "cache").glob("reference-classifier-*.weights.h5"))) == 1
-
-    told = invoke(*spread)
-    assert told.exit_code == 0, told.stderr
-    chosen = json.loads((checkpoints / "manifest.json").read_text())
-    assert "evaluation" not in chosen
-    assert {entry["latent_scale"] for entry in chosen["classes"].values()} <= {1.0, 1.1, 1.2, 1.3, 1.4, 1.5}
-    assert sum(line.count("-") for line in told.stdout.splitlines()) >= 47  # every class is named beside its scale
-
-
-def test_the_widest_scale_that_costs_little_is_chosen() -> None:
-    legible = [0.99] * 6
-    assert widest([1.5, 1.1, 1.0, 1.1, 1.3, 2], legible) == 1.3
-    assert widest([1.0, 1.1, 1.3, 1.6, 2, 3], legible) == 1.1
-    assert widest([1.5, 1.1, 1.0, 1.1, 1.1, 1.1], [0.99, 0.98, 0.97, 0.95, 0.94, 0.9]) == 1.2
-    assert widest([5, 4, 3, 2, 1, 0.5], [0.99, 0.9, 0.8, 0.7, 0.6, 0.5]) == 1.0

@@ -145,10 +145,10 @@ def test_a_killed_fill_keeps_what_it_finished_and_the_next_one_clears_up(
 
 def test_mistakes_of_the_command_line_are_told_from_failures(sqlite_settings: dict[str, object]) -> None:
     for words in ((), ("--count", 0), ("--count", 1, "--target", 1), ("--count", "many")):
-        mistaken = invoke("batch.fill.__main__", *words, **sqlite_settings)
+        mistaken = invoke("batch.fill", *words, **sqlite_settings)
         assert mistaken.exit_code == 2
         assert "Usage" in mistaken.stderr
-    line = refusal("batch.fill.__main__", "--count", 1, **sqlite_settings | {"DATABASE_URL": "sqlite://"})
+    line = refusal("batch.fill", "--count", 1, **sqlite_settings | {"DATABASE_URL": "sqlite://"})
     assert "alembic upgrade head" in line
     line = only_line(run("batch.fill", "--count", 1, **sqlite_settings, COLOUR="red"))
     assert "CAPTCHA_COLOUR is not a setting" in line

@@ -15,7 +15,7 @@ from PIL import Image
 import gantcha
 from tests.conftest import ROOT, environment, invoke
 
-SETTINGS = {"seed": 5, "length": "4-8", "mix": "easy=0.5,hard=0.5", "masks": True}
+SETTINGS = {"seed": 5, "length": (4, 8), "mix": {"easy": 0.5, "hard": 0.5}, "masks": True}
 
 
 def _first(count: int, **settings: object) -> list[gantcha.Captcha]:
@@ -24,7 +24,7 @@ def _first(count: int, **settings: object) -> list[gantcha.Captcha]:
 
 def test_samples_are_those_of_a_dataset(tmp_path: Path) -> None:
     options = ("--seed", 5, "--length", "4-8", "--mix", "easy=0.5,hard=0.5", "--masks", "--shard-size", 125)
-    written = invoke("batch.fill.__main__", "--count", 130, "--dataset", tmp_path / "set", "--jobs", 1, *options)
+    written = invoke("batch.fill", "--count", 130, "--dataset", tmp_path / "set", "--jobs", 1, *options)
     assert written.exit_code == 0, written.stderr
     lines = [
         (metadata.parent, json.loads(line))
@@ -57,9 +57,11 @@ def test_workers_share_a_stream() -> None:
 
 
 def test_a_code_is_drawn_as_asked() -> None:
-    sample = gantcha.draw("AB12xyz", seed=1, difficulty="easy", theme="dark", change={"noise": 0, "climb": (0.0, 0.0)})
+    sample = gantcha.draw(
+        "AB12xyz", seed=1, difficulty="easy", theme="dark", change={"noise": 0, "baseline_amplitude": (0.0, 0.0)}
+    )
     assert (sample.code, sample.cased.lower(), sample.theme, sample.masks) == ("ab12xyz", "ab12xyz", "dark", None)
-    assert sample.parameters["climb"] == 0
+    assert sample.parameters["baseline_amplitude"] == 0
     assert np.median(sample.picture) < 60
     assert np.array_equal(Image.open(io.BytesIO(sample.png)), sample.picture)
 
@@ -68,10 +70,14 @@ def test_what_cant_be_drawn_is_told() -> None:
     with pytest.raises(ValueError, match="can't be drawn"):
         gantcha.draw("ä")
     for fault, reason in (
-        ({"length": "4-99"}, "--length 4-99"),
-        ({"mix": "medium=1"}, "--mix medium=1"),
-        ({"change": {"hue": 1}}, "--set hue=1"),
-        ({"alphabet": "!"}, "CAPTCHA_ALPHABET"),
+        ({"length": (4, 99)}, r"^length \(4, 99\): must be"),
+        ({"mix": {"medium": 1}}, "^mix medium: must be"),
+        ({"mix": {"easy": 0.5}}, "^mix easy: the shares"),
+        ({"change": {"hue": 1}}, "no setting 'hue'"),
+        ({"change": {"noise": 9}}, "^noise: must be from"),
+        ({"alphabet": "!"}, "^alphabet !: must be"),
+        ({"pattern": "a{99}"}, r"^pattern a\{99\}: codes"),
+        ({"difficulty": "medium"}, "^difficulty 'medium': must be"),
         ({"worker": 2, "workers": 2}, "worker 2 of 2"),
     ):
         with pytest.raises(gantcha.GantchaError, match=reason):
@@ -83,8 +89,8 @@ def test_tensorflow_gets_the_same_pictures() -> None:
 
     from gantcha.tensorflow import dataset  # noqa: PLC0415
 
-    ours = list(islice(gantcha.samples(seed=3, length="4-8", worker=1, workers=2), 40))
-    for (picture, code), sample in zip(dataset(1, 2, seed=3, length="4-8"), ours, strict=False):
+    ours = list(islice(gantcha.samples(seed=3, length=(4, 8), worker=1, workers=2), 40))
+    for (picture, code), sample in zip(dataset(1, 2, seed=3, length=(4, 8)), ours, strict=False):
         assert code.numpy().decode() == sample.code
         assert np.array_equal(picture.numpy()[:, :, 0], sample.picture)
     assert np.array_equal(tf.io.decode_png(ours[0].png).numpy()[:, :, 0], ours[0].picture)

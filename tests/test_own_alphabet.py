@@ -56,7 +56,7 @@ def own_site(checkpoints: Path, sqlite_template: Path, tmp_path_factory: pytest.
     """A site with captchas of these generators."""
     settings = sqlite_settings_in(sqlite_template, tmp_path_factory.mktemp("site")) | {"CHECKPOINTS_DIR": checkpoints}
     for kind in ("plain", "crossed-out"):
-        filled = invoke("batch.fill.__main__", "--count", 12, "--kind", kind, "--jobs", 1, "--quiet", **settings)
+        filled = invoke("batch.fill", "--count", 12, "--kind", kind, "--jobs", 1, "--quiet", **settings)
         assert filled.exit_code == 0, filled.stderr
     with running_site(settings) as site:
         yield site
@@ -111,7 +111,7 @@ def test_datasets_and_the_library_have_its_labels(
     checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ("--count", 20, "--pattern", "[й-я]{2}Я", "--seed", 1, "--jobs", 1, "--format", "coco")
-    written = invoke("batch.fill.__main__", *words, "--dataset", tmp_path / "set", CHECKPOINTS_DIR=checkpoints)
+    written = invoke("batch.fill", *words, "--dataset", tmp_path / "set", CHECKPOINTS_DIR=checkpoints)
     assert written.exit_code == 0, written.stderr
     annotations = json.loads((tmp_path / "set" / "annotations" / "train.json").read_text())
     assert [category["name"] for category in annotations["categories"]] == sorted(CHARACTERS)

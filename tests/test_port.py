@@ -33,7 +33,7 @@ def test_the_server_says_so_before_it_refills(sqlite_settings: dict[str, object]
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
 def test_an_address_of_no_use_is_told(host: str) -> None:
-    assert f"of {host}: " in refusal("server.__main__", "--check", "--host", host)
+    assert f"of {host}: " in refusal("server", "--check", "--host", host)
 
 
 def test_make_run_says_so_before_it_migrates(taken: int, tmp_path: Path) -> None:

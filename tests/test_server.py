@@ -312,8 +312,8 @@ def test_bad_settings_stop_the_start_with_one_line() -> None:
         "API_KEY": "too short",
         "REFILL_SECONDS": "inf",
     }.items():
-        assert f"CAPTCHA_{name}" in refusal("server.__main__", "--check", **{name: value})
-    assert "CAPTCHA_LOW_WATER" in refusal("server.__main__", "--check", LOW_WATER=50, TARGET=10)
+        assert f"CAPTCHA_{name}" in refusal("server", "--check", **{name: value})
+    assert "CAPTCHA_LOW_WATER" in refusal("server", "--check", LOW_WATER=50, TARGET=10)
 
 
 def test_an_unwritable_folder_stops_the_start_with_one_line() -> None:

@@ -135,8 +135,8 @@ def test_a_bucket_out_of_reach_is_told(
 
 def test_a_place_for_files_that_is_none_is_refused(tmp_path: Path) -> None:
     for url in ("ftp://host/files", "s3://", "captchas"):
-        assert "CAPTCHA_FILES_URL: must look like" in refusal("batch.fill.__main__", "--count", 1, FILES_URL=url)
-    assert "CAPTCHA_FILES_REDIRECT needs" in refusal("batch.fill.__main__", "--count", 1, FILES_REDIRECT="true")
+        assert "CAPTCHA_FILES_URL: must look like" in refusal("batch.fill", "--count", 1, FILES_URL=url)
+    assert "CAPTCHA_FILES_REDIRECT needs" in refusal("batch.fill", "--count", 1, FILES_REDIRECT="true")
     url = f"sqlite:///{tmp_path}/pool.db"
     assert run("alembic", "upgrade", "head", DATABASE_URL=url).returncode == 0
     folder = tmp_path / "with a blank"

@@ -135,7 +135,7 @@ def test_what_a_token_is_for_is_kept(pool: Pool) -> None:
 )
 def test_a_mistake_in_a_site_stops_the_start_with_one_line(tmp_path: Path, content: str, reason: str) -> None:
     (tmp_path / "keys.toml").write_text(content)
-    assert reason in refusal("server.__main__", "--check", KEYS_FILE=tmp_path / "keys.toml")
+    assert reason in refusal("server", "--check", KEYS_FILE=tmp_path / "keys.toml")
 
 
 def test_keys_for_tests_touch_no_captcha(sqlite_settings: dict[str, object]) -> None:

@@ -5,7 +5,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from itertools import groupby, product
 from pathlib import Path
@@ -13,15 +13,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from benchmarks.looks.trials import Trial, is_unbeaten
-from benchmarks.strength.cnn import CnnSolver, downsample
 from PIL import Image, ImageDraw, ImageFont
 
-from batch import readability
-from batch.evaluation import reader
 from batch.evaluation.metrics import wilson_interval
-from benchmarks.looks.character_reader import decoded
-from benchmarks.strength.crnn import CrnnSolver
+from benchmarks.looks import character_reader, readability
+from benchmarks.looks.frontier import Trial, is_unbeaten
+from benchmarks.strength.crnn import CrnnSolver, downsample
 from benchmarks.strength.ctc import decode, drop_least_certain
 from benchmarks.strength.detector import Detector
 from benchmarks.strength.ocr import read_with_ddddocr, read_with_tesseract
@@ -29,7 +26,7 @@ from benchmarks.strength.preprocessing import PREPROCESSINGS, Pictures, straight
 from benchmarks.strength.segmentation import cut_into_pieces, read_segments
 from benchmarks.strength.told import OcrNetwork, open_ddddocr, open_rapidocr, read_rows
 from benchmarks.strength.untrained import attack, rate, untrained_attacks
-from gantcha.captcha import draw_labelled
+from gantcha.captcha import draw_captchas
 from gantcha.drawing.look import LOOKS
 from gantcha.glyphs.checkpoints import Checkpoints
 from gantcha.glyphs.sampler import Sampler
@@ -199,17 +196,9 @@ def _monospaced(code: str) -> npt.NDArray[np.uint8]:
     return np.asarray(page)
 
 
-def test_the_solver_learns_to_read() -> None:
-    """Codes of two characters told by the brightness of their place."""
-    rng = np.random.default_rng(1)
-    codes = ["".join(rng.choice(list("ab"), 4)) for _ in range(300)]
-    pictures = np.array([np.repeat([255 * (c == "a") for c in code], 20) for code in codes])[:, None].repeat(40, 1)
-    downsampled = downsample(pictures.astype(np.uint8))
-    assert downsampled.shape == (300, 20, 40)
-    solver, steps = CnnSolver("ba", seed=1), []
-    solver.train(downsampled[:200], codes[:200], steps.append, 80)
-    assert sum(steps) == 80
-    assert rate(codes[200:], solver.solve(downsampled[200:])).characters > 0.85  # 0.5 is chance
+def test_pictures_are_downsampled_to_half_their_size() -> None:
+    rows = np.repeat(np.array([[0, 0, 40, 60, 255, 255, 9]], np.uint8), 5, 0)
+    assert downsample(rows[None]).tolist() == [[[0, 50, 255]] * 2]
 
 
 def test_the_crnn_learns_to_read() -> None:
@@ -256,11 +245,11 @@ def test_a_detector_leaves_out_what_is_crossed_out() -> None:
     rng, sampler = np.random.default_rng(1), Sampler(Checkpoints(CHECKPOINTS))
     look = replace(LOOKS["crossed-out"]["easy"], decoys="3479eh", gap=(8.0, 10.0), scribbles=0, noise=0.02)
     codes = ["".join(code) for code in rng.choice(list("3479eh"), (240, 6))]
-    captchas = draw_labelled(codes, sampler, look, rng)
+    captchas = list(draw_captchas(codes, sampler, look, rng, labelled=True))
     detector, done = Detector(PREPROCESSINGS["threshold 125"], 8), []
     detector.train(captchas[:210], done.append)
     assert sum(done) == pytest.approx(1)
-    pictures = np.stack([decoded(captcha) for captcha in captchas[210:]])
+    pictures = np.stack([captcha.picture for captcha in captchas[210:]])
     answers = detector.read(pictures, 6, "3479eh", lambda images: sampler.filter.run(glyphs=images))
     assert rate(codes[210:], answers).characters > 0.6  # a reader of all eight has few in their place
 
@@ -275,8 +264,8 @@ def test_readability_draws_a_sheet_with_answers_beside(tmp_path: Path) -> None:
 
 
 def test_styles_are_tried_and_read_by_a_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, few in {"_STYLES": 9, "_OF_EACH": 40, "_STEPS": 120, "_BATCH": 64}.items():
-        monkeypatch.setattr(reader, name, few)
+    for name, few in {"_LOOKS": 9, "_OF_EACH": 40, "_STEPS": 120, "_BATCH": 64}.items():
+        monkeypatch.setattr(character_reader, name, few)
     monkeypatch.setattr(readability, "_READ", 200)
     monkeypatch.setenv("CAPTCHA_ALPHABET", "28x")
     finished = invoke(
@@ -288,14 +277,16 @@ def test_styles_are_tried_and_read_by_a_stand_in(tmp_path: Path, monkeypatch: py
     assert float(found[2]) > 45  # a third is chance
 
     words = documented("docs/threat-model.md", "python -m benchmarks.looks.frontier")
-    finished = invoke(*words, "--styles", 2, "--captchas", 20, "--cache", tmp_path, "--out", tmp_path)
+    finished = invoke(*words, "--looks", 2, "--captchas", 20, "--cache", tmp_path, "--out", tmp_path)
     assert finished.exit_code == 0, finished.stderr
-    trials = json.loads((tmp_path / "frontier-plain.json").read_text())
-    assert [trial["name"] for trial in trials] == ["easy", "standard", "hard", "3", "4"]
-    assert trials[1]["style"] == json.loads(json.dumps(asdict(STANDARD)))
-    assert all(0 <= trial[share] <= 1 for trial in trials for share in ("read", "attacked"))
-    assert len({json.dumps(trial["style"]) for trial in trials}) == len(trials)
-    assert re.search(r"^standard: \S+% of codes read by the stand-in, \S+% by \S+", finished.stdout, re.MULTILINE)
+    trials = re.findall(
+        r"^(\w+): (\S+)% of codes read by the stand-in, (\S+)% by \S+, .+\n(.*)$", finished.stdout, re.M
+    )
+    looks = {name: look for name, *_, look in trials}
+    assert looks.keys() - {"3", "4"} == {"easy", "standard", "hard"}
+    assert looks["standard"].strip() == "" and "--set strikes=4" in looks["hard"]
+    assert len(set(looks.values())) == len(trials)
+    assert all(0 <= float(share) <= 100 for _, *shares, _ in trials for share in shares)
     for name in ("frontier", "looks"):
         with Image.open(tmp_path / f"{name}-plain.png") as picture:
             assert picture.width > 600
