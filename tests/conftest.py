@@ -32,8 +32,8 @@ from pool.pool import Drawn, Pool
 from pool.settings import Settings, load_settings
 from pool.storage.files import FileStore
 from server.refill import Refill
-from tests.processes import ROOT, Program, environment, start
-from tests.programs import missing, summary
+from tests.support.processes import ROOT, Program, environment, start
+from tests.support.programs import missing, summary
 
 PLAIN, CROSSED_OUT = Stock("plain", "standard"), Stock("crossed-out", "standard")
 for name in [name for name in os.environ if name.startswith("CAPTCHA_")]:

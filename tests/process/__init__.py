@@ -1,0 +1,1 @@
+"""Tests of real processes: servers, fills, commands, and databases."""

@@ -1,0 +1,1 @@
+"""The second tier: tests that need minutes."""
