@@ -32,8 +32,8 @@ from pool.pool import Drawn, Pool
 from pool.settings import Settings, load_settings
 from pool.storage.files import FileStore
 from server.refill import Refill
-from tests.processes import ROOT, Program, environment, start
-from tests.programs import missing, summary
+from tests.support.processes import ROOT, Program, environment, start
+from tests.support.programs import missing, summary
 
 PLAIN, CROSSED_OUT = Stock("plain", "standard"), Stock("crossed-out", "standard")
 for name in [name for name in os.environ if name.startswith("CAPTCHA_")]:
@@ -67,8 +67,9 @@ def only_line(finished: subprocess.CompletedProcess[str]) -> str:
 
 def invoke(module: str, *words: object, **settings: object) -> Result:
     """Do as `run` does within this process: for what would take longer to import than to do."""
-    app = typer.Typer()
-    app.command()(importlib.import_module(module).main)
+    app, imported = typer.Typer(), importlib.import_module(module)
+    is_package = hasattr(imported, "__path__")  # as `python -m` does
+    app.command()((importlib.import_module(f"{module}.__main__") if is_package else imported).main)
     return CliRunner().invoke(
         app, list(map(str, words)), env={f"CAPTCHA_{name}": str(settings[name]) for name in settings}
     )

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import typer
 
 from tests.conftest import CROSSED_OUT, PLAIN, Site, a_png, drawn, migrate, running_site
-from tests.watch import Watch
+from tests.support.watch import Watch
 
 KEY = "a-key-of-sixteen-or-more"
 _MOST_SECONDS, _MOST_MEBIBYTES = 0.25, 300

@@ -8,8 +8,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.chromium import CHROMIUM, Visit
 from tests.conftest import Site, migrate, run, running_site
+from tests.support.chromium import CHROMIUM, Visit
 
 _LOOKS = {"light": ("light", 720), "dark": ("dark", 720), "320": ("light", 320)}
 _STATES = {

@@ -1,1 +1,1 @@
-"""Tests with processes of ours, databases and installed packages."""
+"""Tests of real processes: servers, fills, commands, and databases."""

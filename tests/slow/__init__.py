@@ -1,1 +1,1 @@
-"""Tests that take minutes: `make test-slow`."""
+"""The second tier: tests that need minutes."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, environment
-from tests.programs import missing
+from tests.support.programs import missing
 
 _LIBRARY = """
 import gantcha

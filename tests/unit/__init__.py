@@ -1,1 +1,1 @@
-"""Tests without processes of ours."""
+"""Tests of one part within this process: neither a process of ours nor the network."""

@@ -1,0 +1,32 @@
+"""The rooms import one way, only training and measuring load TensorFlow, and `make lint` has nothing to say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+@pytest.mark.parametrize("check", ["ruff format --check .", "ruff check .", "lint-imports --no-cache"])
+def test_lint_has_nothing_to_say(check: str) -> None:
+    program, *options = check.split()
+    finished = subprocess.run(
+        [Path(sys.executable).parent / program, *options], cwd=ROOT, capture_output=True, text=True
+    )
+    assert finished.returncode == 0, finished.stdout
+
+
+def test_the_server_runs_without_tensorflow_or_the_batch() -> None:
+    absent = dict.fromkeys(("tensorflow", "keras", "batch"))
+    code = f"import sys; sys.modules |= {absent}; import server.app"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_the_original_names_are_in_one_place() -> None:
+    drawing = "add_noise, concat_pics, generate_captcha, save_pic"
+    training = "discriminator_loss, generator_loss, make_discriminator_model, make_generator_model"
+    code = f"import sys; from batch.captcha import {drawing}; assert 'keras' not in sys.modules"
+    code += f"; from batch.captcha import {training}"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

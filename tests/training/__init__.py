@@ -1,0 +1,1 @@
+"""Tests that need TensorFlow: training, and what measures with trained networks."""

@@ -1,0 +1,244 @@
+"""Training on a few dozen images a class: not to draw well, but to save, resume and describe what it did."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from batch.evaluation.metrics import frechet_distance
+from batch.training.export import fuse_batch_norm, generator_to_onnx
+from batch.training.filter import filter_to_onnx, make_filter_model
+from batch.training.gan import Gan, RecipeError, TrainingSet
+from batch.training.networks import as_input
+from batch.training.recipe import Architecture, TrainingSettings
+from batch.training.refine import FrechetLoss
+from batch.training.styles import cluster_styles
+from batch.training.tensorflow import tf
+from gantcha.glyphs.network import Network
+from tests.conftest import ROOT, only_line, run, wait_until
+from tests.support import emnist_files
+from tests.support.documents import documented
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images of two characters, since each class costs seconds."""
+    folder = tmp_path_factory.mktemp("letters")
+    for character in "Aa":
+        (folder / character).mkdir()
+        for number, image in enumerate(emnist_files.strokes(64, np.random.default_rng(ord(character)))):
+            Image.fromarray(image).save(folder / character / f"{number}.png")
+    return folder
+
+
+def _small_gan(steps: int = 6, ema_decay: float = TrainingSettings.ema_decay) -> Gan:
+    images = emnist_files.strokes(80, np.random.default_rng(1))
+    training_set = TrainingSet.of(images, Architecture.style_count, seed=1)
+    return Gan([training_set], Architecture(), TrainingSettings(ema_decay=ema_decay), steps=steps, rate=1e-3)
+
+
+def test_a_training_resumed_ends_where_an_unbroken_one_does(tmp_path: Path) -> None:
+    unbroken = _small_gan()
+    for _ in range(6):
+        unbroken.train_step()
+    stopped = _small_gan()
+    for _ in range(3):
+        stopped.train_step()
+    stopped.save(tmp_path / "state.npz", "recipe")
+    resumed = _small_gan()
+    resumed.restore(tmp_path / "state.npz", "recipe")
+    assert resumed.step == 3
+    for _ in range(3):
+        resumed.train_step()
+    for one, other in zip(unbroken.fused_generator().values(), resumed.fused_generator().values(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_a_state_of_another_recipe_is_refused(tmp_path: Path) -> None:
+    gan = _small_gan()
+    gan.save(tmp_path / "state.npz", "this")
+    with pytest.raises(RecipeError, match="other settings"):
+        gan.restore(tmp_path / "state.npz", "that")
+    (tmp_path / "state.npz").write_bytes(b"PK no zip")
+    with pytest.raises(RecipeError, match="damaged"):
+        gan.restore(tmp_path / "state.npz", "this")
+
+
+def test_the_fused_generator_draws_what_the_trained_one_does() -> None:
+    gan = _small_gan()
+    for _ in range(6):
+        gan.train_step()
+    rng = np.random.default_rng(2)
+    latent, styles = rng.standard_normal((500, 64), np.float32), rng.integers(Architecture.style_count, size=500)
+    trained = np.rint(np.asarray(gan.ema_generator([latent, styles]))[..., 0] * 127.5 + 127.5)
+    fused = fuse_batch_norm(gan.ema_generator, tf.constant(latent), tf.constant(styles))
+    assert np.abs(trained - _draw(fused, latent, styles)).max() <= 1
+
+
+def _draw(
+    fused: dict[str, tf.Tensor], latent: npt.NDArray[np.float32], styles: npt.NDArray[np.int64]
+) -> npt.NDArray[np.uint8]:
+    return Network(generator_to_onnx(fused)).run(latent=latent, style=styles.astype(np.int64))
+
+
+def test_the_fused_filter_classifies_as_the_trained_one_does() -> None:
+    rng = np.random.default_rng(1)
+    model = make_filter_model(47)
+    for weight in model.weights:  # no norm is to be an identity, and no bias nothing
+        weight.assign(
+            rng.uniform(0.1, 0.5, weight.shape) if "norm" in weight.path else rng.normal(0, 0.2, weight.shape)
+        )
+    glyphs = rng.integers(256, size=(150, 28, 28), dtype=np.uint8)
+    trained = tf.nn.softmax(model(as_input(glyphs))).numpy()
+    assert len(np.unique(trained.argmax(1))) > 5
+    assert np.abs(trained - Network(filter_to_onnx(model)).run(glyphs=glyphs)).max() < 1e-4
+
+
+def test_training_makes_reals_and_fakes_alike() -> None:
+    """After 150 steps the mean image of the fakes is nearer to that of the reals than at the start."""
+    gan = _small_gan(150, ema_decay=0.9)
+    real = gan._sets[0].images.astype(float).mean(0)
+
+    def distance() -> float:
+        rng = np.random.default_rng(3)
+        latent, styles = rng.standard_normal((500, 64), np.float32), rng.choice(gan._sets[0].styles, 500)
+        return float(np.abs(_draw(gan.fused_generator(), latent, styles).astype(float).mean(0) - real).mean())
+
+    before = distance()
+    for _ in range(150):
+        gan.train_step()
+    assert distance() < before / 4
+
+
+def test_refining_brings_features_near_those_of_real_glyphs() -> None:
+    """The slopes of the loss lead to the mean and the covariance of the real features, and vanish there."""
+    rng = np.random.default_rng(1)
+    real = (rng.standard_normal((4000, 6)) @ rng.normal(size=(6, 6)) + 3).astype(np.float32)
+    points, loss = rng.standard_normal((1200, 6)).astype(np.float32), FrechetLoss(real)
+    shares = np.repeat(np.float32([1 / 1000, 0]), [1000, 200])  # the last do not pass the filter
+    before, last = frechet_distance(real, points[:1000]), points[1000:].copy()
+    slopes = []
+    for _ in range(600):
+        slopes.append(loss.slope(points, shares))
+        points = points - np.float32(200) * slopes[-1]
+    assert frechet_distance(real, points[:1000]) < before / 100
+    assert np.abs(slopes[-1]).mean() < np.abs(slopes[0]).mean() / 10
+    assert np.array_equal(points[1000:], last)
+
+
+def test_features_that_do_not_vary_have_a_slope() -> None:
+    loss = FrechetLoss(np.zeros((64, 8), np.float32))
+    assert np.isfinite(loss.slope(np.ones((96, 8), np.float32), np.full(96, 1 / 96, np.float32))).all()
+
+
+def test_styles_are_told_apart() -> None:
+    """Bars in two corners fall into two clusters."""
+    images = np.zeros((40, 28, 28), np.uint8)
+    images[:25, 4:20, 4:8] = 255
+    images[25:, 20:24, 8:24] = 255
+    assignment = cluster_styles(images, 2, seed=1)
+    assert len(set(assignment[:25])) == len(set(assignment[25:])) == 1
+    assert assignment[0] != assignment[-1]
+
+
+def test_copies_of_scarce_images_differ_but_fill_the_same_box() -> None:
+    images = emnist_files.strokes(40, np.random.default_rng(1))
+    one = TrainingSet.of(images, 4, seed=1)
+    many = one.with_copies(3, seed=1)
+    assert len(many.images) == 4 * 40
+    np.testing.assert_array_equal(many.styles.reshape(4, 40), [one.styles] * 4)
+    np.testing.assert_array_equal(many.images[:40], images)
+    copies = many.images[40:].reshape(3, 40, 28, 28)
+    for copy in copies:
+        assert np.abs(copy.astype(float) - images).mean((1, 2)).min() > 0.2
+        for axis in (1, 2):
+            np.testing.assert_allclose(_extents(copy, axis), _extents(images, axis), atol=1)
+    assert (copies[0] != copies[1]).any((1, 2)).all()
+
+
+def _extents(images: npt.NDArray[np.uint8], axis: int) -> list[tuple[int, int]]:
+    inked = [np.flatnonzero(profile > 40) for profile in images.max(axis)]
+    return [(places[0], places[-1]) for places in inked]
+
+
+def _train(data: Path, folder: Path, *options: object) -> tuple[str, ...]:
+    places = {"path/to/emnist": data, "trained": folder / "out"}
+    words = [places.get(word, word) for word in documented("docs/training.md", "python -m batch.train")]
+    return tuple(
+        map(
+            str,
+            (
+                *words,
+                "--pretraining-steps",
+                4,
+                "--refine-steps",
+                4,
+                "--legible-steps",
+                4,
+                "--classifier-steps",
+                4,
+                *options,
+            ),
+        )
+    )
+
+
+def test_a_killed_training_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
+    """Killed in both its classes; what is damaged meanwhile is mended."""
+    out, steps = tmp_path / "out", ("--steps", 140, "--classes", "00-upper-a,01-lower-a", "--jobs", 2)
+    pretraining, *states = (out / ".training" / f"{name}.npz" for name in ("pretraining", "00-upper-a", "01-lower-a"))
+    command = [sys.executable, "-m", *_train(data, tmp_path, *steps)]
+    silent = subprocess.DEVNULL
+    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=silent, stderr=silent) as process:
+        try:
+            wait_until(lambda: all(state.exists() for state in states), "the first saves", seconds=400)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    for state in states:
+        with np.load(state) as saved:
+            assert saved["step"] in (50, 100)
+    pretrained = pretraining.stat().st_mtime_ns
+    (out / "legibility-filter.onnx").write_bytes(b"")
+
+    finished = run(*_train(data, tmp_path, "--resume", *steps))
+    assert "2 classes trained" in finished.stdout, finished.stderr
+    assert pretraining.stat().st_mtime_ns == pretrained
+    assert not any(state.exists() for state in states)
+    for journal in (pretraining, *states):  # of all steps, each once, though some were gone twice
+        _, *rows = (line.split(",") for line in journal.with_suffix(".csv").read_text().splitlines())
+        assert [int(row[0]) for row in rows] == (list(range(10, 141, 10)) if journal in states else [4])
+        assert all(0 < float(loss) < 20 for row in rows for loss in row[1:])
+        with Image.open(journal.with_suffix(".png")) as sheet:
+            assert sheet.size == ((20 * 28, 3 * 28) if journal in states else (20 * 28, 28))
+    assert "all classes together 4/4" in finished.stderr
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert set(manifest["classes"]) == {"00-upper-a", "01-lower-a"}
+    assert manifest["architecture"] == {"latent_size": 64, "style_count": 24, "wide": 32, "narrow": 16}
+    assert manifest["data"]["sha256"]
+    for entry in (*manifest["classes"].values(), manifest["legibility_filter"]):
+        assert hashlib.sha256((out / entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
+    assert {(entry["steps"], entry["images"]) for entry in manifest["classes"].values()} == {(140, 58)}
+
+    other = run(*_train(data, tmp_path, "--resume", "--seed", 2, *steps))
+    assert "give --out another folder" in only_line(other)
+
+
+def test_unknown_classes_and_unwritable_folders_are_said(data: Path) -> None:
+    finished = run("batch.train", "--data", data, "--classes", "10-upper-z")
+    assert finished.returncode == 2
+    assert "10-upper-z" in finished.stderr
+    assert "can't write" in only_line(run("batch.train", "--data", data, "--out", "/proc/checkpoints"))
+
+
+def test_training_without_data_fails_with_one_line(tmp_path: Path) -> None:
+    line = only_line(run("batch.train", "--data", tmp_path, "--out", tmp_path / "out"))
+    assert line.startswith("error: ") and "emnist-bymerge-train-images-idx3-ubyte.gz is missing" in line

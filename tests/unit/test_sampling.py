@@ -1,0 +1,177 @@
+"""Sampling with the trained generators that come with the project."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from gantcha.alphabet import BYMERGE
+from gantcha.glyphs.checkpoints import CheckpointError, Checkpoints
+from gantcha.glyphs.network import Network
+from gantcha.glyphs.sampler import Sampler
+from gantcha.home import CHECKPOINTS
+from tests.conftest import invoke, refusal
+
+
+@pytest.fixture(scope="module")
+def sampler() -> Sampler:
+    return Sampler(Checkpoints(CHECKPOINTS))
+
+
+def _read(sampler: Sampler, glyphs: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """What the legibility filter takes glyphs `[..., 28, 28]` for: `[...]`."""
+    return sampler.filter.run(glyphs=glyphs.reshape(-1, 28, 28)).argmax(1).reshape(glyphs.shape[:-2])
+
+
+@pytest.mark.parametrize("draw", [Sampler.draw, Sampler.draw_legible])
+def test_glyphs_lie_where_their_characters_are(sampler: Sampler, draw: Callable[..., npt.NDArray[np.uint8]]) -> None:
+    """In a batch of mixed texts each place holds a glyph of its own class."""
+    rng = np.random.default_rng(1)
+    classes = rng.choice([BYMERGE.symbols.index(symbol) for symbol in "347ACHKPRTWX"], size=(100, 6)).astype(np.uint8)
+    glyphs = draw(sampler, classes, rng)
+    assert glyphs.shape == (100, 6, 28, 28)
+    assert (_read(sampler, glyphs) == classes).mean() > 0.93
+
+
+def test_a_batch_makes_one_call_for_each_class(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+
+    def counting(network, run=Network.run, **inputs):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN003, ANN202
+        sizes.append(len(inputs["latent"]))
+        return run(network, **inputs)
+
+    monkeypatch.setattr(Network, "run", counting)
+    classes = BYMERGE.choose(["223344", "443322", "abcabc"], np.random.default_rng(1))
+    sampler.draw(classes, np.random.default_rng(1))
+    assert len(sizes) == len(np.unique(classes))
+    assert sum(sizes) == classes.size
+
+
+def test_wider_latents_give_more_various_glyphs() -> None:
+    sampler, classes = Sampler(Checkpoints(CHECKPOINTS)), np.repeat(np.arange(47, dtype=np.uint8), 100)
+
+    def variety(latent_scale: float) -> npt.NDArray[np.float64]:
+        glyphs = sampler.draw(classes, np.random.default_rng(1), latent_scale).reshape(47, 100, -1)
+        return glyphs.astype(float).std(1).mean(1)
+
+    assert (variety(0) < variety(1)).all()  # at 0 only the styles differ
+    assert (variety(1) < variety(1.5)).all()
+
+
+def test_a_seed_repeats_the_glyphs_and_another_does_not(sampler: Sampler) -> None:
+    classes = np.arange(47, dtype=np.uint8)
+    one, same, other = (sampler.draw(classes, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_glyphs_of_a_class_differ(sampler: Sampler) -> None:
+    glyphs = sampler.draw(np.repeat(np.arange(47, dtype=np.uint8), 50), np.random.default_rng(1)).reshape(47, 50, -1)
+    assert all(len(np.unique(of_class, axis=0)) > 45 for of_class in glyphs)
+
+
+def test_legible_glyphs_are_read_as_what_they_are_more_often(sampler: Sampler) -> None:
+    """Judged by the filter itself; what an independent judge says of it is in the manifest."""
+    classes = np.tile(np.arange(47, dtype=np.uint8), 60)
+
+    def sure(glyphs: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+        probabilities = sampler.filter.run(glyphs=glyphs)
+        own = (probabilities * (BYMERGE.meanings[classes][:, None] == BYMERGE.meanings)).sum(1)
+        return np.asarray(own >= 0.5)
+
+    clear = np.isin(classes, [BYMERGE.symbols.index(symbol) for symbol in "2345679ACEHKMPRTWX"])
+    unsure_of_any = ~sure(sampler.draw(classes, np.random.default_rng(1)))
+    unsure = ~sure(sampler.draw_legible(classes, np.random.default_rng(1)))
+    assert unsure[clear].mean() < unsure_of_any[clear].mean() / 3
+    # What is doubtful nevertheless is not kept for the last of the batch.
+    first, last = np.split(unsure, 2)
+    assert last.mean() < first.mean() + 0.04
+
+
+def test_glyphs_are_bright_strokes_on_black(sampler: Sampler) -> None:
+    glyphs = sampler.draw(np.repeat(np.arange(47, dtype=np.uint8), 50), np.random.default_rng(1))
+    assert glyphs[:, 0, :].mean() < 2  # nothing at the rim
+    assert (glyphs.reshape(len(glyphs), -1).max(1) > 200).mean() > 0.99
+    assert 0.05 < (glyphs > 127).mean() < 0.35
+
+
+def test_the_command_writes_the_npz_and_the_sheet(tmp_path: Path) -> None:
+    words = ("--per-class", 3, "--seed", 1, "--out", tmp_path / "glyphs.npz", "--sheet", tmp_path / "sheet.png")
+    finished = invoke("batch.sample", *words)
+    assert finished.exit_code == 0, finished.stderr
+    assert finished.stderr == ""
+    with np.load(tmp_path / "glyphs.npz") as glyphs:
+        assert (glyphs["images"].shape, glyphs["images"].dtype) == ((141, 28, 28), np.uint8)
+        assert glyphs["labels"].dtype == np.uint8
+        assert np.array_equal(glyphs["labels"], np.repeat(np.arange(47), 3))
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (3 * 56, 47 * 56)
+
+
+def test_the_command_draws_what_captchas_contain_unless_told_otherwise(sampler: Sampler, tmp_path: Path) -> None:
+    labels = np.repeat(np.arange(47, dtype=np.uint8), 2)
+    for options, draw in ({(): sampler.draw_legible, ("--unfiltered",): sampler.draw}).items():
+        finished = invoke("batch.sample", "--per-class", 2, "--seed", 7, "--out", tmp_path / "glyphs.npz", *options)
+        assert finished.exit_code == 0, finished.stderr
+        with np.load(tmp_path / "glyphs.npz") as glyphs:
+            assert np.array_equal(glyphs["images"], draw(labels, np.random.default_rng(7)))
+
+
+def test_a_place_that_cant_be_written_is_said_in_one_line(tmp_path: Path) -> None:
+    line = refusal("batch.sample", "--per-class", 1, "--out", tmp_path / "no" / "glyphs.npz")
+    assert str(tmp_path / "no" / "glyphs.npz") in line
+
+
+def test_the_checkpoints_are_small_enough() -> None:
+    sizes = [path.stat().st_size for path in CHECKPOINTS.glob("*.onnx")]
+    assert len(sizes) == 47 + 1  # and the legibility filter
+    assert max(sizes) <= 500_000
+    assert sum(sizes) <= 15_000_000
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(CHECKPOINTS, tmp_path / "checkpoints"))
+
+
+def test_a_damaged_checkpoint_names_its_file_and_digests(copy: Path) -> None:
+    victim = copy / "10-upper-a.onnx"
+    content = bytearray(victim.read_bytes())
+    content[1000] ^= 1
+    entry = Checkpoints(copy).manifest()["classes"]["10-upper-a"]
+    assert Checkpoints(copy).is_sound(entry)
+    victim.write_bytes(content)
+    assert not Checkpoints(copy).is_sound(entry)  # which is what a training that goes on looks at
+    expected = entry["sha256"]
+    with pytest.raises(CheckpointError, match=f"10-upper-a.onnx is damaged: sha256 is [0-9a-f]{{64}}.*{expected}"):
+        Checkpoints(copy).load()
+
+
+def test_each_fault_of_a_checkpoint_folder_is_said(copy: Path, tmp_path: Path) -> None:
+    def failure() -> str:
+        with pytest.raises(CheckpointError) as raised:
+            Checkpoints(copy).load()
+        return str(raised.value)
+
+    (copy / "11-upper-b.onnx").rename(tmp_path / "kept")
+    assert "11-upper-b.onnx can't be read" in failure()
+    (tmp_path / "kept").rename(copy / "11-upper-b.onnx")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    for change, reason in (
+        ({"format": 99}, "format 99"),
+        ({"format": 1}, "use the checkpoints that come with it, or train again"),
+        ({"classes": {}}, "00-digit-0"),
+    ):
+        (copy / "manifest.json").write_text(json.dumps(manifest | change))
+        assert reason in failure()
+    (copy / "manifest.json").write_text("{")
+    assert "not JSON" in failure()
+    (copy / "manifest.json").unlink()
+    assert "batch.train" in failure()
+    line = refusal("batch.sample", "--checkpoints", copy, "--out", tmp_path / "out.npz")
+    assert line == f"error: {failure()}"
