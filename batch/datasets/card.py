@@ -62,7 +62,7 @@ Each captcha has
 The same plan (`.gantcha/plan.json`) gives the same bytes with the same versions of NumPy, OpenCV and Gantcha on the
 same kind of processor, however many processes draw. A captcha depends on the seed, its number and the options, not on
 the count: a dataset with the same seed repeats captchas of this one, also in other splits.
-`python -m batch.fill --dataset <this folder> --verify` compares all files with their checksums.
+`gantcha fill --dataset <this folder> --verify` compares all files with their checksums.
 """
 _BASELINE = """
 ## A baseline

@@ -61,14 +61,14 @@ class Checkpoints:
         try:
             manifest = json.loads(path.read_bytes())
         except OSError as error:
-            raise CheckpointError(f"{path} can't be read ({error.strerror}): `gantcha train` makes it") from error
+            raise CheckpointError(f"{path} can't be read ({error.strerror}): `python -m gantcha train` makes it") from error
         except ValueError as error:
             raise CheckpointError(f"{path} is not JSON: {error}") from error
         found = manifest.get("format") if isinstance(manifest, dict) else None
         if found != FORMAT:
             raise CheckpointError(
                 f"{path} has format {found}, this version reads {FORMAT}: use the checkpoints that come with it, or "
-                "train again with `python -m batch.train`"
+                "train again with `python -m gantcha train`"
             )
         return dict(manifest)
 
@@ -116,7 +116,7 @@ class Checkpoints:
             )
         except KeyError as error:
             raise CheckpointError(
-                f"{self.manifest_path} lacks {error}: `python -m batch.train --resume` trains what is missing"
+                f"{self.manifest_path} lacks {error}: `python -m gantcha train --resume` trains what is missing"
             ) from error
 
     def _load(self, entry: dict[str, Any]) -> Network:
