@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Self
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, bindparam, case, select, update
+from sqlalchemy import Connection, bindparam, case, select, update
 
 from gantcha.errors import GantchaError
 from pool import database
@@ -71,25 +71,12 @@ def issue(connection: Connection, purposes: Sequence[Purpose]) -> list[str]:
     return texts
 
 
-def redeem(engine: Engine, text: str, idempotency_key: str | None = None) -> Solved:
-    """Redeem a token; a repeated call with the same idempotency key gets the same answer.
-
-    Raises:
-        UnknownTokenError: it was never issued, is for a site, or was deleted since then.
-        SpentTokenError: it was redeemed before, or is older than `LIFETIME`.
-        DatabaseError: the database does not answer.
-    """
-    with database.transaction(engine) as connection:
-        (result,) = redeem_all(connection, [Redemption.of(text, idempotency_key)])
-    if isinstance(result, Solved):
-        return result
-    raise result
-
-
 def redeem_all(connection: Connection, redemptions: Sequence[Redemption]) -> list[Solved | GantchaError]:
-    """Redeem tokens in order; return for each what `redeem` returns or raises.
+    """Redeem tokens in order, each once; a repeated redemption with the same idempotency key gets the same result.
 
-    The rows are locked in the order of their digests, so that two processes never wait for each other.
+    The result for a token that was never issued, is of another site, or was deleted since then is an UnknownTokenError;
+    for one that was redeemed before or is older than `LIFETIME`, a SpentTokenError. The rows are locked in the order of
+    their digests, so that two processes never wait for each other.
     """
     if not redemptions:
         return []
