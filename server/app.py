@@ -32,7 +32,7 @@ from server.access.limits import Limits
 from server.access.sharing import Sharing
 from server.api import assets, captchas, challenges, demo, health, plain, siteverify
 from server.buffer import Buffer
-from server.group_commit import Batches
+from server.group_commit import GroupCommit
 from server.metrics import PoolCollector
 from server.middleware import FastWay, Head, RequestLog
 from server.refill import Refill
@@ -76,7 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
     all_buffers = [*buffers.values(), *challenge_buffers.values()]
     counters = Counters()
     sharing = Sharing(counters, pool)
-    writer, shown = Batches("writer", pool.settle), ShownPictures(pool)
+    writer, shown = GroupCommit("writer", pool.settle), ShownPictures(pool)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -91,8 +91,8 @@ def create_app(settings: Settings) -> FastAPI:
         sharing.start()
         for buffer in all_buffers:
             buffer.open()
-        for batches in (writer, shown.look_ups):
-            batches.open()
+        for commits in (writer, shown.look_ups):
+            commits.open()
         state.readiness.open()
         gc.collect()
         gc.freeze()  # or full collections, which stop everything for 50 ms, would look through all that was imported

@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 from gantcha.errors import GantchaError
 from pool.errors import DatabaseError
 
-_MOST = 500  # in a batch
+_MOST = 500  # in a transaction
 _MOST_WAITING = 2000
 _PATIENCE_SECONDS = 2.8
 _LEAST_SECONDS = 0.3  # for a transaction; who can't wait so long any more is not in it
@@ -25,7 +25,7 @@ class _Waiting(NamedTuple, Generic[Question, Answer]):
     deadline: float
 
 
-class Batches(Generic[Question, Answer]):
+class GroupCommit(Generic[Question, Answer]):
     """Group commit: while one transaction runs, the questions for the next one gather. Lives in one event loop.
 
     A single thread runs the transactions, so a database that hangs holds up none of the other threads.
