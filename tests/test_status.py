@@ -1,9 +1,9 @@
 """`python -m pool.status`: what it shows is what is there."""
 
-import hashlib
 import json
 from pathlib import Path
 
+from gantcha.glyphs.checkpoints import Checkpoints
 from pool.pool import Pool
 from tests.conftest import PLAIN, ROOT, drawn, only_line, run
 from tests.settling import check
@@ -40,8 +40,7 @@ def test_the_table_shows_states_marks_and_fills(pool: Pool, settings: dict[str, 
     }
     failed, done = told["fills"]
     assert (failed["added"], done["added"]) == (0, 3)
-    manifest = (ROOT / "checkpoints" / "manifest.json").read_bytes()
-    assert done["checkpoints"] == hashlib.sha256(manifest).hexdigest()
+    assert done["checkpoints"] == Checkpoints(ROOT / "checkpoints").digest()
     assert done["seconds"] > 0
     assert done["error"] is None
     assert told["files"] == 7
@@ -49,4 +48,4 @@ def test_the_table_shows_states_marks_and_fills(pool: Pool, settings: dict[str, 
 
 
 def test_what_stands_in_the_way_is_said_in_one_line(settings: dict[str, object]) -> None:
-    assert "alembic upgrade head" in only_line(run("pool.status", **settings | {"DATABASE_URL": "sqlite://"}))
+    assert "python -m gantcha migrate" in only_line(run("pool.status", **settings | {"DATABASE_URL": "sqlite://"}))
