@@ -26,7 +26,7 @@ class RouteError(NamedTuple):
     headers: dict[str, str] | None = None
 
     def error(self, detail: str | None = None, headers: dict[str, str] | None = None) -> HTTPException:
-        """Make the exception; `detail` replaces the usual reason."""
+        """Return the exception; `detail` replaces the usual reason."""
         return HTTPException(self.status, detail or self.detail, headers or self.headers)
 
 
@@ -67,11 +67,11 @@ EMPTY = RouteError(503, "The pool is empty; new captchas are being drawn.", _LAT
 OUT_OF_REACH = RouteError(503, "The captcha store can't be reached at the moment; try again later.", _LATER)
 
 UNTRUSTED = (NO_KEY, NOT_LOCAL)
-"""Of routes for trusted callers."""
+"""Errors of routes for trusted callers."""
 NOT_FOR_SITE = (NO_SITE, NOT_ITS_HOST, NOT_TESTING)
-"""Of routes that take a sitekey."""
+"""Errors of routes that take a sitekey."""
 UNREADABLE = (MALFORMED, TOO_SLOW, NO_CHARSET, NO_KIND)
-"""Of routes that read a body; the error for its size depends on the route."""
+"""Errors of routes that read a body; the error for its size depends on the route."""
 BAD_UPLOAD = (TOO_LARGE, TOO_MANY_PIXELS, NO_PNG, BAD_CODE)
 
 
@@ -94,7 +94,7 @@ HANDLERS: Mapping[type[Exception], Callable[[Request, Any], Awaitable[Response]]
     StorageError: _answer_unavailable,
     SpeechError: _answer_unavailable,
 }
-"""How each kind of error is answered."""
+"""Handlers by kind of error."""
 
 
 async def answer(request: Request, error: Exception) -> Response:

@@ -13,7 +13,7 @@ from pool.errors import DatabaseError
 _MOST = 500  # in a transaction
 _MOST_WAITING = 2000
 _PATIENCE_SECONDS = 2.8
-_LEAST_SECONDS = 0.3  # for a transaction; who can't wait so long any more is not in it
+_LEAST_SECONDS = 0.3  # for a transaction; a question with less time left is not in it
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
@@ -75,13 +75,13 @@ class GroupCommit(Generic[Question, Answer]):
             in_time = [one for one in batch if one and one.deadline >= latest]
             late = [one for one in batch if one and one.deadline < latest]
             if late:
-                error = DatabaseError("the database does not answer: those who asked before are waiting for it")
+                error = DatabaseError("the database does not answer: earlier requests are waiting for it")
                 self._loop.call_soon_threadsafe(self._deliver, late, [error] * len(late))
             if in_time:
                 self._loop.call_soon_threadsafe(self._deliver, in_time, self._answers(in_time))
 
     def _answers(self, asked: list[_Waiting[Question, Answer]]) -> Sequence[Answer | Exception]:
-        """Answer in the time that is left to who has waited for longest."""
+        """Answer within the time that is left for the oldest question."""
         try:
             left = min(one.deadline for one in asked) - time.monotonic()
             return self._answer_all([one.question for one in asked], left)

@@ -12,7 +12,7 @@ from pool.errors import UnknownTokenError
 from pool.models import Stock
 from pool.pool import Drawn, Pool
 from pool.tokens import Purpose, Redemption, Solved
-from server.access.testing import CODE
+from server.access.testing_keys import CODE
 from tests.chromium import browser
 from tests.conftest import PLAIN, Server, Site, a_png, refusal, running_server, running_site, sqlite_settings_in
 from tests.programs import needs

@@ -1,1 +1,1 @@
-"""The routes, one file for each kind of caller; `bodies` and `uploads` read what the caller sent."""
+"""The routes, one file for each kind of caller, and what several of them need: checks, bodies, steps, responses."""

@@ -2,16 +2,21 @@
 
 import asyncio
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 from python_multipart.multipart import Field, File, create_form_parser
 from starlette.requests import ClientDisconnect
 
 from server import errors
 
 JSON, FORM, MULTIPART = "application/json", "application/x-www-form-urlencoded", "multipart/form-data"
+MOST_ANSWER_BYTES, MOST_TOKEN_BYTES = 4 * 1024, 32 * 1024
 _MOST_SECONDS = 10
 _MOST_PARTS = 20
 _MOST_KIND_BYTES = 1024  # of a Content-Type with its parameters
@@ -94,3 +99,12 @@ def _parse_multipart(kind: str, body: bytes) -> tuple[dict[str, str], dict[str, 
     parser.write(body)
     parser.finalize()
     return fields, files
+
+
+@contextmanager
+def fields_checked() -> Iterator[None]:
+    """Turn a ValidationError of fields that the caller sent into a 422."""
+    try:
+        yield
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error

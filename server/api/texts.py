@@ -4,9 +4,9 @@ import json
 import re
 from collections.abc import Iterable
 
-from server.api.assets import FOLDER
+from server.api.responses import PAGES
 
-_SCRIPT = (FOLDER / "widget" / "texts.js").read_text()
+_SCRIPT = (PAGES / "widget" / "texts.js").read_text()
 
 
 def _literal(name: str) -> str:
@@ -20,7 +20,7 @@ _OTHER_CODES = dict(_PAIR.findall(_literal("otherCodes")))
 RIGHT_TO_LEFT = frozenset(re.findall(r"\w+", _literal("rightToLeft")))
 TEXTS: dict[str, dict[str, str]] = {"en": dict(_PAIR.findall(_literal("english")))}
 """Texts by name, by language."""
-for _file in (FOLDER / "languages").glob("*.json"):
+for _file in (PAGES / "languages").glob("*.json"):
     TEXTS[_file.stem] = json.loads(_file.read_text())
 
 

@@ -9,7 +9,7 @@ from server.schemas import Siteverified, Verified
 
 
 class Outcome(StrEnum):
-    """What a key for tests makes of an answer, or of a token."""
+    """The result that a key for tests gives to answers, or to tokens."""
 
     PASSES = "passes"  #: any is right
     FAILS = "fails"  #: none is right
@@ -36,7 +36,7 @@ SECRETS = {f"testing-{outcome}-secret": outcome for outcome in Outcome} | {
 ID = "0" * 32
 CODE = "24d7kx"
 PICTURE = (Path(__file__).parents[1] / "pages" / "testing.png").read_bytes()
-"""Shows the code."""
+"""Picture of the code."""
 _TOKEN = "XXXX.DUMMY.TOKEN.XXXX"  # noqa: S105 - Turnstile's; no real secret redeems it
 
 
