@@ -2,15 +2,17 @@
 
 import gzip
 import hashlib
+import json
 import re
 
 from fastapi import APIRouter, Request, Response
 
 from server.api.responses import OWN_TYPE, PAGES
+from server.api.texts import TAGS, TEXTS
 
 router = APIRouter(tags=["site"])
 _SCRIPT, _JSON = "text/javascript", "application/json"
-_PARTS = ("style", "texts", "view", "options", "captcha", "script", "widgets")
+_PARTS = ("style", "words", "texts", "view", "options", "captcha", "script", "widgets")
 _SCRIPTS = {
     "widget.js": (*_PARTS, "element", "gantcha"),
     "recaptcha/api.js": (*_PARTS, "recaptcha"),
@@ -27,9 +29,16 @@ _UNNEEDED = re.compile(r"^ *(?:/\*\*.*?\*/\n|//.*?\n|import .*?\n|export )?", re
 
 def join(*parts: str) -> bytes:
     """Join modules of the widget into one script; only the names of its API reach the page."""
-    source = "".join((PAGES / "widget" / f"{part}.js").read_text() for part in parts)
+    source = "".join(map(_module, parts))
     source = _UNNEEDED.sub("", source)
     return f'(() => {{\n"use strict";\n{source}}})();\n'.encode()
+
+
+def _module(name: str) -> str:
+    if name != "words":
+        return (PAGES / "widget" / f"{name}.js").read_text()
+    words = {"english": TEXTS["en"]} | TAGS
+    return "".join(f"const {name} = {json.dumps(value)};\n" for name, value in words.items())
 
 
 def _add_asset(path: str, content: bytes, media_type: str) -> None:

@@ -20,7 +20,7 @@ from server.api.bodies import FORM, MOST_ANSWER_BYTES, MULTIPART, fields_checked
 from server.api.checks import limit_answering, limit_issuing
 from server.api.journey import check, hand_out
 from server.api.responses import NO_STORE, PAGES, file_url, picture_sources
-from server.api.texts import RIGHT_TO_LEFT, TEXTS, choose_language
+from server.api.texts import TAGS, TEXTS, choose_language
 from server.schemas import Action, Answer, CData, Sitekey
 from server.services import services_of
 
@@ -91,7 +91,7 @@ class _Page(NamedTuple):
         html = self.fill(
             "page",
             language=self.language,
-            direction="rtl" if self.language in RIGHT_TO_LEFT else "ltr",
+            direction="rtl" if self.language in TAGS["rightToLeft"] else "ltr",
             title=escape(" - ".join(filter(None, [title, self.say("name")]))),
             content=content,
         )
