@@ -44,6 +44,7 @@ def main(
         if workers > 1:  # any worker can return the metrics of all
             folder = stack.enter_context(TemporaryDirectory(prefix="gantcha-metrics-"))
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+            logs.warn_of_foreign_variables()  # a single worker does it itself
         uvicorn.run(
             "server.app:application",
             host=host,
@@ -59,7 +60,7 @@ def main(
 
 
 def _check_port(host: str, port: int) -> None:
-    """Bind every address of `host` as the server will, and let go again. Raises GantchaError if that fails."""
+    """Bind every address of `host` as the server will, and release it. Raises GantchaError if that fails."""
     try:
         for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
             with socket.socket(family, kind, protocol) as probe:

@@ -21,6 +21,7 @@ from gantcha.errors import one_line_errors
 from pool.settings import Settings, load_settings
 from server import errors, logs
 from server.api import assets, captchas, challenges, demo, health, pictures, plain, siteverify
+from server.metrics import MULTIPROCESS_DIR
 from server.middleware import FastWay, Head, RequestLog
 from server.services import Services
 
@@ -62,6 +63,8 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         sys.setswitchinterval(_SWITCH_SECONDS)
+        if MULTIPROCESS_DIR not in os.environ:  # or `python -m server` has done it for all its workers
+            logs.warn_of_foreign_variables()
         if "server.protocol" not in sys.modules:
             log.warning(
                 "this server limits neither the size nor the duration of requests: start it with `python -m server`, "
