@@ -26,7 +26,7 @@ class Stock(NamedTuple):
     difficulty: Difficulty
 
     def __str__(self) -> str:
-        """Name it in messages."""
+        """Return the name for messages."""
         return f"{self.kind} ({self.difficulty})"
 
 
@@ -37,11 +37,11 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, _dialect: sa.Dialect) -> datetime | None:
-        """Store UTC."""
+        """Convert to UTC."""
         return value and value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, _dialect: sa.Dialect) -> datetime | None:
-        """Read UTC."""
+        """Convert to UTC."""
         return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
 
 
@@ -104,7 +104,7 @@ fill = sa.Table(
     sa.Column("started_at", UtcDateTime, nullable=False),
     sa.Column("seconds", sa.Float, nullable=False),
     sa.Column("added", sa.Integer, nullable=False),
-    sa.Column("checkpoints", sa.String(64)),  # sha256 of the manifest
+    sa.Column("checkpoints", sa.String(64)),  # digest of the generators
     sa.Column("error", sa.Text),
 )
 

@@ -35,7 +35,7 @@ class Drawn(NamedTuple):
     """A finished captcha on its way into the pool."""
 
     code: str | None
-    """None for an upload without a code: shown under its id for the time to live, never popped."""
+    """None for an upload without a code, which is shown for the time to live and never popped"""
     png: bytes
 
 
@@ -46,7 +46,7 @@ class Issued(NamedTuple):
     code: str
     expires_at: datetime
     pop_id: str
-    """the pop that took it"""
+    """id of the pop that took it"""
     stock: Stock
 
 
@@ -59,12 +59,12 @@ class UnconfirmedPopError(DatabaseError):
 
 
 class Shown(NamedTuple):
-    """What a picture shows."""
+    """What is known of a picture."""
 
     code: str | None
-    """None for an upload without a code"""
+    """code of the picture; None for an upload without one"""
     expires_at: datetime | None
-    """None for a captcha that was not issued yet"""
+    """end of its time to live; None for a captcha that was not issued yet"""
 
 
 _SHOWN = sa.select(*(captcha.c[name] for name in ("id", *Shown._fields))).where(

@@ -29,18 +29,18 @@ class Swept(NamedTuple):
     """What a sweep did."""
 
     expired: int
-    """challenges that nobody answered in time"""
+    """number of challenges that nobody answered in time"""
     purged: int
-    """rows, with their files"""
+    """number of rows that were deleted with their files"""
     orphans: int
-    """files without a row"""
+    """number of deleted files without a row"""
 
 
 class Sweep:
     """Removes captchas that were answered or have expired, and files that never got a row."""
 
     def __init__(self, pool: Pool, keep: timedelta, orphan_age: timedelta = _ORPHAN_AGE) -> None:
-        """Make a sweep.
+        """Prepare the sweep of a pool.
 
         Args:
             pool: the pool to sweep.
@@ -85,7 +85,7 @@ class Sweep:
 
         Tokens and counters that nobody reads any more are deleted as well.
 
-        Returns challenges that expired, rows that were purged, and whether anything was due.
+        Return how many challenges expired, how many rows were purged, and whether anything was due.
         """
         self._pool.check_files()
         now = datetime.now(UTC)

@@ -31,7 +31,7 @@ class Purpose(NamedTuple):
     """What a token is for; the texts must be valid and as short as their columns."""
 
     hostname: str = ""
-    """of the page, as the browser sent it; empty if it sent none"""
+    """host of the page, as the browser sent it; empty if it sent none"""
     site: str | None = None
     """name of the site whose secret redeems it; None: a secret of no site"""
     action: str | None = None
@@ -43,7 +43,7 @@ class Solved(NamedTuple):
 
     at: datetime
     hostname: str
-    """of the page, as the browser sent it; empty if it sent none"""
+    """host of the page, as the browser sent it; empty if it sent none"""
     action: str | None = None
     cdata: str | None = None
 

@@ -57,7 +57,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(_HEAD_SECONDS, self.timeout_keep_alive_handler)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Leave no timer behind."""
+        """Stop all timers."""
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
         self._stop_clock()
@@ -141,7 +141,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Note that nothing is waited for."""
+        """Note that the message is complete."""
         self._is_whole = self._has_moved_on = True
         self._bytes = 0
         if self._deadline is not None:
@@ -176,7 +176,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unread = self.loop.call_later(_UNREAD_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Go on."""
+        """Stop that timer."""
         super().resume_writing()
         if self._unread is not None:
             self._unread.cancel()

@@ -13,9 +13,9 @@ class Watermarks(NamedTuple):
     """Levels of the pool, in ready captchas."""
 
     low_water: int
-    """A refill starts below this."""
+    """level below which a refill starts"""
     target: int
-    """A refill ends at this."""
+    """level at which a refill ends"""
 
 
 def watermarks(settings: Settings, demand: float) -> Watermarks:

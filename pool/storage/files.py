@@ -24,7 +24,7 @@ _SMALL = 64 * 1024
 
 
 def new_id() -> str:
-    """Draw 128 random bits as 32 lower-case hex digits: safe in URLs and on file systems that ignore case."""
+    """Return 128 random bits as 32 lower-case hex digits: safe in URLs and on file systems that ignore case."""
     return secrets.token_hex(16)
 
 
@@ -107,7 +107,7 @@ class FileStore:
             raise StorageError(f"{self.folder} is no longer the same folder: is the disk mounted?")
 
     def path(self, file_id: str) -> Path:
-        """Raises ValueError for anything that is not one of our ids."""
+        """Return the path of a PNG. Raises ValueError for anything that is not one of our ids."""
         return self.folder / key(file_id)
 
     def read(self, file_id: str) -> bytes:

@@ -32,7 +32,7 @@ class ObjectStore:
     """
 
     def __init__(self, url: str) -> None:
-        """Takes `s3://bucket/prefix`. Raises StorageError when the AWS_ variables are invalid."""
+        """Connect to `s3://bucket/prefix`. Raises StorageError when the AWS_ variables are invalid."""
         self.url = url
         self._store = connect(url)
         self._uploads = ThreadPoolExecutor(_AT_ONCE)
