@@ -1,4 +1,4 @@
-"""The pool's verbs: add, pop, give_back, settle, look_up, look_up_all, secret, level, levels, demand, check."""
+"""The pool: what happens to captchas from drawing to deletion, each verb in one transaction."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress

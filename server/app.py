@@ -114,5 +114,5 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(RequestLog)
     if settings.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
-    for kind, handler in errors.HANDLERS.items():
-        app.add_exception_handler(kind, handler)
+    for error, handler in errors.HANDLERS.items():
+        app.add_exception_handler(error, handler)

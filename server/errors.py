@@ -58,7 +58,7 @@ TOO_LONG = RouteError(413, "The body is larger than 4 KiB.", {"Connection": "clo
 TOO_MANY_PIXELS = RouteError(413, "The picture is more than 2048 pixels wide or high.")
 NO_PNG = RouteError(415, "The file is not a valid PNG.")
 NO_CHARSET = RouteError(415, "The body must be UTF-8; omit the charset in Content-Type, or set it to utf-8.")
-NO_KIND = RouteError(415, "The body must be application/json.")
+WRONG_TYPE = RouteError(415, "The body must be application/json.")
 BAD_CODE = RouteError(422, "The code must be 6 characters of 0-9 and a-z.")
 INVALID = RouteError(422, "answer: Field required.")
 LIMITED = RouteError(429, "Too many requests from this address; wait a moment.", {"Retry-After": "42"})
@@ -70,7 +70,7 @@ UNTRUSTED = (NO_KEY, NOT_LOCAL)
 """Errors of routes for trusted callers."""
 NOT_FOR_SITE = (NO_SITE, NOT_ITS_HOST, NOT_TESTING)
 """Errors of routes that take a sitekey."""
-UNREADABLE = (MALFORMED, TOO_SLOW, NO_CHARSET, NO_KIND)
+UNREADABLE = (MALFORMED, TOO_SLOW, NO_CHARSET, WRONG_TYPE)
 """Errors of routes that read a body; the error for its size depends on the route."""
 BAD_UPLOAD = (TOO_LARGE, TOO_MANY_PIXELS, NO_PNG, BAD_CODE)
 
@@ -94,12 +94,12 @@ HANDLERS: Mapping[type[Exception], Callable[[Request, Any], Awaitable[Response]]
     StorageError: _answer_unavailable,
     SpeechError: _answer_unavailable,
 }
-"""Handlers by kind of error."""
+"""Handlers by class of error."""
 
 
 async def answer(request: Request, error: Exception) -> Response:
-    """Answer an error of one of these kinds."""
-    handler = next(HANDLERS[kind] for kind in type(error).__mro__ if kind in HANDLERS)
+    """Answer an error of one of these classes."""
+    handler = next(HANDLERS[cls] for cls in type(error).__mro__ if cls in HANDLERS)
     return await handler(request, error)
 
 

@@ -67,13 +67,13 @@ class GroupCommit(Generic[Question, Answer]):
         return await waiting.answer
 
     def _run(self) -> None:
-        batch: list[_Waiting[Question, Answer] | None] = []
-        while None not in batch:
-            batch = [self._queue.get()]
-            batch += [self._queue.get() for _ in range(min(self._queue.qsize(), _MOST - 1))]
+        gathered: list[_Waiting[Question, Answer] | None] = []
+        while None not in gathered:
+            gathered = [self._queue.get()]
+            gathered += [self._queue.get() for _ in range(min(self._queue.qsize(), _MOST - 1))]
             latest = time.monotonic() + _LEAST_SECONDS
-            in_time = [one for one in batch if one and one.deadline >= latest]
-            late = [one for one in batch if one and one.deadline < latest]
+            in_time = [one for one in gathered if one and one.deadline >= latest]
+            late = [one for one in gathered if one and one.deadline < latest]
             if late:
                 error = DatabaseError("the database does not answer: earlier requests are waiting for it")
                 self._loop.call_soon_threadsafe(self._deliver, late, [error] * len(late))

@@ -22,7 +22,7 @@ def configure() -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    # Tracebacks are plain text: the richer kinds show local variables, and so codes.
+    # Tracebacks are plain text: the richer formats show local variables, and so codes.
     render: list[Processor] = (
         [_escape, structlog.dev.ConsoleRenderer(exception_formatter=_plain_traceback)]
         if sys.stderr.isatty()

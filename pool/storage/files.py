@@ -48,7 +48,7 @@ def _is_local(folder: Path) -> bool:
     """Return whether a folder is on a local file system, as far as `/proc` tells."""
     with suppress(FileNotFoundError):
         mounts = [line.split(" ") for line in Path("/proc/self/mounts").read_text().splitlines()]
-        points = {point.encode().decode("unicode_escape"): kind for _, point, kind, *_ in mounts}  # \040 for a space
+        points = {point.encode().decode("unicode_escape"): name for _, point, name, *_ in mounts}  # \040 for a space
         return next(points[str(place)] for place in (folder, *folder.parents) if str(place) in points) in _LOCAL
     return False
 

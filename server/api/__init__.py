@@ -1,1 +1,1 @@
-"""The routes, one file for each kind of caller, and what several of them need: checks, bodies, steps, responses."""
+"""The routes, and what several of them need: checks of callers, bodies, steps of a journey, responses."""

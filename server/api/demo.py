@@ -60,12 +60,12 @@ async def send_demo(request: Request) -> Response:
 
 
 def _shown(answer: Siteverified) -> str:
-    kind, words = ("good", "Thank you: the comment was sent.") if answer.success else ("", "The comment was not sent.")
-    return _result(kind, f"{words}<pre>{escape(answer.model_dump_json(by_alias=True, indent=1), quote=False)}</pre>")
+    style, words = ("good", "Thank you: the comment was sent.") if answer.success else ("", "The comment was not sent.")
+    return _result(style, f"{words}<pre>{escape(answer.model_dump_json(by_alias=True, indent=1), quote=False)}</pre>")
 
 
-def _result(kind: str, words: str) -> str:
-    return f'<div class="result {kind}" role="status">{words}</div>'
+def _result(style: str, words: str) -> str:
+    return f'<div class="result {style}" role="status">{words}</div>'
 
 
 def _page(request: Request, result: str = "", status: int = 200) -> Response:

@@ -75,7 +75,7 @@ class _Page(NamedTuple):
         accepted = request.headers.get("accept-language", "").split(",")
         return cls(request, visit, back, choose_language([asked.language, *accepted]))
 
-    def answer(
+    def response(
         self, content: str, title: str = "", status: int = 200, headers: Mapping[str, str] = MappingProxyType({})
     ) -> Response:
         """Answer with the page; `content` is HTML, `title` says what happened."""
@@ -123,7 +123,7 @@ async def ask(request: Request, asked: Annotated[Asked, Query()]) -> Response:
 @router.head("/plain", include_in_schema=False)
 async def ask_nothing(request: Request, asked: Annotated[Asked, Query()]) -> Response:
     """Answer as `GET` does, without a challenge."""
-    return _Page.of(request, asked).answer("")
+    return _Page.of(request, asked).response("")
 
 
 @router.post("/plain", include_in_schema=False)
@@ -145,7 +145,7 @@ async def answer(request: Request, asked: Annotated[Asked, Query()]) -> Response
         return await _show_challenge(page, verified.reason or "")
     if page.back:
         return RedirectResponse(_with_token(page.back, verified.token), 303, NO_STORE)
-    return page.answer(page.fill("token", token=escape(verified.token)), page.say("verified"))
+    return page.response(page.fill("token", token=escape(verified.token)), page.say("verified"))
 
 
 def _with_token(url: SplitResult, token: str) -> str:
@@ -169,7 +169,7 @@ async def _show_challenge(page: _Page, fault: _Fault = "") -> Response:
         is_invalid=str(bool(message)).lower(),
         sound=page.fill("sound", id=file_id, spoken=spoken) if challenge["audioURL"] else "",
     )
-    return page.answer(content, message)
+    return page.response(content, message)
 
 
 def _show_fault(page: _Page, error: HTTPException | DatabaseError) -> Response:
@@ -181,4 +181,4 @@ def _show_fault(page: _Page, error: HTTPException | DatabaseError) -> Response:
         raise error
     message = page.say(_FAULTS[error.status_code])
     content = page.fill("fault", message=escape(message))
-    return page.answer(content, message, error.status_code, error.headers or {})
+    return page.response(content, message, error.status_code, error.headers or {})
