@@ -5,15 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gantcha.drawing.look import Difficulty
 from pool.errors import SettingsError

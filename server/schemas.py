@@ -31,12 +31,7 @@ class Generated(BaseModel):
     """A captcha with its code, for a back end that compares the answer itself."""
 
     model_config = _example(
-        code="7k2h9m",
-        fileURL=_URL,
-        kind="plain",
-        prompt=PROMPTS["plain"],
-        id=_ID,
-        expires_at="2030-01-01T12:10:00Z",
+        code="7k2h9m", fileURL=_URL, kind="plain", prompt=PROMPTS["plain"], id=_ID, expires_at="2030-01-01T12:10:00Z"
     )
 
     code: str
