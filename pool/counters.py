@@ -51,14 +51,14 @@ class Counters:
 
     Counting and reading take a few microseconds and no round trip to the database. `sync` writes what was counted here,
     and reads the sums of all processes, but only for the subjects that were counted here since the last `sync`: so its
-    work is bounded by the requests of this process. Beyond `most` subjects the one that was not counted for the longest
-    time is dropped from memory; its sums are read again when it is counted again. Safe to share between threads.
+    work is bounded by the requests of this process. Beyond `most` subjects the least recently counted one is dropped
+    from memory; its sums are read again when it is counted again. Safe to share between threads.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time, most: int = _MOST_SUBJECTS) -> None:
         self._clock, self._most = clock, most
         self._lock = threading.Lock()
-        self._counts: OrderedDict[str, Counts] = OrderedDict()  # the subject that was not counted for longest first
+        self._counts: OrderedDict[str, Counts] = OrderedDict()  # the least recently counted subject first
         self._unwritten: dict[str, Counts] = {}
         self._key = b""
 
@@ -98,7 +98,7 @@ class Counters:
         """Return the counts of the previous and the current window, and the share of the current one that is over."""
         number, elapsed = divmod(self._clock() / window.seconds, 1)
         counts = self._counts.get(subject)
-        if not counts:  # as most: naming the slots would take longer than the rest
+        if not counts:  # as for most subjects: naming the slots would take longer than the rest
             return 0, 0, elapsed
         start = int(number) * window.seconds
         return counts.get(window.slot(start - window.seconds), 0), counts.get(window.slot(start), 0), elapsed
@@ -145,7 +145,7 @@ class Counters:
                     _add(self._unwritten.setdefault(subject, {}), slot, count)
 
     def _forget_idle(self) -> None:
-        """Drop subjects whose windows are all over, from the one that was not counted for longest."""
+        """Drop subjects whose windows are all over, from the least recently counted one on."""
         now = self._clock()
         is_over = True
         while is_over and self._counts:

@@ -27,9 +27,9 @@ BATCH_TIMEOUT = 30.0
 """Seconds for a fill or a sweep command, which should wait rather than fail."""
 MIGRATION_TIMEOUT = 600.0
 """Seconds for a migration, which is a single transaction: an index over many rows takes a while."""
-_CONNECTIONS = 15  # of a process
+_CONNECTIONS = 15  # connections of a process
 _RETRY_SECONDS = 1.0
-_SERVERS_SHARE = 0.9  # of the timeout: the server reports a lock before it counts as silent
+_SERVERS_SHARE = 0.9  # share of the timeout: the server reports a lock before it counts as silent
 _POSTGRESQL = {
     # A database without an encoding (SQL_ASCII) would answer in bytes.
     "client_encoding": "utf8",

@@ -16,11 +16,11 @@ from pool.pool import IS_TAKEN, Pool
 from pool.settings import load_settings
 from pool.storage.files import PREFIXES
 
-_ROWS = 1000  # per transaction, so that others do not wait long for the database
+_ROWS = 1000  # rows per transaction, so that others do not wait long for the database
 _ROUNDS_A_TICK = 10
 _PREFIXES_A_TICK = 16
-_FILLS = 1000  # remembered
-_COUNTERS = 5000  # per transaction: they have no file
+_FILLS = 1000  # fills that are remembered
+_COUNTERS = 5000  # counters per transaction: they have no file
 _ORPHAN_AGE = timedelta(hours=1)  # far longer than from the writing of a file to its row's commit
 _ANSWERED = (State.SOLVED, State.FAILED, State.EXPIRED)
 

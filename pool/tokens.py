@@ -85,7 +85,7 @@ def redeem_all(connection: Connection, redemptions: Sequence[Redemption]) -> lis
         row[0]: row
         for row in database.read_rows(connection, _FOUND, digests=[one.digest for one in redemptions], now=now)
     }
-    keys = {digest: row[2] for digest, row in found.items() if row[1]}  # of those that are redeemed
+    keys = {digest: row[2] for digest, row in found.items() if row[1]}  # idempotency keys of redeemed tokens
     newly: dict[str, str | None] = {}
     results: list[Solved | GantchaError] = []
     for digest, key, site in redemptions:

@@ -10,10 +10,10 @@ from typing import Generic, NamedTuple, TypeVar
 from gantcha.errors import GantchaError
 from pool.errors import DatabaseError
 
-_MOST = 500  # in a transaction
+_MOST = 500  # questions in a transaction
 _MOST_WAITING = 2000
 _PATIENCE_SECONDS = 2.8
-_LEAST_SECONDS = 0.3  # for a transaction; a question with less time left is not in it
+_LEAST_SECONDS = 0.3  # that a transaction may need; a question with less time left is refused
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
@@ -85,7 +85,7 @@ class GroupCommit(Generic[Question, Answer]):
         try:
             left = min(one.deadline for one in asked) - time.monotonic()
             return self._answer_all([one.question for one in asked], left)
-        except Exception as error:  # of the transaction: each of its questions gets it
+        except Exception as error:  # an error of the transaction is the answer to all its questions
             return [error] * len(asked)
 
     def _deliver(self, asked: list[_Waiting[Question, Answer]], answers: Sequence[Answer | Exception]) -> None:

@@ -31,7 +31,7 @@ from server import logs
 from server.metrics import LAPSED, REFILLS
 
 log = logging.getLogger(__name__)
-_NICENESS = 10  # on top of the server's
+_NICENESS = 10  # added to that of the server
 _LEAST_PRIORITY = 19
 _LONGEST_FILL_SECONDS = 15 * 60  # a longer one hangs, or the machine is slow and the next fill continues
 _EARLY_CHECK_SECONDS = 1

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pool.pool import Pool, Shown
 from server.group_commit import GroupCommit
 
-_MOST = 50_000  # remembered, some 200 bytes each
+_MOST = 50_000  # pictures that are remembered, some 200 bytes each
 
 
 class ShownPictures:

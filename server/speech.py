@@ -26,7 +26,7 @@ _PROGRAM = "espeak-ng"
 _PATIENCE_SECONDS = 10
 _HALVED_RATE = 11025  # Hz: half of what espeak-ng produces, and enough for speech
 _VOICES = ("", "+f2", "+f4", "+m3", "+m7")
-_CHATTER = 0.22  # of the speech's loudness
+_CHATTER = 0.22  # share of the speech's loudness
 _HISS = 0.04
 # Letters sound alike (d e p t); each comes with its word of the radio alphabet, which is the same in every language.
 _WORDS = """alfa bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike november oscar papa quebec

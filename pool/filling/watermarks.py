@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 from pool.settings import Settings
 
-_LOW_SECONDS = 60  # of demand that the pool must cover until a refill helps
+_LOW_SECONDS = 60  # seconds of demand that the pool must cover until a refill helps
 _TARGET_SECONDS = 120
-_MOST = 100_000  # half a gigabyte of pictures
+_MOST = 100_000  # captchas: half a gigabyte of pictures
 
 
 class Watermarks(NamedTuple):

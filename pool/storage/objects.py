@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from obstore import Attributes, ObjectMeta
     from obstore.store import ClientConfig, RetryConfig
 
-_AT_ONCE = 32  # uploads under way
+_AT_ONCE = 32  # uploads
 # HTTP is for an endpoint without TLS.
 _OPTIONS: "ClientConfig" = {"timeout": "20s", "connect_timeout": "5s", "allow_http": True}
 _RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}

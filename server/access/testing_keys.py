@@ -18,18 +18,18 @@ class Outcome(StrEnum):
 
 
 SITEKEYS = {f"testing-{outcome}": outcome for outcome in Outcome} | {
-    "6LeIxAcTAAAAAJcZVRqyHh71UMIEGNQ_MXjiZKhI": Outcome.PASSES,  # of reCAPTCHA
-    "10000000-ffff-ffff-ffff-000000000001": Outcome.PASSES,  # of hCaptcha
-    "1x00000000000000000000AA": Outcome.PASSES,  # of Turnstile, as the rest
+    "6LeIxAcTAAAAAJcZVRqyHh71UMIEGNQ_MXjiZKhI": Outcome.PASSES,  # reCAPTCHA's
+    "10000000-ffff-ffff-ffff-000000000001": Outcome.PASSES,  # hCaptcha's
+    "1x00000000000000000000AA": Outcome.PASSES,  # Turnstile's, as are the rest
     "1x00000000000000000000BB": Outcome.PASSES,
     "2x00000000000000000000AB": Outcome.FAILS,
     "2x00000000000000000000BB": Outcome.FAILS,
     "3x00000000000000000000FF": Outcome.CODE,
 }
 SECRETS = {f"testing-{outcome}-secret": outcome for outcome in Outcome} | {
-    "6LeIxAcTAAAAAGG-vFI1TnRWxMZNFuojJ4WifJWe": Outcome.PASSES,  # of reCAPTCHA
-    "0x0000000000000000000000000000000000000000": Outcome.PASSES,  # of hCaptcha
-    "1x0000000000000000000000000000000AA": Outcome.PASSES,  # of Turnstile, as the rest
+    "6LeIxAcTAAAAAGG-vFI1TnRWxMZNFuojJ4WifJWe": Outcome.PASSES,  # reCAPTCHA's
+    "0x0000000000000000000000000000000000000000": Outcome.PASSES,  # hCaptcha's
+    "1x0000000000000000000000000000000AA": Outcome.PASSES,  # Turnstile's, as are the rest
     "2x0000000000000000000000000000000AA": Outcome.FAILS,
     "3x0000000000000000000000000000000AA": Outcome.SPENT,
 }

@@ -19,7 +19,7 @@ JSON, FORM, MULTIPART = "application/json", "application/x-www-form-urlencoded",
 MOST_ANSWER_BYTES, MOST_TOKEN_BYTES = 4 * 1024, 32 * 1024
 _MOST_SECONDS = 10
 _MOST_PARTS = 20
-_MOST_TYPE_BYTES = 1024  # of a Content-Type with its parameters
+_MOST_TYPE_BYTES = 1024  # length of a Content-Type with its parameters
 _CHARSET = re.compile(r"charset[^=;]*=[\s\"']*([^\s\"';]*)", re.IGNORECASE)
 
 

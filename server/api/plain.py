@@ -137,7 +137,7 @@ async def answer(request: Request, asked: Annotated[Asked, Query()]) -> Response
         with fields_checked():
             given = Answer.model_validate({"id": "", "answer": "", **fields, **asked.model_dump()})
         if not given.answer.strip():
-            return await _show_challenge(page, "empty" if given.id else "")  # without an id, of a form of the site
+            return await _show_challenge(page, "empty" if given.id else "")  # no id: from a form of the site
         verified = await check(request, given, page.visit)
     except (HTTPException, DatabaseError) as error:
         return _show_fault(page, error)
