@@ -23,7 +23,7 @@ HEIGHT, WIDTH = 60, 200  # half of a picture of 8 characters
 
 
 def prepare(captcha: Captcha) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Return ink at half the size, padded to one width, and the code as numbers from 1, padded with 0; its length too."""
+    """Return ink at half the size, padded to one width; the code as numbers from 1, padded with 0; and its length."""
     ink = 1 - torch.from_numpy(captcha.picture)[None] / 255
     half = nn.functional.avg_pool2d(ink, 2)
     code = [1 + ALPHABET.index(character) for character in captcha.code]

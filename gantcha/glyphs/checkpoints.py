@@ -61,7 +61,8 @@ class Checkpoints:
         try:
             manifest = json.loads(path.read_bytes())
         except OSError as error:
-            raise CheckpointError(f"{path} can't be read ({error.strerror}): `python -m gantcha train` makes it") from error
+            reason = f"can't be read ({error.strerror})"
+            raise CheckpointError(f"{path} {reason}: `python -m gantcha train` makes it") from error
         except ValueError as error:
             raise CheckpointError(f"{path} is not JSON: {error}") from error
         found = manifest.get("format") if isinstance(manifest, dict) else None

@@ -1,5 +1,6 @@
 """The rooms import one way, only training and measuring load TensorFlow, and `make lint` has nothing to say."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,8 +21,15 @@ def test_lint_has_nothing_to_say(check: str) -> None:
 
 def test_the_server_runs_without_tensorflow_or_the_batch() -> None:
     absent = dict.fromkeys(("tensorflow", "keras", "batch"))
-    code = f"import sys; sys.modules |= {absent}; import server.app"
+    code = f"import sys; sys.modules |= {absent}; from server.app import application"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_the_import_of_the_server_reads_no_settings_and_opens_no_pool(tmp_path: Path) -> None:
+    code = "import server.app; from server.app import create_app; assert not hasattr(server.app, 'another')"
+    of_bad_settings = os.environ | {"CAPTCHA_TARGET": "many", "PYTHONPATH": str(ROOT)}
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=of_bad_settings).returncode == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_original_names_are_in_one_place() -> None:

@@ -1,11 +1,12 @@
 """`python -m pool.status`: what it shows is what is there."""
 
-import hashlib
 import json
 from pathlib import Path
 
+from gantcha.glyphs.checkpoints import Checkpoints
 from pool.pool import Pool
 from tests.conftest import PLAIN, ROOT, drawn, only_line, run
+from tests.support.settling import check
 
 
 def test_the_table_shows_states_marks_and_fills(pool: Pool, settings: dict[str, object], tmp_path: Path) -> None:
@@ -14,7 +15,7 @@ def test_the_table_shows_states_marks_and_fills(pool: Pool, settings: dict[str, 
     assert run("batch.fill", "--count", 3, **settings | {"CHECKPOINTS_DIR": tmp_path}).returncode == 1
     pool.add(drawn(4), PLAIN)
     right, _ = pool.pop(2, redeemable=True, stock=PLAIN)
-    pool.verify(right.id, right.code)
+    check(pool, right.id, right.code)
     shown = run("pool.status", **settings)
     assert shown.returncode == 0, shown.stderr
     lines = [" ".join(line.replace("\u2502", " ").split()) for line in shown.stdout.splitlines()]
@@ -39,8 +40,7 @@ def test_the_table_shows_states_marks_and_fills(pool: Pool, settings: dict[str, 
     }
     failed, done = told["fills"]
     assert (failed["added"], done["added"]) == (0, 3)
-    manifest = (ROOT / "checkpoints" / "manifest.json").read_bytes()
-    assert done["checkpoints"] == hashlib.sha256(manifest).hexdigest()
+    assert done["checkpoints"] == Checkpoints(ROOT / "checkpoints").digest()
     assert done["seconds"] > 0
     assert done["error"] is None
     assert told["files"] == 7
@@ -48,4 +48,4 @@ def test_the_table_shows_states_marks_and_fills(pool: Pool, settings: dict[str, 
 
 
 def test_what_stands_in_the_way_is_said_in_one_line(settings: dict[str, object]) -> None:
-    assert "alembic upgrade head" in only_line(run("pool.status", **settings | {"DATABASE_URL": "sqlite://"}))
+    assert "python -m gantcha migrate" in only_line(run("pool.status", **settings | {"DATABASE_URL": "sqlite://"}))

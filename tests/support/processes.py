@@ -13,10 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 _FORKING = multiprocessing.get_context("forkserver")
-# All but `server.app`, which reads the settings when it is imported.
-_FORKING.set_forkserver_preload(
-    ["uvicorn", "server.api.demo", "server.refill", "server.middleware", "server.group_commit", "pool.counters"]
-)
+_FORKING.set_forkserver_preload(["uvicorn", "server.app"])
 
 
 def environment(settings: dict[str, object]) -> dict[str, str]:
