@@ -18,15 +18,22 @@ def test_lint_has_nothing_to_say(check: str) -> None:
     assert finished.returncode == 0, finished.stdout
 
 
-def test_the_server_runs_without_tensorflow_or_the_batch() -> None:
-    absent = dict.fromkeys(("tensorflow", "keras", "batch"))
-    code = f"import sys; sys.modules |= {absent}; import server.app"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+def _passes(code: str) -> bool:
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_the_server_needs_nothing_that_draws() -> None:
+    absent = dict.fromkeys(("tensorflow", "keras", "batch", "cv2", "onnxruntime", "isal"))
+    assert _passes(f"import sys; sys.modules |= {absent}; import server.app")
+
+
+def test_the_alphabet_is_imported_without_what_draws() -> None:
+    absent = dict.fromkeys(("cv2", "onnxruntime", "isal", "pydantic"))
+    assert _passes(f"import sys; sys.modules |= {absent}; import gantcha.alphabet, gantcha.characters, gantcha.errors")
 
 
 def test_the_original_names_are_in_one_place() -> None:
     drawing = "add_noise, concat_pics, generate_captcha, save_pic"
     training = "discriminator_loss, generator_loss, make_discriminator_model, make_generator_model"
     code = f"import sys; from batch.captcha import {drawing}; assert 'keras' not in sys.modules"
-    code += f"; from batch.captcha import {training}"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+    assert _passes(f"{code}; from batch.captcha import {training}")
