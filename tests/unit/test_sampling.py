@@ -172,6 +172,6 @@ def test_each_fault_of_a_checkpoint_folder_is_said(copy: Path, tmp_path: Path) -
     (copy / "manifest.json").write_text("{")
     assert "not JSON" in failure()
     (copy / "manifest.json").unlink()
-    assert "batch.train" in failure()
+    assert "`gantcha train` makes it" in failure()
     line = refusal("batch.sample", "--checkpoints", copy, "--out", tmp_path / "out.npz")
     assert line == f"error: {failure()}"
