@@ -30,10 +30,3 @@ def test_the_server_needs_nothing_that_draws() -> None:
 def test_the_alphabet_is_imported_without_what_draws() -> None:
     absent = dict.fromkeys(("cv2", "onnxruntime", "isal", "pydantic"))
     assert _passes(f"import sys; sys.modules |= {absent}; import gantcha.alphabet, gantcha.characters, gantcha.errors")
-
-
-def test_the_original_names_are_in_one_place() -> None:
-    drawing = "add_noise, concat_pics, generate_captcha, save_pic"
-    training = "discriminator_loss, generator_loss, make_discriminator_model, make_generator_model"
-    code = f"import sys; from batch.captcha import {drawing}; assert 'keras' not in sys.modules"
-    assert _passes(f"{code}; from batch.captcha import {training}")
