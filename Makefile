@@ -8,7 +8,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test bench setup lint clean
+.PHONY: run test test-slow bench setup lint clean
 .DEFAULT_GOAL := run
 
 # The pool is migrated and filled before the server starts, so that the first request finds a captcha. What visitors in
@@ -22,9 +22,13 @@ run: setup
 setup: $(VENV)/.installed-batch
 
 # Hundreds of processes import the same files: where byte code is not kept, each would compile them.
-test: export PYTHONDONTWRITEBYTECODE :=
+test test-slow: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal
+
+# What needs minutes: load, kills, a Ray cluster, longer trainings, made-up requests, types.
+test-slow: $(VENV)/.installed-dev
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal tests/slow
 
 # Ratios of things measured side by side: let nothing else run meanwhile. OUT=docs/benchmarks updates the page's figures.
 bench: $(VENV)/.installed-dev

@@ -19,10 +19,18 @@ def test_lint_has_nothing_to_say(check: str) -> None:
     assert finished.returncode == 0, finished.stdout
 
 
-def test_the_server_runs_without_tensorflow_or_the_batch() -> None:
-    absent = dict.fromkeys(("tensorflow", "keras", "batch"))
-    code = f"import sys; sys.modules |= {absent}; from server.app import application"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+def _passes(code: str) -> bool:
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_the_server_needs_nothing_that_draws() -> None:
+    absent = dict.fromkeys(("tensorflow", "keras", "batch", "cv2", "onnxruntime", "isal"))
+    assert _passes(f"import sys; sys.modules |= {absent}; from server.app import application")
+
+
+def test_the_alphabet_is_imported_without_what_draws() -> None:
+    absent = dict.fromkeys(("cv2", "onnxruntime", "isal", "pydantic"))
+    assert _passes(f"import sys; sys.modules |= {absent}; import gantcha.alphabet, gantcha.characters, gantcha.errors")
 
 
 def test_the_import_of_the_server_reads_no_settings_and_opens_no_pool(tmp_path: Path) -> None:

@@ -22,14 +22,8 @@ from tests.support.documents import PAGES, RUN_BY, Reader, blocks, lines
 from tests.support.programs import missing
 
 READMES = [ROOT / "README.md", ROOT / "README.ru.md"]
-
-
 SECRET = "a-secret-of-sixteen-or-more"
-
-
 _ELSEWHERE = ("php", "js", "jsx", "vue", "svelte")
-
-
 """Languages of which tests/browser/test_other_products_clients.py runs the first; only Vite builds the others."""
 
 

@@ -21,16 +21,16 @@ from tests.support.programs import PACKAGES, missing
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md", *(ROOT / "docs").glob("*.md")]
 RUN_BY = {
-    "python -m batch.train": "training/test_training.py",
-    "python -m batch.evaluate": "training/test_evaluation.py",
-    "python -m benchmarks.strength": "training/test_strength.py",
-    "python -m benchmarks.looks.readability --kind": "training/test_strength.py",
+    "python -m batch.train": "slow/test_training.py",
+    "python -m batch.evaluate": "slow/test_evaluation.py",
+    "python -m benchmarks.strength": "slow/test_strength.py",
+    "python -m benchmarks.looks.readability --kind": "slow/test_strength.py",
     "python -m benchmarks.looks.readability --sheet": "unit/test_strength.py",
-    "python -m benchmarks.looks.frontier": "training/test_strength.py",
-    "python -m batch.reference_set": "training/test_reference_set.py",
+    "python -m benchmarks.looks.frontier": "slow/test_strength.py",
+    "python -m batch.reference_set": "slow/test_reference_set.py",
     "--engine ray": "slow/test_ray.py",
-    "python examples/train_recogniser.py": "training/test_examples.py",
-    "--dataset easy": "training/test_examples.py",
+    "python examples/train_recogniser.py": "slow/test_examples.py",
+    "--dataset easy": "slow/test_examples.py",
 }
 """Commands that take long, and the tests that run what `documented` gives of them."""
 _SERVES = re.compile(r"make run|-m server\b|uvicorn |flask .*run|runserver|php -S")

@@ -1,4 +1,4 @@
-"""Small files in EMNIST's real format, and ways to break them."""
+"""Small files of handwriting in EMNIST's real format, and ways to break them."""
 
 import gzip
 import struct
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 
 def idx(magic: int, array: npt.NDArray[np.uint8]) -> bytes:
@@ -31,6 +32,23 @@ def strokes(count: int, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
         top, left = rng.integers(2, 20, 2)
         image[top : top + 8, left : left + 2] = rng.integers(128, 256)
     return images
+
+
+def dots(labels: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Draw a dot for each label, at a place of its class in a grid of seven by seven: `[N, 28, 28]`."""
+    images = rng.integers(60, size=(len(labels), 28, 28), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[4 + 3 * (label // 7) :][:3, 4 + 3 * (label % 7) :][:, :3] = 255
+    return images
+
+
+def write_letters(folder: Path, count: int) -> Path:
+    """Write so many images of each of two characters into sub-folders: few classes, since each costs seconds."""
+    for character in "Aa":
+        (folder / character).mkdir(parents=True)
+        for number, image in enumerate(strokes(count, np.random.default_rng(ord(character)))):
+            Image.fromarray(image).save(folder / character / f"{number}.png")
+    return folder
 
 
 def unpack(folder: Path) -> None:

@@ -1,40 +1,23 @@
-"""What judges glyphs by trained networks, and the command that measures."""
-
-import json
-import shutil
-from pathlib import Path
+"""What judges glyphs by trained networks tells like from unlike."""
 
 import numpy as np
-import numpy.typing as npt
 import pytest
-from PIL import Image
 
 from batch.evaluation.accuracy_score import accuracy_by_class
 from batch.evaluation.two_sample import TwoSampleTest
 from batch.images.labelled import LabelledImages
-from gantcha.alphabet import BYMERGE
-from gantcha.glyphs.checkpoints import Checkpoints
-from gantcha.home import CHECKPOINTS
-from tests.conftest import run
 from tests.support import emnist_files
-from tests.support.documents import documented
 
 RNG = np.random.default_rng(1)
 
 
 def test_the_accuracy_score_tells_what_teaches_from_what_does_not() -> None:
     labels = np.repeat(np.array([0, 6, 24, 42], np.uint8), 200)
-    real, shuffled = (LabelledImages(_dots(labels), of, "") for of in (labels, RNG.permutation(labels)))
+    real, shuffled = (
+        LabelledImages(emnist_files.dots(labels, RNG), of, "") for of in (labels, RNG.permutation(labels))
+    )
     assert np.mean(list(accuracy_by_class(real, real).values())) > 0.9
     assert np.mean(list(accuracy_by_class(shuffled, real).values())) < 0.5
-
-
-def _dots(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Draw a dot for each label, at a place of its class in a grid of seven by seven: `[N, 28, 28]`."""
-    images = RNG.integers(60, size=(len(labels), 28, 28), dtype=np.uint8)
-    for image, label in zip(images, labels, strict=True):
-        image[4 + 3 * (label // 7) :][:3, 4 + 3 * (label % 7) :][:, :3] = 255
-    return images
 
 
 def test_the_two_sample_test_tells_unlike_sets_apart_and_like_ones_not() -> None:
@@ -43,39 +26,3 @@ def test_the_two_sample_test_tells_unlike_sets_apart_and_like_ones_not() -> None
     noisy = np.clip(strokes.astype(int) + RNG.integers(0, 60, strokes.shape), 0, 255).astype(np.uint8)
     assert test.accuracy(strokes, noisy, RNG) > 0.95
     assert test.accuracy(strokes, same, RNG) == pytest.approx(0.5, abs=0.12)
-
-
-def test_evaluate_measures_glyphs_and_records_what_it_found(tmp_path: Path) -> None:
-    measured = ("10-upper-a", "28-upper-s", "34-upper-y", "46-lower-t")
-    for split, many, few in (("train", 200, 10), ("test", 60, 6)):
-        counts = [many if c.name in measured else few for c in BYMERGE]
-        labels = np.repeat(np.arange(47, dtype=np.uint8), counts)
-        emnist_files.write(tmp_path, _dots(labels), labels, split)
-    checkpoints = shutil.copytree(CHECKPOINTS, tmp_path / "checkpoints")
-    places: dict[str, object] = {"path/to/emnist": tmp_path, "trained": checkpoints}
-
-    def typed(page: str, command: str, *options: object) -> list[object]:
-        words = [places.get(word, word) for word in documented(page, command)]
-        return [*words, *options, "--cache", tmp_path / "cache"]
-
-    before = (checkpoints / "manifest.json").read_bytes()
-    options = ("--classes", ",".join(measured), "--per-class", 200, "--repeats", 2, "--jobs", 1)
-    finished = run(*typed("docs/training.md", "python -m batch.evaluate", *options))
-    assert finished.returncode == 0, finished.stderr
-    assert "46-lower-t" in finished.stdout and "in captchas, ratio to real" in finished.stdout
-    assert (checkpoints / "manifest.json").read_bytes() == before  # which says what is needed to draw, and no more
-    recorded = json.loads((checkpoints / "evaluation.json").read_text())
-    assert recorded["by_class"].keys() == set(measured)
-    assert all("legibility_lookalikes" in row for row in recorded["by_class"].values())
-    assert recorded["generators"] == Checkpoints(checkpoints).digest()
-    for kind in ("in_captchas", "unfiltered"):
-        found, errors = (recorded[key] for key in (kind, f"{kind}_errors"))
-        assert 0 < found["legibility"] < 1
-        assert found["two_sample"] > 0.9  # glyphs are not the dots of this data
-        assert found["accuracy_score_to_real"] < 0.5  # and teach nothing about them
-        assert found["worst_frechet_to_real"] > found["frechet_to_real"] > 1
-        assert found["kernel"] > found["kernel_real"]
-        assert 0 < errors["frechet"] < found["frechet"] / 2
-    with Image.open(checkpoints / "evaluation.png") as picture:
-        assert picture.size == ((16 + 1 + 16) * 28 * 2, len(measured) * 28 * 2)
-    assert len(list((tmp_path / "cache").glob("reference-classifier-*.weights.h5"))) == 1

@@ -1,16 +1,11 @@
-"""Attacks that learn, readers that stand in for people, and the commands of both."""
+"""Attacks that learn."""
 
-import json
-import re
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from benchmarks.looks import character_reader, readability
 from benchmarks.strength.crnn import CrnnSolver, downsample
 from benchmarks.strength.detector import Detector
 from benchmarks.strength.preprocessing import PREPROCESSINGS
@@ -20,10 +15,6 @@ from gantcha.drawing.look import LOOKS
 from gantcha.glyphs.checkpoints import Checkpoints
 from gantcha.glyphs.sampler import Sampler
 from gantcha.home import CHECKPOINTS
-from tests.conftest import invoke, refusal
-from tests.support.documents import documented
-
-STANDARD = LOOKS["plain"]["standard"]
 
 
 def test_pictures_are_downsampled_to_half_their_size() -> None:
@@ -41,34 +32,10 @@ def test_the_crnn_learns_to_read() -> None:
             picture[:, left : left + (4 if character == "a" else 14)] = 0
     solver, spent = CrnnSolver("ba", seed=1), []
     started = time.process_time()
-    solver.train(pictures[:400], codes[:400], spent.append, 200)
-    assert sum(spent) == pytest.approx(200, abs=1)
-    assert time.process_time() - started < 150, "it went on although it reads all of what was held out"
+    solver.train(pictures[:400], codes[:400], spent.append, 80)
+    assert sum(spent) == pytest.approx(80, abs=1)
+    assert time.process_time() - started < 70, "it went on although it reads all of what was held out"
     assert rate(codes[400:], solver.solve(pictures[400:])).codes > 0.8  # 0.125 is chance
-
-
-def test_strength_compares_both_kinds_and_writes_what_it_found(tmp_path: Path) -> None:
-    budget = ("--samples", 40, "--attacked", 10, "--steps", 3, "--minutes", 0.02)
-    words = (*budget, "--difficulty", "easy", "--attacks", "ddddocr-told segments crnn detector", "--out", tmp_path)
-    finished = invoke("benchmarks.strength", *words)
-    assert finished.exit_code == 0, finished.stderr
-    assert "crnn-40" in finished.stdout and "detector-40" in finished.stdout
-    first = finished.stdout.splitlines()[0]
-    assert re.fullmatch(r"best attack: \S+ reads \S+% of codes \(95 % interval \S+% - \S+%\)", first)
-    report = json.loads((tmp_path / "strength-plain-easy.json").read_text())
-    assert set(report["success"]) == {"gantcha", "captcha", "wheezy.captcha"}
-    for row in report["success"].values():
-        assert {"ddddocr-told", "segments-filter", "crnn-40"} <= set(row)
-        assert all(success["low"] <= success["codes"] <= success["high"] for success in row.values())
-    with Image.open(tmp_path / "strength-plain-easy.png") as plot:
-        assert plot.width > 600
-    quick = documented("docs/threat-model.md", "python -m benchmarks.strength --quick")
-    ours = invoke(*quick, *words, "--no-peers", "--attacks", "rapidocr crnn")
-    assert ours.exit_code == 0, ours.stderr
-    found = json.loads((tmp_path / "strength-plain-easy.json").read_text())["success"]
-    assert found.keys() == {"gantcha"} and found["gantcha"].keys() == {"rapidocr-told"}
-    assert "no attack's name contains" in refusal("benchmarks.strength", "--attacked", 10, "--attacks", "nobody")
-    assert "can't write to" in refusal("benchmarks.strength", "--out", tmp_path / "nowhere")
 
 
 def test_a_detector_leaves_out_what_is_crossed_out() -> None:
@@ -82,33 +49,3 @@ def test_a_detector_leaves_out_what_is_crossed_out() -> None:
     pictures = np.stack([captcha.picture for captcha in captchas[210:]])
     answers = detector.read(pictures, 6, "3479eh", lambda images: sampler.filter.run(glyphs=images))
     assert rate(codes[210:], answers).characters > 0.6  # a reader of all eight has few in their place
-
-
-def test_styles_are_tried_and_read_by_a_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, few in {"_LOOKS": 9, "_OF_EACH": 40, "_STEPS": 120, "_BATCH": 64}.items():
-        monkeypatch.setattr(character_reader, name, few)
-    monkeypatch.setattr(readability, "_READ", 200)
-    monkeypatch.setenv("CAPTCHA_ALPHABET", "28x")
-    finished = invoke(
-        *documented("docs/threat-model.md", "python -m benchmarks.looks.readability --kind"), "--cache", tmp_path
-    )
-    assert finished.exit_code == 0, finished.stderr
-    found = re.search(r"reads (\S+)% of 200 codes, (\S+)% of their characters", finished.stdout)
-    assert found and float(found[1]) < float(found[2])
-    assert float(found[2]) > 45  # a third is chance
-
-    words = documented("docs/threat-model.md", "python -m benchmarks.looks.frontier")
-    finished = invoke(*words, "--looks", 2, "--captchas", 20, "--cache", tmp_path, "--out", tmp_path)
-    assert finished.exit_code == 0, finished.stderr
-    trials = re.findall(
-        r"^(\w+): (\S+)% of codes read by the stand-in, (\S+)% by \S+, .+\n(.*)$", finished.stdout, re.M
-    )
-    looks = {name: look for name, *_, look in trials}
-    assert looks.keys() - {"3", "4"} == {"easy", "standard", "hard"}
-    assert looks["standard"].strip() == "" and "--set strikes=4" in looks["hard"]
-    assert len(set(looks.values())) == len(trials)
-    assert all(0 <= float(share) <= 100 for _, *shares, _ in trials for share in shares)
-    for name in ("frontier", "looks"):
-        with Image.open(tmp_path / f"{name}-plain.png") as picture:
-            assert picture.width > 600
-    assert len(list(tmp_path.glob("character-reader-*.weights.h5"))) == 1

@@ -1,9 +1,5 @@
 """Training on a few dozen images a class: not to draw well, but to save, resume and describe what it did."""
 
-import hashlib
-import json
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image
 
 from batch.evaluation.metrics import frechet_distance
 from batch.training.export import fuse_batch_norm, generator_to_onnx
@@ -23,20 +18,8 @@ from batch.training.refine import FrechetLoss
 from batch.training.styles import cluster_styles
 from batch.training.tensorflow import tf
 from gantcha.glyphs.network import Network
-from tests.conftest import ROOT, only_line, run, wait_until
+from tests.conftest import ROOT, invoke, refusal
 from tests.support import emnist_files
-from tests.support.documents import documented
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Images of two characters, since each class costs seconds."""
-    folder = tmp_path_factory.mktemp("letters")
-    for character in "Aa":
-        (folder / character).mkdir()
-        for number, image in enumerate(emnist_files.strokes(64, np.random.default_rng(ord(character)))):
-            Image.fromarray(image).save(folder / character / f"{number}.png")
-    return folder
 
 
 def _small_gan(steps: int = 6, ema_decay: float = TrainingSettings.ema_decay) -> Gan:
@@ -169,76 +152,23 @@ def _extents(images: npt.NDArray[np.uint8], axis: int) -> list[tuple[int, int]]:
     return [(places[0], places[-1]) for places in inked]
 
 
-def _train(data: Path, folder: Path, *options: object) -> tuple[str, ...]:
-    places = {"path/to/emnist": data, "trained": folder / "out"}
-    words = [places.get(word, word) for word in documented("docs/training.md", "python -m batch.train")]
-    return tuple(
-        map(
-            str,
-            (
-                *words,
-                "--pretraining-steps",
-                4,
-                "--refine-steps",
-                4,
-                "--legible-steps",
-                4,
-                "--classifier-steps",
-                4,
-                *options,
-            ),
-        )
-    )
-
-
-def test_a_killed_training_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
-    """Killed in both its classes; what is damaged meanwhile is mended."""
-    out, steps = tmp_path / "out", ("--steps", 140, "--classes", "00-upper-a,01-lower-a", "--jobs", 2)
-    pretraining, *states = (out / ".training" / f"{name}.npz" for name in ("pretraining", "00-upper-a", "01-lower-a"))
-    command = [sys.executable, "-m", *_train(data, tmp_path, *steps)]
-    silent = subprocess.DEVNULL
-    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=silent, stderr=silent) as process:
-        try:
-            wait_until(lambda: all(state.exists() for state in states), "the first saves", seconds=400)
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-    for state in states:
-        with np.load(state) as saved:
-            assert saved["step"] in (50, 100)
-    pretrained = pretraining.stat().st_mtime_ns
-    (out / "legibility-filter.onnx").write_bytes(b"")
-
-    finished = run(*_train(data, tmp_path, "--resume", *steps))
-    assert "2 classes trained" in finished.stdout, finished.stderr
-    assert pretraining.stat().st_mtime_ns == pretrained
-    assert not any(state.exists() for state in states)
-    for journal in (pretraining, *states):  # of all steps, each once, though some were gone twice
-        _, *rows = (line.split(",") for line in journal.with_suffix(".csv").read_text().splitlines())
-        assert [int(row[0]) for row in rows] == (list(range(10, 141, 10)) if journal in states else [4])
-        assert all(0 < float(loss) < 20 for row in rows for loss in row[1:])
-        with Image.open(journal.with_suffix(".png")) as sheet:
-            assert sheet.size == ((20 * 28, 3 * 28) if journal in states else (20 * 28, 28))
-    assert "all classes together 4/4" in finished.stderr
-    manifest = json.loads((out / "manifest.json").read_text())
-    assert set(manifest["classes"]) == {"00-upper-a", "01-lower-a"}
-    assert manifest["architecture"] == {"latent_size": 64, "style_count": 24, "wide": 32, "narrow": 16}
-    assert manifest["data"]["sha256"]
-    for entry in (*manifest["classes"].values(), manifest["legibility_filter"]):
-        assert hashlib.sha256((out / entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
-    assert {(entry["steps"], entry["images"]) for entry in manifest["classes"].values()} == {(140, 58)}
-
-    other = run(*_train(data, tmp_path, "--resume", "--seed", 2, *steps))
-    assert "give --out another folder" in only_line(other)
-
-
-def test_unknown_classes_and_unwritable_folders_are_said(data: Path) -> None:
-    finished = run("batch.train", "--data", data, "--classes", "10-upper-z")
-    assert finished.returncode == 2
+def test_unknown_classes_and_unwritable_folders_are_said(tmp_path: Path) -> None:
+    data = emnist_files.write_letters(tmp_path, 4)
+    finished = invoke("batch.train", "--data", data, "--classes", "10-upper-z")
+    assert finished.exit_code == 2
     assert "10-upper-z" in finished.stderr
-    assert "can't write" in only_line(run("batch.train", "--data", data, "--out", "/proc/checkpoints"))
+    assert "can't write" in refusal("batch.train", "--data", data, "--out", "/proc/checkpoints")
 
 
 def test_training_without_data_fails_with_one_line(tmp_path: Path) -> None:
-    line = only_line(run("batch.train", "--data", tmp_path, "--out", tmp_path / "out"))
+    line = refusal("batch.train", "--data", tmp_path, "--out", tmp_path / "out")
     assert line.startswith("error: ") and "emnist-bymerge-train-images-idx3-ubyte.gz is missing" in line
+
+
+def test_the_original_names_are_in_one_place() -> None:
+    """Those of drawing need no TensorFlow."""
+    drawing = "add_noise, concat_pics, generate_captcha, save_pic"
+    training = "discriminator_loss, generator_loss, make_discriminator_model, make_generator_model"
+    code = f"import sys; from batch.captcha import {drawing}; assert 'keras' not in sys.modules"
+    code += f"; from batch.captcha import {training}"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -9,6 +9,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 import batch
+import gantcha.commands
 from pool.settings import Settings
 from tests.conftest import ROOT, invoke
 from tests.support.documents import PAGES, RUN_BY, blocks, lines
@@ -109,13 +110,24 @@ def test_every_link_to_a_heading_finds_it(page: Path) -> None:
         assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def _module(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts)
+
+
 @pytest.mark.parametrize("file", COMMANDS, ids=lambda file: str(file.relative_to(ROOT)))
 def test_every_command_shows_examples_and_is_documented(file: Path) -> None:
-    module = ".".join(file.relative_to(ROOT).with_suffix("").parts)
-    shown = invoke(module, "--help").stdout
-    command = f"python -m {module.removesuffix('.__main__')}"
-    assert command in shown.partition("Example")[2]
-    assert any(command in page.read_text() for page in PAGES)
+    """By either of its names."""
+    module = _module(file)
+    names = [f"python -m {module.removesuffix('.__main__')}"]
+    names += [f"gantcha {name}" for name, (of, _) in gantcha.commands.COMMANDS.items() if of == module]
+    examples = invoke(module, "--help").stdout.partition("Example")[2]
+    assert any(name in examples for name in names)
+    assert any(name in page.read_text() for page in PAGES for name in names)
+
+
+def test_the_package_has_all_commands_but_those_that_measure_us() -> None:
+    ours = {_module(file) for file in COMMANDS if file.relative_to(ROOT).parts[0] != "benchmarks"}
+    assert {module for module, _ in gantcha.commands.COMMANDS.values()} == ours
 
 
 def test_the_list_of_modules_is_whole() -> None:
