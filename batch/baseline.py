@@ -29,7 +29,7 @@ def downsample(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return downsampled
 
 
-def _shifted_batches(
+def shifted_batches(
     pictures: npt.NDArray[np.uint8], rng: np.random.Generator
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]]:
     """Draw batches of `[N, H, W]` without end: their numbers, and the pictures shifted a little."""
@@ -68,7 +68,7 @@ class Baseline:
         self._model = make_baseline_model(pictures.shape[1:], labels.shape[1], len(self._alphabet))
         compile_classifier(self._model, _RATE, steps)
         rng = np.random.default_rng(self._seed)
-        for chosen, shifted in islice(_shifted_batches(pictures, rng), steps):
+        for chosen, shifted in islice(shifted_batches(pictures, rng), steps):
             self._model.train_on_batch(as_input(shifted), labels[chosen])
             report(1)
 

@@ -71,7 +71,7 @@ def main(
 ) -> None:
     """Draw captchas into the pool, or write them as a labelled dataset.
 
-    The CAPTCHA_ settings name the database, the files, the generators and the style. --target fills the stocks of
+    The CAPTCHA_ settings name the database, the files, the generators and the look. --target fills the stocks of
     CAPTCHA_KIND, of CAPTCHA_CHALLENGE_KIND, of the sites in CAPTCHA_KEYS_FILE and, with CAPTCHA_DOUBT, harder ones; or
     with --kind or --difficulty one alone. --count fills one.
     Chunks of a fill and shards of a dataset are written whole or not at all: what is stopped keeps what it has

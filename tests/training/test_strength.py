@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.strength.crnn import CrnnSolver, downsample
+from batch.baseline import downsample
+from benchmarks.strength.crnn import CrnnSolver
 from benchmarks.strength.detector import Detector
 from benchmarks.strength.preprocessing import PREPROCESSINGS
 from benchmarks.strength.untrained import rate
