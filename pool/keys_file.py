@@ -84,7 +84,7 @@ def read_keys_file(path: Path | None) -> KeysFile:
     if path is None:
         return KeysFile()
     try:
-        return KeysFile.model_validate(tomllib.loads(path.read_text()))
+        return KeysFile.model_validate(tomllib.loads(path.read_text("utf-8-sig")))
     except OSError as error:
         raise SettingsError(f"CAPTCHA_KEYS_FILE {path} can't be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

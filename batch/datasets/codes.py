@@ -47,7 +47,7 @@ def read_codes(path: Path, drawn: str) -> list[str]:
         DatasetError: it can't be read, or a line is no code.
     """
     try:
-        lines = to_characters(path.read_text("utf-8")).splitlines()
+        lines = to_characters(path.read_text("utf-8-sig")).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} can't be read: {getattr(error, 'strerror', None) or 'it is no text'}") from error
     codes = [line.strip() for line in lines]

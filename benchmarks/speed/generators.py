@@ -121,7 +121,7 @@ def _rate(python: Path, program: str) -> float:
         env=os.environ | one_thread,
         check=True,
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
     return float(finished.stdout.split()[-1])
 

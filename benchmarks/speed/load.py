@@ -65,7 +65,7 @@ def _answers(url: str) -> bool:
 
 def bare_command(folder: Path, source: str) -> list[str]:
     """Write an application to this folder; return the command that serves it with plain uvicorn."""
-    (folder / "bare.py").write_text(source)
+    (folder / "bare.py").write_text(source, "utf-8")
     return ["uvicorn", "bare:app", "--app-dir", str(folder), "--no-access-log", "--log-level", "warning"]
 
 
@@ -74,7 +74,7 @@ def run_wrk(url: str, connections: int, seconds: float, *script: object) -> str:
     options = ["--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s", "--latency"]
     command = ["wrk", *options, *(["--script", *map(str, script[:1])] if script else []), url]
     command += ["--", *map(str, script[1:])] if script else []
-    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout
     if "Non-2xx" in shown:
         raise SystemExit(f"error: some answers had an error status: {shown}")
     return shown

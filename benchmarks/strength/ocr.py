@@ -56,7 +56,7 @@ def read_with_tesseract(pictures: Pictures, mode: str, alphabet: str) -> list[st
                 cwd=folder,
                 env=os.environ | {"OMP_THREAD_LIMIT": "1"},  # more threads make it slower
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
             )
             if not finished.returncode:
                 break

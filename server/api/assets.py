@@ -36,7 +36,7 @@ def join(*parts: str) -> bytes:
 
 def _module(name: str) -> str:
     if name != "words":
-        return (PAGES / "widget" / f"{name}.js").read_text()
+        return (PAGES / "widget" / f"{name}.js").read_text("utf-8")
     words = {"english": TEXTS["en"]} | TAGS
     return "".join(f"const {name} = {json.dumps(value)};\n" for name, value in words.items())
 

@@ -16,7 +16,7 @@ from server.schemas import Siteverified, SiteverifyRequest
 from server.services import services_of
 
 router = APIRouter(tags=["site"])
-_DEMO = Template((PAGES / "demo.html").read_text())
+_DEMO = Template((PAGES / "demo.html").read_text("utf-8"))
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'; img-src "

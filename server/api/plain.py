@@ -26,7 +26,7 @@ from server.services import services_of
 
 log = structlog.get_logger("gantcha.plain")
 router = APIRouter(tags=["challenges"])
-_TEMPLATES = {file.stem: Template(file.read_text()) for file in (PAGES / "plain").glob("*.html")}
+_TEMPLATES = {file.stem: Template(file.read_text("utf-8")) for file in (PAGES / "plain").glob("*.html")}
 _FIELD = "gantcha-response"
 _PROMPTS = {"plain": "plain", "crossed-out": "crossedOut"}
 """Names of the texts, by kind."""

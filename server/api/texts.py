@@ -8,10 +8,10 @@ from typing import Any
 from server.api.responses import PAGES
 
 TEXTS: dict[str, dict[str, str]] = {
-    file.stem: json.loads(file.read_text()) for file in sorted((PAGES / "languages").glob("*.json"))
+    file.stem: json.loads(file.read_text("utf-8")) for file in sorted((PAGES / "languages").glob("*.json"))
 }
 """Texts by name, by language."""
-TAGS: dict[str, Any] = json.loads((PAGES / "language_tags.json").read_text())
+TAGS: dict[str, Any] = json.loads((PAGES / "language_tags.json").read_text("utf-8"))
 """Which languages are written from right to left, and other codes for some of them."""
 
 
