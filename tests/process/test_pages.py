@@ -127,7 +127,7 @@ def _show(page: str, url: str, browser: Browser) -> None:
 
 def _compare_with_imports(picture: str) -> None:
     """An arrow between two modules is an import, and no room imports another without an arrow between them."""
-    graph = grimp.build_graph("pool", "batch", "server")
+    graph = grimp.build_graph("gantcha", "pool", "batch", "server")
     arrows = set()
     for line in picture.splitlines():
         ends = [re.findall(r"^[\w.]+|(?<=& )[\w.]+", end) for end in re.split(r"\s*-->(?:\|.*?\|)?\s*", line.strip())]
