@@ -131,7 +131,7 @@ def test_a_database_that_is_down_loses_nothing(pool: Pool) -> None:
     counters.count("a", day)
     with database.transaction(pool.engine) as connection:
         connection.execute(text("ALTER TABLE counter RENAME TO away"))
-    with pytest.raises(DatabaseError, match="alembic upgrade head"):
+    with pytest.raises(DatabaseError, match="python -m gantcha migrate"):
         counters.sync(pool)
     counters.count("a", day)
     assert counters.recent("a", day) == 2

@@ -149,7 +149,7 @@ def test_mistakes_of_the_command_line_are_told_from_failures(sqlite_settings: di
         assert mistaken.exit_code == 2
         assert "Usage" in mistaken.stderr
     line = refusal("batch.fill", "--count", 1, **sqlite_settings | {"DATABASE_URL": "sqlite://"})
-    assert "alembic upgrade head" in line
+    assert "python -m gantcha migrate" in line
     line = only_line(run("batch.fill", "--count", 1, **sqlite_settings, COLOUR="red"))
     assert "CAPTCHA_COLOUR is not a setting" in line
 

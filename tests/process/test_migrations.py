@@ -144,7 +144,7 @@ def test_all_the_way_down_and_up_again(pool: Pool, migrate_to: Any) -> None:
     migrate_to("base")
     with database.transaction(pool.engine) as connection:
         assert inspect(connection).get_table_names() == ["alembic_version"]
-    with pytest.raises(DatabaseError, match="run `alembic upgrade head`"):
+    with pytest.raises(DatabaseError, match="run `python -m gantcha migrate`"):
         pool.level(PLAIN)
     migrate_to(REVISIONS[-1])
     assert pool.level(PLAIN) == 0
@@ -153,5 +153,5 @@ def test_all_the_way_down_and_up_again(pool: Pool, migrate_to: Any) -> None:
 @pytest.mark.parametrize("revision", REVISIONS[:1])
 def test_a_database_that_was_not_upgraded_says_what_to_do(revision: str, pool: Pool, migrate_to: Any) -> None:
     migrate_to(revision)
-    with pytest.raises(DatabaseError, match="run `alembic upgrade head`"):
+    with pytest.raises(DatabaseError, match="run `python -m gantcha migrate`"):
         pool.pop(stock=PLAIN)

@@ -228,7 +228,7 @@ def test_files_are_never_addressed_by_foreign_names(tmp_path: Path) -> None:
 
 def test_a_database_without_schema_names_the_cure(tmp_path: Path) -> None:
     pool = Pool(database.connect(f"sqlite:///{tmp_path}/new.db"), FileStore(tmp_path), timedelta(1))
-    with pytest.raises(DatabaseError, match="alembic upgrade head"):
+    with pytest.raises(DatabaseError, match="python -m gantcha migrate"):
         pool.level(PLAIN)
     pool.engine.dispose()
 

@@ -116,7 +116,7 @@ def test_a_database_that_was_not_upgraded(
     assert downgrade.returncode == 0, downgrade.stderr
     server = serve(sqlite_settings)
     assert f"revision {revision}" in problem(server)
-    assert "run `alembic upgrade head`" in problem(server)
+    assert "run `python -m gantcha migrate`" in problem(server)
     migrate(str(sqlite_settings["DATABASE_URL"]))
     wait_until(lambda: server.get("/readyz").json()["problems"] == [EMPTY], "the server to notice")
 
