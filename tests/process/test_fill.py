@@ -150,8 +150,8 @@ def test_mistakes_of_the_command_line_are_told_from_failures(sqlite_settings: di
         assert "Usage" in mistaken.stderr
     line = refusal("batch.fill", "--count", 1, **sqlite_settings | {"DATABASE_URL": "sqlite://"})
     assert "python -m gantcha migrate" in line
-    line = only_line(run("batch.fill", "--count", 1, **sqlite_settings, COLOUR="red"))
-    assert "CAPTCHA_COLOUR is not a setting" in line
+    line = only_line(run("batch.fill", "--count", 1, **sqlite_settings, THEMES="dark"))
+    assert line == "error: CAPTCHA_THEMES is not a setting: did you mean CAPTCHA_THEME?"
 
 
 def test_a_database_that_is_not_there_is_said_in_one_line(sqlite_settings: dict[str, object]) -> None:

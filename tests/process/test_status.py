@@ -48,4 +48,4 @@ def test_the_table_shows_states_marks_and_fills(pool: Pool, settings: dict[str, 
 
 
 def test_what_stands_in_the_way_is_said_in_one_line(settings: dict[str, object]) -> None:
-    assert "alembic upgrade head" in only_line(run("pool.status", **settings | {"DATABASE_URL": "sqlite://"}))
+    assert "python -m gantcha migrate" in only_line(run("pool.status", **settings | {"DATABASE_URL": "sqlite://"}))
