@@ -1,11 +1,12 @@
 """`python -m pool.status`: what it shows is what is there."""
 
-import hashlib
 import json
 from pathlib import Path
 
+from gantcha.glyphs.checkpoints import Checkpoints
+from gantcha.home import CHECKPOINTS
 from pool.pool import Pool
-from tests.conftest import PLAIN, ROOT, drawn, only_line, run
+from tests.conftest import PLAIN, drawn, only_line, run
 
 
 def test_the_table_shows_states_marks_and_fills(pool: Pool, settings: dict[str, object], tmp_path: Path) -> None:
@@ -39,8 +40,7 @@ def test_the_table_shows_states_marks_and_fills(pool: Pool, settings: dict[str, 
     }
     failed, done = told["fills"]
     assert (failed["added"], done["added"]) == (0, 3)
-    manifest = (ROOT / "checkpoints" / "manifest.json").read_bytes()
-    assert done["checkpoints"] == hashlib.sha256(manifest).hexdigest()
+    assert done["checkpoints"] == Checkpoints(CHECKPOINTS).digest()
     assert done["seconds"] > 0
     assert done["error"] is None
     assert told["files"] == 7
