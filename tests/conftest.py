@@ -32,7 +32,7 @@ from pool.pool import Drawn, Pool
 from pool.settings import Settings, load_settings
 from pool.storage.files import FileStore
 from server.refill import Refill
-from tests.support.processes import ROOT, Program, environment, start
+from tests.support.processes import ROOT, Program, environment, run, start
 from tests.support.programs import missing, summary
 
 PLAIN, CROSSED_OUT = Stock("plain", "standard"), Stock("crossed-out", "standard")
@@ -40,22 +40,11 @@ for name in [name for name in os.environ if name.startswith("CAPTCHA_")]:
     del os.environ[name]  # what the developer runs is no concern of the tests
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reasons = [str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", [])]
     if reasons:
         terminalreporter.write_line(summary(reasons))
-
-
-def run(*command: object, **settings: object) -> subprocess.CompletedProcess[str]:
-    """Run one of our modules to its end: `run("batch.fill", "--count", 3, DATABASE_URL=...)`."""
-    return subprocess.run(
-        [sys.executable, "-m", *map(str, command)],
-        cwd=ROOT,
-        env=environment(settings),
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
 
 
 def only_line(finished: subprocess.CompletedProcess[str]) -> str:

@@ -11,7 +11,7 @@ from pool.pool import Drawn
 from pool.settings import Settings
 from server.access.limits import Limits
 from server.access.visits import client_of
-from tests.conftest import PLAIN, Server, Site, a_png, only_line, run, running_server, running_site, wait_until
+from tests.conftest import PLAIN, Server, Site, a_png, only_line, refusal, run, running_server, running_site, wait_until
 from tests.process.test_challenges import counted
 
 Serve = Callable[..., Server]
@@ -68,10 +68,10 @@ def test_a_bad_file_of_keys_stops_the_start_with_one_line(tmp_path: Path, conten
     if content is not None:
         file.write_text(content)
     settings = {"DATABASE_URL": f"sqlite:///{tmp_path}/x.db", "FILES_DIR": tmp_path / "files", "KEYS_FILE": file}
-    for command in (["uvicorn", "server.app:application"], ["server", "--workers", 2]):
-        line = only_line(run(*command, **settings))
-        assert "CAPTCHA_KEYS_FILE" in line
-        assert reason in line
+    line = refusal("server", "--workers", 2, **settings)
+    assert "CAPTCHA_KEYS_FILE" in line
+    assert reason in line
+    assert line == only_line(run("uvicorn", "server.app:application", **settings))
 
 
 def test_the_last_api_key_can_t_be_taken_out_while_running(sqlite_settings: dict[str, object], tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_bad_settings_of_access_stop_the_start() -> None:
         "CORS_ORIGINS": "www.example.com",
         "SITE_SECRET": "short",
     }.items():
-        assert f"CAPTCHA_{name}" in only_line(run("server", **{name: value}))
+        assert f"CAPTCHA_{name}" in refusal("server", **{name: value})
 
 
 def test_a_request_has_one_id_from_end_to_end(idle_server: Server) -> None:

@@ -88,17 +88,17 @@ def test_a_burst_is_no_demand(sqlite_settings: dict[str, object], serve: Serve) 
 
 def test_two_servers_leave_each_other_theirs(pool: Pool, settings: dict[str, object], serve: Serve) -> None:
     """One has fast clients, the other a slow one: both get captchas until there are none."""
-    pool.add([Drawn("abc234", b"")] * 3000, PLAIN)
+    pool.add([Drawn("abc234", b"")] * 1500, PLAIN)
     fast, slow = serve(settings | NO_LIMITS), serve(settings | NO_LIMITS)
     client = _Client(slow, "/challenge", 20)
     with client.asking(), Load(fast) as load:
         wait_until(lambda: client.was_refused.is_set() or load.is_refused(), "the pool to be empty")
         handed_out = len(load.ids) + len(client.ids)
         wait_until(lambda: client.was_refused.is_set() and load.is_refused(), "both to be refused")
-    assert handed_out >= 3000 - 2 * _FEW  # at the first refusal
+    assert handed_out >= 1500 - 2 * _FEW  # at the first refusal
     assert len(client.ids) > 3
     seen = load.ids + client.ids
-    assert len(set(seen)) == len(seen) == 3000
+    assert len(set(seen)) == len(seen) == 1500
     assert set(seen) == ids_in_state(pool.engine, State.ISSUED)
 
 
@@ -106,10 +106,10 @@ def test_two_servers_leave_each_other_theirs(pool: Pool, settings: dict[str, obj
 def test_a_server_that_nobody_asks_any_more_holds_next_to_nothing(
     pool: Pool, settings: dict[str, object], serve: Serve
 ) -> None:
-    pool.add([Drawn("abc234", b"")] * 20_000, PLAIN)
+    pool.add([Drawn("abc234", b"")] * 5000, PLAIN)
     with Load(serve(settings)) as load:
         wait_until(lambda: len(load.ids) > 1000, "the load")
-    wait_until(lambda: pool.level(PLAIN) >= 20_000 - len(load.ids) - _FEW, "the rest to be given back", seconds=15)
+    wait_until(lambda: pool.level(PLAIN) >= 5000 - len(load.ids) - _FEW, "the rest to be given back", seconds=15)
 
 
 def test_refills_draw_about_as_many_as_are_used(sqlite_settings: dict[str, object], serve: Serve) -> None:
@@ -253,7 +253,7 @@ def test_an_answer_may_have_in_it_what_nobody_sees(site: Site) -> None:
 
 
 def test_a_buffer_is_bounded(pool: Pool) -> None:
-    pool.add([Drawn("abc234", b"")] * 20_000, PLAIN)
+    pool.add([Drawn("abc234", b"")] * 4000, PLAIN)
 
     async def take() -> int:
         async with _buffer(pool) as buffer:

@@ -1,6 +1,7 @@
 """Commands where less is installed than developers have: they show `--help`, and say in a line what is missing."""
 
 import inspect
+import json
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pool.settings import foreign_variables, load_settings
 from tests.conftest import ROOT, only_line, refusal
 
 COMMANDS = [
@@ -19,12 +21,31 @@ COMMANDS = [
     for file in sorted((ROOT / room).rglob("*.py"))
     if "typer.run(" in file.read_text()
 ]
+_WITHOUT_TENSORFLOW = [
+    "batch.train --data nowhere",
+    "batch.evaluate --data nowhere",
+    "batch.reference_set --out nowhere",
+    "benchmarks.strength",
+    "benchmarks.looks.readability",
+    "benchmarks.looks.frontier",
+]
+_WITHOUT_PACKAGES_OF_DEVELOPERS = ["benchmarks.speed", "benchmarks.speed --only serve"]
 _BARE = """
-import runpy, sys
+import json, os, runpy, sys
 sys.modules |= dict.fromkeys({absent})
-sys.argv = {words}
-runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+import typer, pool.settings
+codes = []
+for number, words in enumerate({commands}):
+    if not os.fork():
+        for stream in (1, 2):
+            os.dup2(os.open(f"{folder}/{{number}}.{{stream}}", os.O_WRONLY | os.O_CREAT), stream)
+        sys.argv = words
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        sys.exit()
+    codes.append(os.waitstatus_to_exitcode(os.wait()[1]))
+print(json.dumps(codes))
 """
+"""Runs commands, each in a process of its own that has imported what all of them need."""
 
 
 def _normal(name: str) -> str:
@@ -41,38 +62,40 @@ def _absent() -> list[str]:
     return [module for module, owners in packages.items() if not installed & {_normal(owner) for owner in owners}]
 
 
-def _run_bare(*words: str) -> subprocess.CompletedProcess[str]:
-    program = _BARE.format(absent=_absent(), words=list(words))
-    return subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+Bare = dict[str, subprocess.CompletedProcess[str]]
+"""What each command line came to."""
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Bare:
+    """Run all the commands of this file."""
+    folder = tmp_path_factory.mktemp("bare")
+    lines = [f"{command} --help" for command in COMMANDS] + _WITHOUT_TENSORFLOW + _WITHOUT_PACKAGES_OF_DEVELOPERS
+    commands = [line.split() for line in lines]
+    program = _BARE.format(absent=_absent(), commands=commands, folder=folder)
+    codes = json.loads(subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, timeout=600))
+    said = ([(folder / f"{number}.{stream}").read_text() for stream in (1, 2)] for number in range(len(lines)))
+    finished = map(subprocess.CompletedProcess, commands, codes, *zip(*said, strict=True))
+    return dict(zip(lines, finished, strict=True))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_needs_no_more_than_drawing(command: str) -> None:
-    finished = _run_bare(command, "--help")
+def test_help_needs_no_more_than_drawing(command: str, bare: Bare) -> None:
+    finished = bare[f"{command} --help"]
     assert (finished.returncode, finished.stderr) == (0, "")
     assert "Example" in finished.stdout
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "batch.train --data nowhere",
-        "batch.evaluate --data nowhere",
-        "batch.reference_set --out nowhere",
-        "benchmarks.strength",
-        "benchmarks.looks.readability",
-        "benchmarks.looks.frontier",
-    ],
-)
-def test_training_and_measuring_without_tensorflow_say_what_to_install(command: str) -> None:
-    line = only_line(_run_bare(*command.split()))
+@pytest.mark.parametrize("command", _WITHOUT_TENSORFLOW)
+def test_training_and_measuring_without_tensorflow_say_what_to_install(command: str, bare: Bare) -> None:
+    line = only_line(bare[command])
     assert line.startswith("error: TensorFlow is missing")
     assert line.endswith("pip install -r requirements-train.txt")
 
 
-@pytest.mark.parametrize("only", [[], ["--only", "serve"]])
-def test_benchmarks_without_the_packages_of_developers_say_what_to_install(only: list[str]) -> None:
-    line = only_line(_run_bare("benchmarks.speed", *only))
+@pytest.mark.parametrize("command", _WITHOUT_PACKAGES_OF_DEVELOPERS)
+def test_benchmarks_without_the_packages_of_developers_say_what_to_install(command: str, bare: Bare) -> None:
+    line = only_line(bare[command])
     assert re.fullmatch(r"error: \w+ is missing, and .*: pip install -r requirements-dev.txt", line)
 
 
@@ -98,10 +121,10 @@ def test_no_command_writes_to_what_git_tracks_unless_asked(command: str) -> None
             assert subprocess.run(["git", "check-ignore", "--quiet", place], cwd=ROOT).returncode == 0, place
 
 
-@pytest.mark.parametrize(
-    ("name", "hint"),
-    [("FOO", "the settings are"), ("PORT", "the settings are"), ("API_KEYS", "did you mean CAPTCHA_API_KEY?")],
-)
-def test_only_a_name_that_is_near_is_suggested(name: str, hint: str) -> None:
-    line = refusal("pool.status", **{name: 1})
-    assert line.startswith(f"error: CAPTCHA_{name} is not a setting: {hint}")
+def test_a_name_that_is_near_a_setting_s_is_refused_and_others_are_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = refusal("pool.status", API_KEYS=1)
+    assert line == "error: CAPTCHA_API_KEYS is not a setting: did you mean CAPTCHA_API_KEY?"
+    for name in ("FOO", "PORT"):
+        monkeypatch.setenv(f"CAPTCHA_{name}", "1")
+    assert foreign_variables() == ["CAPTCHA_FOO", "CAPTCHA_PORT"]
+    load_settings()

@@ -153,6 +153,8 @@ def test_mistakes_of_the_command_line_are_told_from_failures(sqlite_settings: di
     warned = run("batch.fill", "--count", 1, **sqlite_settings, COLOUR="red")
     assert warned.returncode == 0
     assert warned.stderr == "warning: not settings of Gantcha, and ignored: CAPTCHA_COLOUR\n"
+    line = only_line(run("batch.fill", "--count", 1, **sqlite_settings, THEMES="dark"))
+    assert line == "error: CAPTCHA_THEMES is not a setting: did you mean CAPTCHA_THEME?"
 
 
 def test_a_database_that_is_not_there_is_said_in_one_line(sqlite_settings: dict[str, object]) -> None:

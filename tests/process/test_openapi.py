@@ -1,9 +1,14 @@
 """What the OpenAPI document shows to readers."""
 
+import re
+from pathlib import Path
+
 import pytest
 import requests
 
-from tests.conftest import Server
+from tests.conftest import ROOT, Server
+
+READMES = [ROOT / "README.md", ROOT / "README.ru.md"]
 
 
 @pytest.fixture(scope="module")
@@ -25,3 +30,20 @@ def test_every_route_and_error_has_an_example(document: dict[str, dict[str, dict
                     or content["schema"].get("type") == "string"
                     or ("example" in schemas[named] or named == "Healthy")
                 ), f"{path} {status}"
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
+def test_the_table_of_routes_is_that_of_the_server(readme: Path, idle_server: Server) -> None:
+    paths = idle_server.get("/openapi.json").json()["paths"]
+    documented = {
+        (method.upper(), re.sub(r"{\w+}", "{id}", path)) for path, methods in paths.items() for method in methods
+    }
+    shown = set(
+        re.findall(
+            r"`(GET|POST) (/[^`]*)`",
+            "\n".join(line for line in readme.read_text().splitlines() if line.startswith("| `")),
+        )
+    )
+    assert shown - {("GET", "/demo"), ("GET", "/plain")} == {
+        (m, p) for m, p in documented if "/v0/" not in p and "/api/" not in p
+    }

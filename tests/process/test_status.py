@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 from gantcha.glyphs.checkpoints import Checkpoints
+from gantcha.home import CHECKPOINTS
 from pool.pool import Pool
-from tests.conftest import PLAIN, ROOT, drawn, only_line, run
+from tests.conftest import PLAIN, drawn, only_line, run
 from tests.support.settling import check
 
 
@@ -40,7 +41,7 @@ def test_the_table_shows_states_marks_and_fills(pool: Pool, settings: dict[str, 
     }
     failed, done = told["fills"]
     assert (failed["added"], done["added"]) == (0, 3)
-    assert done["checkpoints"] == Checkpoints(ROOT / "checkpoints").digest()
+    assert done["checkpoints"] == Checkpoints(CHECKPOINTS).digest()
     assert done["seconds"] > 0
     assert done["error"] is None
     assert told["files"] == 7

@@ -39,6 +39,7 @@ _INSTEAD = [
     (r"\bmake (test|bench|lint)\b", r"make --dry-run \1"),
     (r"\.venv/bin/pytest\b", ".venv/bin/pytest --collect-only --quiet"),
     (r"--(count|target) \d+", r"--\1 40"),
+    (r"pip install -r (\S+).*", r"test -f \1"),
     (r"pip install \.$", "pip install --quiet --dry-run --no-deps --no-build-isolation ."),
     (r"make run\b", "make run FIRST_FILL=40"),
     (r"/srv/gantcha\b", "."),

@@ -10,10 +10,23 @@ import subprocess
 import sys
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[2]
+_LONGEST_SECONDS = 600
 _FORKING = multiprocessing.get_context("forkserver")
-_FORKING.set_forkserver_preload(["uvicorn", "server.app"])
+_FORKING.set_forkserver_preload(
+    [
+        "alembic.config",
+        "batch.datasets.request",
+        "batch.fill.to_pool",
+        "pool.counters",
+        "server.app",
+        "server.refill",
+        "sqlalchemy.dialects.postgresql.psycopg",
+        "uvicorn",
+    ]
+)
 
 
 def environment(settings: dict[str, object]) -> dict[str, str]:
@@ -50,21 +63,34 @@ class Program:
         return self._process.exitcode
 
 
-def start(module: str, *words: object, output: Path, **settings: object) -> Program:
-    """Start `python -m module words`, with these settings; it writes to the file."""
-    arguments = (module, list(map(str, words)), environment(settings), output)
+def start(module: str, *words: object, output: Path, errors: Path | None = None, **settings: object) -> Program:
+    """Start `python -m module words`, with these settings; it writes to the file, or its errors to another."""
+    arguments = (module, list(map(str, words)), environment(settings), output, errors or output)
     process = _FORKING.Process(target=_become, args=arguments, name=module)
     process.start()
     return Program(process)
 
 
-def _become(module: str, words: list[str], variables: dict[str, str], output: Path) -> None:
+def run(*command: object, **settings: object) -> subprocess.CompletedProcess[str]:
+    """Run one of our modules to its end: `run("batch.fill", "--count", 3, DATABASE_URL=...)`."""
+    module, *words = map(str, command)
+    with TemporaryDirectory() as folder:
+        output, errors = Path(folder) / "output", Path(folder) / "errors"
+        program = start(module, *words, output=output, errors=errors, **settings)
+        try:
+            code = program.wait(_LONGEST_SECONDS)
+        finally:
+            program.kill()
+        return subprocess.CompletedProcess([module, *words], code, output.read_text(), errors.read_text())
+
+
+def _become(module: str, words: list[str], variables: dict[str, str], output: Path, errors: Path) -> None:
     os.chdir(ROOT)
     os.environ.clear()
     os.environ.update(variables)
-    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for number in (1, 2):
+    for number, path in ((1, output), (2, errors)):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, number)
-    os.close(file)
+        os.close(file)
     sys.argv = [module, *words]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

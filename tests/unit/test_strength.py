@@ -114,10 +114,11 @@ def test_told_networks_read_plain_print(open_network: Callable[[str], OcrNetwork
 
 
 def test_every_preprocessing_leaves_print_legible() -> None:
-    pictures, read = _printed(CODES), open_rapidocr(ALPHABET).read
+    codes = CODES[:8]
+    pictures, read = _printed(codes), open_rapidocr(ALPHABET).read
     for name, preprocess in PREPROCESSINGS.items():
         answers = ["".join(np.array(sorted(ALPHABET))[text]) for text in read(preprocess(pictures), 6).symbols]
-        assert rate(CODES, answers).codes > 0.8, name
+        assert rate(codes, answers).codes > 0.8, name
 
 
 def test_separated_glyphs_are_found_and_read() -> None:

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, expect
 
 from pool.keys_file import read_keys_file
 from pool.settings import Settings
-from tests.conftest import ROOT, Server
+from tests.conftest import ROOT
 from tests.support.chromium import running_chromium
 from tests.support.documents import PAGES, RUN_BY, Reader, blocks, lines
 from tests.support.programs import missing
@@ -143,20 +143,3 @@ def _compare_with_imports(picture: str) -> None:
         for other in graph.find_modules_directly_imported_by(one)
     }
     assert imports == rooms
-
-
-@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
-def test_the_table_of_routes_is_that_of_the_server(readme: Path, idle_server: Server) -> None:
-    paths = idle_server.get("/openapi.json").json()["paths"]
-    documented = {
-        (method.upper(), re.sub(r"{\w+}", "{id}", path)) for path, methods in paths.items() for method in methods
-    }
-    shown = set(
-        re.findall(
-            r"`(GET|POST) (/[^`]*)`",
-            "\n".join(line for line in readme.read_text().splitlines() if line.startswith("| `")),
-        )
-    )
-    assert shown - {("GET", "/demo"), ("GET", "/plain")} == {
-        (m, p) for m, p in documented if "/v0/" not in p and "/api/" not in p
-    }
