@@ -2,7 +2,6 @@
 
 import io
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -125,11 +124,13 @@ def test_a_killed_fill_keeps_what_it_finished_and_the_next_one_clears_up(
     with subprocess.Popen(
         [sys.executable, "-m", "batch.fill", "--count", "50000", "--quiet"], cwd=ROOT, env=environment(settings)
     ) as process:
-        wait_until(lambda: pool.level(PLAIN) >= 1000, "the first chunk")
-        drawing = psutil.Process(process.pid).children(recursive=True)
-        files = len(png_names(pool.files.folder))
-        wait_until(lambda: len(png_names(pool.files.folder)) > files + 20, "files of the next chunk")
-        process.send_signal(signal.SIGKILL)
+        try:
+            wait_until(lambda: pool.level(PLAIN) >= 1000, "the first chunk")
+            drawing = psutil.Process(process.pid).children(recursive=True)
+            files = len(png_names(pool.files.folder))
+            wait_until(lambda: len(png_names(pool.files.folder)) > files + 20, "files of the next chunk")
+        finally:
+            process.kill()
     finished_rows = row_ids(pool)
     assert len(finished_rows) % 1000 == 0
     assert drawing
