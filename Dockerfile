@@ -14,6 +14,7 @@ WORKDIR /srv/gantcha
 COPY requirements.txt ./
 RUN pip install --requirement requirements.txt
 COPY alembic.ini ./
+COPY gantcha gantcha
 COPY migrations migrations
 COPY pool pool
 COPY server server

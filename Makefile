@@ -38,6 +38,7 @@ lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy --platform win32 --package gantcha
 	$(VENV)/bin/lint-imports
 
 $(VENV)/bin/python:

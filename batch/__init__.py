@@ -1,13 +1,14 @@
-"""The drawing side: from images of handwriting to trained generators, and from generators to PNGs in the pool.
+"""The jobs: captchas into the pool or a dataset, and from images of handwriting to trained generators.
 
-Imports go down this list, and never between two folders of one line:
+Imports go down this list, and never between two modules of one line:
 
-- Commands, which nothing imports: `fill`, `train`, `sample`, `spread`, `evaluate`, `strength`, `readability`,
-  `frontier`, `reference_set`, `dataset` (its preview); and `captcha`, the same for Python.
-- `datasets` writes labelled captchas; `attacks` reads captchas as machines do.
+- Commands, which nothing imports: `fill`, `train`, `sample`, `evaluate`, `reference_set`, `preview`; and `captcha`, the
+  same for Python under the original's names.
+- `datasets` writes labelled captchas; `baseline` is the recogniser that the reference set is measured with.
 - `evaluation` measures glyphs.
-- `drawing` makes captchas of glyphs; `training` makes the generators.
-- `glyphs` draws glyphs with the trained generators.
+- `workers` draws captchas in processes or on a Ray cluster; `training` makes the generators.
 - `images` reads EMNIST's files and folders of images.
-- `alphabet`, `packages`, `processes`, `progress` and `sheets` serve them all.
+- `packages`, `processes`, `progress` and `sheets` serve them all.
+
+The engine that draws lies below, in the package gantcha; what measures captchas and us, in the folder benchmarks.
 """

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from batch.training.classifier import compile_classifier, predict
-from batch.training.networks import as_input
+from batch.training.networks import as_input, pooled_convolution
 from batch.training.tensorflow import keras
 
 _SHRINK = 2  # half the size shows all that a solver needs
@@ -29,7 +29,7 @@ def downsample(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return downsampled
 
 
-def _shifted_batches(
+def shifted_batches(
     pictures: npt.NDArray[np.uint8], rng: np.random.Generator
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]]:
     """Draw batches of `[N, H, W]` without end: their numbers, and the pictures shifted a little."""
@@ -47,9 +47,7 @@ def make_baseline_model(size: tuple[int, int], length: int, alphabet_size: int) 
     picture = layers.Input((*size, 1))
     hidden = picture
     for channels in _CHANNELS:
-        hidden = layers.Conv2D(channels, 3, padding="same", use_bias=False)(hidden)
-        hidden = layers.MaxPooling2D(padding="same")(hidden)  # first: what follows has less to do
-        hidden = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(hidden))
+        hidden = pooled_convolution(hidden, channels)
     hidden = layers.Dense(_HIDDEN, use_bias=False)(layers.Flatten()(hidden))
     hidden = layers.Dropout(0.3)(layers.ReLU()(layers.BatchNormalization(momentum=0.9)(hidden)))
     return keras.Model(picture, layers.Reshape((length, alphabet_size))(layers.Dense(length * alphabet_size)(hidden)))
@@ -70,7 +68,7 @@ class Baseline:
         self._model = make_baseline_model(pictures.shape[1:], labels.shape[1], len(self._alphabet))
         compile_classifier(self._model, _RATE, steps)
         rng = np.random.default_rng(self._seed)
-        for chosen, shifted in islice(_shifted_batches(pictures, rng), steps):
+        for chosen, shifted in islice(shifted_batches(pictures, rng), steps):
             self._model.train_on_batch(as_input(shifted), labels[chosen])
             report(1)
 

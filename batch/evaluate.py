@@ -1,6 +1,5 @@
 """Measure generated glyphs against real handwriting: `python -m batch.evaluate`."""
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,13 +19,14 @@ from batch.training.writing import CheckpointWriter
 from gantcha.errors import GantchaError, one_line_errors
 from gantcha.glyphs.sampler import OVERSAMPLING, Sampler
 from gantcha.home import CHECKPOINTS
+from pool.cores import available_cores
 
 if TYPE_CHECKING:
     from batch.evaluation.comparison import Metrics
     from batch.evaluation.glyphs import Evaluation
     from batch.evaluation.summary import Measured
 
-_CORES = os.cpu_count() or 1
+_CORES = available_cores()
 _LEAST = 20  # test images of a class that it can be compared with
 _OFTEN = 0.04  # pairs of characters confused more often are reported
 _TABLE_WIDTH = 220  # off a terminal
@@ -163,7 +163,7 @@ def _worst(measure: str) -> str:
 
 
 def _with_error(measured: "Measured", name: str) -> str:
-    """Give a figure of the summary with the standard deviation between seeds, where there is such a figure."""
+    """Return a figure of the summary with the standard deviation between seeds, where there is such a figure."""
     if name not in measured.summary:
         return ""
     return f"{measured.summary[name]:.3f} ±{measured.errors[name]:.3f}"

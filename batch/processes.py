@@ -16,6 +16,7 @@ from gantcha.errors import GantchaError
 # it to the system and asking for it again took a third of the time of rendering.
 ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
 }

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -25,6 +24,7 @@ from batch.workers import on_this_machine
 from gantcha.characters import normalize_answer
 from gantcha.drawing.look import DIFFICULTIES
 from gantcha.errors import GantchaError, one_line_errors
+from pool.cores import available_cores
 from pool.settings import load_settings
 
 _TESTED = 10_000  # captchas: more take long and tell little more
@@ -41,10 +41,10 @@ class _Read(NamedTuple):
 def main(
     out: Annotated[str, typer.Option(help="Folder or s3://bucket/prefix; one that was begun is continued.")],
     count: Annotated[int, typer.Option(min=200, help="Captchas in all.")] = 1_000_000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the captchas.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the captchas.")] = 1,
     taught: Annotated[int, typer.Option(min=64, help="Captchas that the baseline learns from, at most.")] = 20_000,
     steps: Annotated[int, typer.Option(min=1, help="Steps of its training.")] = 1_500,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that draw in parallel.")] = os.cpu_count() or 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that draw in parallel.")] = available_cores(),
 ) -> None:
     """Write captchas of three difficulties with masks in three splits, and measure a baseline recogniser on them.
 

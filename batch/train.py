@@ -1,6 +1,5 @@
 """Train the generators: `python -m batch.train`."""
 
-import os
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,9 +14,10 @@ from batch.progress import progress_bar
 from batch.training.recipe import STATE, TrainingSettings
 from batch.training.writing import CheckpointWriter
 from gantcha.errors import StorageError, one_line_errors
+from pool.cores import available_cores
 from pool.storage.atomic import file_lock
 
-_CORES = os.cpu_count() or 1
+_CORES = available_cores()
 
 
 def main(

@@ -1,6 +1,7 @@
 """Where captchas are drawn: in processes of this machine, or in a Ray cluster. Both run the same functions."""
 
 import logging
+import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -59,6 +60,7 @@ def on_ray(address: str | None, checkpoints_dir: Path) -> Engine:
     Raises:
         EngineError: Ray is not installed here, or the cluster does not answer or fails.
     """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that is started here reports to nobody
     try:
         import ray  # noqa: PLC0415 - few have a cluster
     except ModuleNotFoundError as error:

@@ -15,18 +15,18 @@ except ModuleNotFoundError as error:
 from torch import nn
 from torch.utils.data import DataLoader
 
-from gantcha import Sample
+from gantcha import Captcha
 from gantcha.pytorch import CaptchaDataset
 
 ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 HEIGHT, WIDTH = 60, 200  # half of a picture of 8 characters
 
 
-def prepare(sample: Sample) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Give ink at half the size, padded to one width, and the code as numbers from 1, padded with 0; its length too."""
-    ink = 1 - torch.from_numpy(sample.picture)[None] / 255
+def prepare(captcha: Captcha) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """Return ink at half the size, padded to one width; the code as numbers from 1, padded with 0; and its length."""
+    ink = 1 - torch.from_numpy(captcha.picture)[None] / 255
     half = nn.functional.avg_pool2d(ink, 2)
-    code = [1 + ALPHABET.index(character) for character in sample.code]
+    code = [1 + ALPHABET.index(character) for character in captcha.code]
     padded = nn.functional.pad(half, (0, WIDTH - half.shape[2]))
     return padded, torch.tensor(code + [0] * (8 - len(code))), len(code)
 
@@ -51,7 +51,7 @@ class Reader(nn.Module):
         self.logits = nn.Linear(192, 1 + len(ALPHABET))
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Give logits of pictures [N, 1, 60, 200]."""
+        """Return logits of pictures [N, 1, 60, 200]."""
         columns = self.convolutions(pictures).permute(0, 3, 1, 2).flatten(2)
         return self.logits(self.recurrent(columns)[0])
 
@@ -76,7 +76,7 @@ def main() -> None:
     torch.manual_seed(1)
 
     def batches(seed: int, workers: int) -> DataLoader[tuple[torch.Tensor, torch.Tensor, int]]:
-        stream = CaptchaDataset(prepare, seed=seed, length="4-8", difficulty=options.difficulty)
+        stream = CaptchaDataset(prepare, seed=seed, length=(4, 8), difficulty=options.difficulty)
         return DataLoader(stream, batch_size=64, num_workers=workers)
 
     reader = make_reader()

@@ -36,7 +36,7 @@ def load(folder: Path, split: str) -> tuple[list[Any], list[list[int]]]:
 
 
 def as_arrays(pictures: list[Any], codes: list[list[int]], width: int, length: int) -> tuple[Any, Any]:
-    """Give pictures [N, H, W, 1] and characters [N, length], the shorter ones continued by their edge and by blanks."""
+    """Return pictures [N, H, W, 1], padded with their edge, and characters [N, length], padded with blanks."""
     padded = [np.pad(picture, ((0, 0), (0, width - picture.shape[1])), "edge") for picture in pictures]
     characters = [code + [BLANK] * (length - len(code)) for code in codes]
     return np.array(padded, np.float32)[..., None], np.array(characters)

@@ -9,6 +9,7 @@
 `gantcha.pytorch` and `gantcha.tensorflow` give the samples to those libraries.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from gantcha.captcha import Captcha
     from gantcha.errors import GantchaError
     from gantcha.stream import draw, samples
+
+# Its Linux builds report to their makers otherwise, and keep a device id in the home folder.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = ["Captcha", "GantchaError", "__version__", "draw", "samples"]
 __version__ = "0.1.0"

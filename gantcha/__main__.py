@@ -1,11 +1,17 @@
 """The commands: `gantcha serve`, or `python -m gantcha serve`."""
 
+import sys
+
+from gantcha import __version__
 from gantcha.errors import one_line_errors
 from gantcha.home import cure, enter
 
 
 def main() -> None:
     """Run the command that the first word names."""
+    if sys.argv[1:] == ["--version"]:  # the engine alone can tell it
+        print(f"gantcha {__version__}")
+        return
     with one_line_errors():
         enter()
     try:

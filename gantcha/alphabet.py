@@ -13,7 +13,7 @@ import numpy.typing as npt
 from gantcha.characters import named_characters, normalize_answer, to_characters
 
 SIDE = 28
-"""Of a glyph's image, as of EMNIST's."""
+"""Side of a glyph's image in pixels, as in EMNIST."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class GlyphClass:
     """A character as it is written: capital and lower case are two classes where both are drawn."""
 
     index: int
-    """Its label among all classes, from 0."""
+    """label among all classes, from 0"""
     symbol: str
-    """`A` and `a` are two symbols of one character."""
+    """symbol as it is written: `A` and `a` are two symbols of one character"""
 
     @property
     def name(self) -> str:
-        """Name of ASCII without case, since `A` and `a` are one file on some file systems: `10-upper-a`, `03-u0436`."""
+        """ASCII name without case, since `A` and `a` are one file on some file systems: `10-upper-a`, `03-u0436`."""
         if not self.symbol.isascii():
             return f"{self.index:02d}-u{ord(self.symbol):04x}"
         kind = "digit" if self.symbol.isdigit() else "upper" if self.symbol.isupper() else "lower"
@@ -48,11 +48,11 @@ class GlyphClasses(Sequence[GlyphClass]):
         self._classes = tuple(GlyphClass(index, symbol) for index, symbol in enumerate(symbols))
         self.by_name = {c.name: c for c in self}
         self.characters = "".join(dict.fromkeys(c.character for c in self))
-        """In the order of the labels."""
+        """characters that the classes stand for, in the order of the labels"""
         self.of_character = {
             character: tuple(c.index for c in self if c.character == character) for character in self.characters
         }
-        """Labels by character."""
+        """labels by character"""
         self.meanings = np.array([ord(c.character) for c in self])
         """`[C]`: code points of the characters; classes of one character are one."""
         alike = [normalize_answer(c.character) for c in self]
@@ -66,7 +66,7 @@ class GlyphClasses(Sequence[GlyphClass]):
         return self._classes[index]
 
     def named(self, names: str) -> list[GlyphClass]:
-        """Give the classes of `all` or of names with commas, such as `10-upper-a,36-lower-a`.
+        """Return the classes of `all` or of names with commas, such as `10-upper-a,36-lower-a`.
 
         Raises:
             ValueError: there is no class of such a name.
@@ -104,11 +104,11 @@ def _points(text: str) -> npt.NDArray[np.uint32]:
 
 
 BYMERGE = GlyphClasses("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt")
-"""Those of EMNIST ByMerge; lower-case letters that are not here look like their capitals."""
+"""Classes of EMNIST ByMerge; lower-case letters that are not here look like their capitals."""
 
 
 def left_to_right(code: str) -> str:
-    """Give the characters of a code as they are written from left to right, or the code again of such characters."""
+    """Return the characters of a code as they are written from left to right, or the code again of such characters."""
     return code[::-1] if any(unicodedata.bidirectional(character) in ("R", "AL") for character in code) else code
 
 

@@ -36,9 +36,9 @@ class Captcha:
     """grey levels of the picture, 0 to `GREY_LEVELS - 1`, `[height, width]`"""
     characters: str
     """all characters that are drawn, from left to right"""
-    crossed_out: list[bool]
+    crossed_out: list[bool] = field(repr=False)
     """for each character whether it is crossed out; the others are the code"""
-    glyph_classes: list[str]
+    glyph_classes: list[str] = field(repr=False)
     """for each character the glyph class that it was drawn as: `A` or `a`"""
     look: Look = field(repr=False)
     boxes: list[Box] = field(default_factory=list, repr=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 from secrets import compare_digest
 
 CHARACTERS = string.digits + string.ascii_lowercase
-"""What generators draw whose manifest names no symbols, such as those that come with the project."""
+"""Characters of generators whose manifest names no symbols, such as those that come with the project."""
 CONFUSABLE = "01abcefghilnoqrstuvyz"
 """Left out of codes by default: in distorted handwriting these look like others (0 o, 2 a, 4 h, 6 b, 7 r, c e, f p)."""
 
@@ -27,7 +27,7 @@ _IGNORABLE = re.compile(
 
 
 def to_characters(symbols: str) -> str:
-    """Give the character that each symbol stands for, one for one: without case, composed (Unicode NFC)."""
+    """Return the character that each symbol stands for, one for one: without case, composed (Unicode NFC)."""
     return "".join(map(str.lower, unicodedata.normalize("NFC", symbols)))
 
 
@@ -37,7 +37,7 @@ def named_characters(characters: str) -> str:
 
 
 def drawn_characters(checkpoints_dir: Path) -> str:
-    """Give the characters that the generators in a folder draw, in the order of their manifest.
+    """Return the characters that the generators in a folder draw, in the order of their manifest.
 
     A server that does not draw may have no manifest; what draws tells of a damaged one.
     """

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from gantcha import __version__
 from gantcha.home import cure
 
 COMMANDS = {
@@ -55,17 +54,9 @@ class _Commands(TyperGroup):
 app = typer.Typer(cls=_Commands, add_completion=False, no_args_is_help=True)
 
 
-def _print_version(is_asked: bool) -> None:
-    if is_asked:
-        print(f"gantcha {__version__}")
-        raise typer.Exit
-
-
 @app.callback()
 def main(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Draw captchas, keep a pool of them, and serve them.
 

@@ -82,7 +82,8 @@ def pattern_of(alphabet: str, length: int | tuple[int, int], drawn: str) -> str:
     characters = to_characters(alphabet)
     if not characters or len(set(characters)) < len(characters) or not set(characters) <= set(drawn):
         raise PatternError(f"alphabet {alphabet}: must be different characters of {named_characters(drawn)}")
-    shortest, longest = length if isinstance(length, tuple) else (length, length)
-    if not 1 <= shortest <= longest <= MOST_BOXES:
-        raise PatternError(f"length {length}: must be 1 to {MOST_BOXES}, or a range such as 4-8")
+    ends = length if isinstance(length, tuple) else (length, length)
+    if not (len(ends) == 2 and all(isinstance(end, int) for end in ends) and 1 <= ends[0] <= ends[1] <= MOST_BOXES):
+        raise PatternError(f"length {length}: must be 1 to {MOST_BOXES}, or a range of two such numbers")
+    shortest, longest = ends
     return f"[{characters}]{{{shortest},{longest}}}"

@@ -12,7 +12,7 @@ from gantcha.stream import samples
 
 
 def as_tensors(sample: Captcha) -> tuple[torch.Tensor, str]:
-    """Give the picture `[1, height, width]`, 0 to 1, and the code."""
+    """Return the picture `[1, height, width]`, 0 to 1, and the code."""
     return torch.from_numpy(sample.picture)[None] / 255, sample.code
 
 

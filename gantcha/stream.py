@@ -141,6 +141,8 @@ def mix_looks(
         LookError: a name is unknown, shares do not make up 1, or a change is out of range.
     """
     names = [name for values in _MIXED.values() for name in values]
+    if not isinstance(mix, Mapping):
+        raise LookError(f"mix {mix}: must map names to shares, such as {{'easy': 0.3, 'hard': 0.7}}")
     if unknown := [name for name in mix if name not in names]:
         raise LookError(f"mix {unknown[0]}: must be shares of {', '.join(names)}")
     shares = {group: {name: mix[name] for name in values if name in mix} for group, values in _MIXED.items()}

@@ -9,7 +9,7 @@ from gantcha.stream import samples
 
 
 def dataset(worker: int = 0, workers: int = 1, **settings: Any) -> Any:
-    """Give an endless `tf.data.Dataset` of pictures `[height, width, 1]`, uint8, and codes, of `gantcha.samples`.
+    """Return an endless `tf.data.Dataset` of pictures `[height, width, 1]`, uint8, and codes, of `gantcha.samples`.
 
     Of several `workers` with one `seed`, such as the pipelines of a `tf.distribute` strategy, each has its own samples.
 

@@ -34,7 +34,7 @@ class Attempt(NamedTuple):
 
     file_id: str
     answer: bytes
-    """normalized"""
+    """normalized answer"""
     purpose: Purpose
     least: Difficulty
 
@@ -57,7 +57,7 @@ class Verdict(NamedTuple):
     state: State | None
     """SOLVED, FAILED or EXPIRED; None for an id that is unknown, answered before, or popped with its code"""
     token: str | None = None
-    """of a captcha that was solved"""
+    """proof of a right answer; None for the others"""
 
 
 def check_answers(connection: Connection, attempts: Sequence[Attempt]) -> list[Verdict]:

@@ -1,15 +1,13 @@
 """Counts per subject in windows of time: kept in memory, and shared with all processes of a pool by its database."""
 
 import hashlib
-import json
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Engine, bindparam, select
 
 from pool import database
 from pool.models import counter
@@ -18,6 +16,9 @@ from pool.pool import Pool
 _MOST_SUBJECTS = 100_000
 # Subjects written and read in one transaction: JSON of more would keep the interpreter for longer than a millisecond.
 _PIECE = 250
+_SUMS = select(*(counter.c[name] for name in ("subject", "name", "start", "count"))).where(
+    counter.c.subject.in_(bindparam("subjects", expanding=True))
+)
 Counts = dict[str, int]
 """Counts of one subject by slot. Only text and numbers, so the garbage collector does not visit it."""
 
@@ -30,11 +31,11 @@ class Window(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its name in the database."""
+        """Name in the database."""
         return f"{self.what}/{self.seconds}"
 
     def slot(self, start: int) -> str:
-        """Name one window in memory."""
+        """Return the name of one window in memory."""
         return f"{self.what}/{self.seconds}@{start}"
 
 
@@ -50,14 +51,14 @@ class Counters:
 
     Counting and reading take a few microseconds and no round trip to the database. `sync` writes what was counted here,
     and reads the sums of all processes, but only for the subjects that were counted here since the last `sync`: so its
-    work is bounded by the requests of this process. Beyond `most` subjects the one that was not counted for the longest
-    time is dropped from memory; its sums are read again when it is counted again. Safe to share between threads.
+    work is bounded by the requests of this process. Beyond `most` subjects the least recently counted one is dropped
+    from memory; its sums are read again when it is counted again. Safe to share between threads.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time, most: int = _MOST_SUBJECTS) -> None:
         self._clock, self._most = clock, most
         self._lock = threading.Lock()
-        self._counts: OrderedDict[str, Counts] = OrderedDict()  # the subject that was not counted for longest first
+        self._counts: OrderedDict[str, Counts] = OrderedDict()  # the least recently counted subject first
         self._unwritten: dict[str, Counts] = {}
         self._key = b""
 
@@ -97,7 +98,7 @@ class Counters:
         """Return the counts of the previous and the current window, and the share of the current one that is over."""
         number, elapsed = divmod(self._clock() / window.seconds, 1)
         counts = self._counts.get(subject)
-        if not counts:  # as most: naming the slots would take longer than the rest
+        if not counts:  # as for most subjects: naming the slots would take longer than the rest
             return 0, 0, elapsed
         start = int(number) * window.seconds
         return counts.get(window.slot(start - window.seconds), 0), counts.get(window.slot(start), 0), elapsed
@@ -144,7 +145,7 @@ class Counters:
                     _add(self._unwritten.setdefault(subject, {}), slot, count)
 
     def _forget_idle(self) -> None:
-        """Drop subjects whose windows are all over, from the one that was not counted for longest."""
+        """Drop subjects whose windows are all over, from the least recently counted one on."""
         now = self._clock()
         is_over = True
         while is_over and self._counts:
@@ -158,47 +159,16 @@ def _add(counts: Counts, slot: str, count: int) -> None:
     counts[slot] = counts.get(slot, 0) + count
 
 
-def _exchange(engine: sa.Engine, changes: Mapping[str, Counts], now: float) -> dict[str, Counts]:
-    """Add the changes in one transaction, in the order of the key; return the sums of their subjects.
-
-    Rows travel as one JSON value each way: the SQLite driver releases Python's lock at each row, and takes long to get
-    it back beside a busy event loop.
-    """
+def _exchange(engine: Engine, changes: Mapping[str, Counts], now: float) -> dict[str, Counts]:
+    """Add the changes in one transaction, in the order of the key; return the sums of their subjects."""
     slots = ((subject, _split(slot), count) for subject, counts in changes.items() for slot, count in counts.items())
     rows = sorted((subject, name, start, count, end) for subject, (name, start, end), count in slots if end > now)
     with database.transaction(engine) as connection:
         if rows:
-            connection.execute(_upsert(connection.dialect.name), {"rows": json.dumps(rows)})
-        found = connection.scalar(_sums(connection.dialect.name), {"subjects": [*changes]})
+            database.insert_rows(connection, tuple(counter.c), rows, adding=counter.c["count"])
+        found = database.read_rows(connection, _SUMS, subjects=[*changes])
     sums: dict[str, Counts] = {}
-    for subject, name, start, count in json.loads(found or "[]"):
+    for subject, name, start, count in found:
         if _split(slot := f"{name}@{start}")[2] > now:  # asked in SQL, PostgreSQL would choose the other index
             sums.setdefault(subject, {})[slot] = count
     return sums
-
-
-def _upsert(dialect: str) -> sa.Insert:
-    """Add the counts in the JSON array `rows`, whose elements are arrays in the order of the columns."""
-    given = sa.bindparam("rows", type_=sa.Text)
-    is_sqlite = dialect == "sqlite"
-    each = sa.func.json_each(given) if is_sqlite else sa.func.json_array_elements(sa.cast(given, sa.JSON))
-    rows = each.table_valued("value")
-    numbers, values = range(len(counter.c)), list[sa.ColumnElement[Any]]()
-    if is_sqlite:  # `->>` is too new for some
-        values += [sa.func.json_extract(rows.c.value, f"$[{number}]") for number in numbers]
-    else:
-        texts = [rows.c.value.op("->>")(sa.literal_column(str(number))) for number in numbers]
-        values += [*texts[:2], *(sa.cast(text, sa.BigInteger) for text in texts[2:])]
-    # SQLite needs a WHERE, or takes ON CONFLICT for the condition of a join.
-    insert = (sqlite.insert if is_sqlite else postgresql.insert)(counter)
-    insert = insert.from_select(counter.c.keys(), sa.select(*values).where(sa.true()))
-    total = counter.c["count"] + insert.excluded["count"]
-    return insert.on_conflict_do_update(index_elements=list(counter.primary_key), set_={"count": total})
-
-
-def _sums(dialect: str) -> sa.Select[Any]:
-    """Read the counts of `subjects` as one JSON array, NULL or empty if there are none."""
-    columns = [counter.c[name] for name in ("subject", "name", "start", "count")]
-    array, collect = ("json_array", "json_group_array") if dialect == "sqlite" else ("json_build_array", "json_agg")
-    found = sa.cast(getattr(sa.func, collect)(getattr(sa.func, array)(*columns)), sa.Text)
-    return sa.select(found).where(counter.c.subject.in_(sa.bindparam("subjects", expanding=True)))

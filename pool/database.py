@@ -3,7 +3,7 @@
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -11,22 +11,9 @@ from time import monotonic
 from typing import Any
 
 import psycopg
+import sqlalchemy as sa
 from psycopg.abc import RV, PQGen
-from sqlalchemy import (
-    Column,
-    Connection,
-    Dialect,
-    Engine,
-    Insert,
-    Select,
-    bindparam,
-    create_engine,
-    event,
-    func,
-    insert,
-    make_url,
-    select,
-)
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 
@@ -35,14 +22,14 @@ from pool.errors import DatabaseError
 
 READ_ONLY = {"read_only": True}
 REQUEST_TIMEOUT = 3.0
-"""Seconds that a transaction of a server may take: a caller waits for the answer."""
+"""Seconds for a transaction of a server: a caller waits for the answer."""
 BATCH_TIMEOUT = 30.0
-"""The same for a fill or a sweep command, which should wait rather than fail."""
+"""Seconds for a fill or a sweep command, which should wait rather than fail."""
 MIGRATION_TIMEOUT = 600.0
-"""The same for a migration, which is a single transaction: an index over many rows takes a while."""
-_CONNECTIONS = 15  # of a process
+"""Seconds for a migration, which is a single transaction: an index over many rows takes a while."""
+_CONNECTIONS = 15  # connections of a process
 _RETRY_SECONDS = 1.0
-_SERVERS_SHARE = 0.9  # of the timeout: the server reports a lock before it counts as silent
+_SERVERS_SHARE = 0.9  # share of the timeout: the server reports a lock before it counts as silent
 _POSTGRESQL = {
     # A database without an encoding (SQL_ASCII) would answer in bytes.
     "client_encoding": "utf8",
@@ -62,7 +49,7 @@ _CURES = {
     r"is full|^53100": ("is on a full disk", "free some space"),
     r"is locked|^55P03|^57014": ("is locked", "find the program that keeps a transaction open"),
 }
-"""By SQLSTATE, or by the message of SQLite, which has no SQLSTATE."""
+"""Trouble and cure by SQLSTATE, or by the message of SQLite, which has no SQLSTATE."""
 
 
 class _SilentError(psycopg.OperationalError):
@@ -88,7 +75,7 @@ class _Connection(psycopg.Connection[Any]):
     """
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        """Wait as psycopg does, but not beyond the deadline. Then raises OperationalError and closes itself."""
+        """Wait as psycopg does, but not beyond the deadline: then close it and raise an OperationalError."""
         left = _clock.seconds_left()
         try:
             return super().wait(gen, interval, timeout if left is None else left)
@@ -109,14 +96,14 @@ class _Outage:
         self._retry_at: float | None = None
 
     def check(self, timeout: float) -> None:
-        """Raises _SilentError while another transaction tries the database."""
+        """Raise a _SilentError while another transaction tries the database."""
         if self._retry_at is not None:
             if monotonic() < self._retry_at:
                 raise _SilentError("no answer in time")
             self._retry_at = monotonic() + timeout + _RETRY_SECONDS
 
     def note(self, error: BaseException | None) -> None:
-        """Take note of how a transaction ended."""
+        """Note how a transaction ended."""
         if isinstance(error, NoConnectionError):  # the transactions that hold the connections will report it
             return
         is_silent = isinstance(getattr(error, "orig", error), _SilentError | psycopg.errors.ConnectionTimeout)
@@ -130,11 +117,11 @@ class _Turn:
     """
 
     def __init__(self, url: str) -> None:
-        self._lock = threading.Lock() if make_url(url).get_backend_name() == "sqlite" else None
+        self._lock = threading.Lock() if sa.make_url(url).get_backend_name() == "sqlite" else None
 
     @contextmanager
     def taken(self, seconds: float, *, read_only: bool = False) -> Iterator[None]:
-        """Wait for this thread's turn. Raises NoConnectionError if it does not come in time: others may still read."""
+        """Wait for this thread's turn. Raises NoConnectionError if it does not come in time; others may still read."""
         if self._lock is None or read_only:
             yield
             return
@@ -146,7 +133,7 @@ class _Turn:
             self._lock.release()
 
 
-def connect(url: str, timeout: float = BATCH_TIMEOUT) -> Engine:
+def connect(url: str, timeout: float = BATCH_TIMEOUT) -> sa.Engine:
     """Make an engine for `url`; nothing is opened before the first transaction.
 
     A transaction fails if it takes longer than `timeout` seconds, including waiting and connecting; on SQLite, only if
@@ -159,21 +146,21 @@ def connect(url: str, timeout: float = BATCH_TIMEOUT) -> Engine:
     # No overflow: an overflow connection would be opened anew each time all others are in use.
     options: dict[str, Any] = {"pool_size": _CONNECTIONS, "max_overflow": 0, "pool_timeout": timeout}
     options |= {"execution_options": {"timeout": timeout, "outage": _Outage(), "turn": _Turn(url)}}
-    if make_url(url).get_backend_name() == "sqlite":
-        file = make_url(url).database
+    if sa.make_url(url).get_backend_name() == "sqlite":
+        file = sa.make_url(url).database
         if file in (None, "", ":memory:"):
             del options["pool_size"], options["max_overflow"], options["pool_timeout"]  # it has one connection
         else:
             _make_folder(Path(file).parent)
-        engine = create_engine(url, connect_args={"timeout": timeout}, **options)
-        event.listen(engine, "connect", _set_up_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+        engine = sa.create_engine(url, connect_args={"timeout": timeout}, **options)
+        sa.event.listen(engine, "connect", _set_up_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
     else:
         # With several hosts the first may be dead: leave some time for the next.
         arguments = _POSTGRESQL | {"connect_timeout": max(2, int(timeout * 2 / 3))}
-        engine = create_engine(url, connect_args=arguments, pool_pre_ping=True, **options)
-        event.listen(engine, "do_connect", _connect_postgresql)
-        event.listen(engine, "begin", _begin_postgresql)
+        engine = sa.create_engine(url, connect_args=arguments, pool_pre_ping=True, **options)
+        sa.event.listen(engine, "do_connect", _connect_postgresql)
+        sa.event.listen(engine, "begin", _begin_postgresql)
     return engine
 
 
@@ -190,7 +177,7 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA synchronous=FULL")
 
 
-def _begin_sqlite(connection: Connection) -> None:
+def _begin_sqlite(connection: sa.Connection) -> None:
     options = connection.get_execution_options()
     driver_connection: Any = connection.connection.driver_connection
     left = _clock.seconds_left()
@@ -204,7 +191,7 @@ def _connect_postgresql(_dialect: object, _record: object, words: list[Any], opt
     return _Connection.connect(*words, **options)
 
 
-def _begin_postgresql(connection: Connection) -> None:
+def _begin_postgresql(connection: sa.Connection) -> None:
     """Make the server give up as well, so that no lock outlives a client that gave up or was stopped.
 
     Set for this transaction only: a pooler such as PgBouncer would pass connection settings on to other clients.
@@ -217,7 +204,7 @@ def _begin_postgresql(connection: Connection) -> None:
 
 
 @contextmanager
-def transaction(engine: Engine, **options: Any) -> Iterator[Connection]:
+def transaction(engine: sa.Engine, **options: Any) -> Iterator[sa.Connection]:
     """Begin, commit, or roll back on an exception: the only owner of transactions.
 
     `timeout` among the options takes the place of the engine's.
@@ -247,10 +234,10 @@ def transaction(engine: Engine, **options: Any) -> Iterator[Connection]:
 
 
 # The SQLite driver releases Python's lock at each row that it reads or inserts, which took ten times as long beside a
-# busy event loop. So on SQLite many rows travel as a single JSON value.
+# busy event loop. So many rows travel as a single JSON value.
 
 
-def read_rows(connection: Connection, query: Select[*tuple[Any, ...]], **values: Any) -> list[tuple[Any, ...]]:
+def read_rows(connection: sa.Connection, query: sa.Select[*tuple[Any, ...]], **values: Any) -> list[tuple[Any, ...]]:
     """Return the rows of a query, which is made once and has parameters for what differs."""
     if connection.dialect.name != "sqlite":
         return [tuple(row) for row in connection.execute(query, values)]
@@ -263,35 +250,52 @@ def read_rows(connection: Connection, query: Select[*tuple[Any, ...]], **values:
 
 
 @lru_cache(64)
-def _pack(query: Select[*tuple[Any, ...]], dialect: Dialect) -> tuple[Select[str], list[tuple[int, Any]]]:
+def _pack(query: sa.Select[*tuple[Any, ...]], dialect: sa.Dialect) -> tuple[sa.Select[str], list[tuple[int, Any]]]:
     """Make the query whose only value has all rows as JSON; return it with converters for some of the places."""
     columns = query.subquery().c
     types = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
     converters = [(place, convert) for place, convert in enumerate(types) if convert]
-    return select(func.json_group_array(func.json_array(*columns))), converters
+    return sa.select(sa.func.json_group_array(sa.func.json_array(*columns))), converters
 
 
 def insert_rows(
-    connection: Connection, columns: tuple[Column[Any], ...], rows: list[list[str | None]], **same: Any
+    connection: sa.Connection,
+    columns: tuple[sa.Column[Any], ...],
+    rows: Sequence[Sequence[str | int | None]],
+    adding: sa.Column[int] | None = None,
+    **same: Any,
 ) -> None:
-    """Insert rows with these columns of text or NULL, and in each row the same values for other columns."""
-    if connection.dialect.name == "sqlite":
-        connection.execute(_unpack(columns, tuple(same)), {"rows": json.dumps(rows)} | same)
-        return
-    names = [column.name for column in columns]
-    connection.execute(insert(columns[0].table), [dict(zip(names, row, strict=True)) | same for row in rows])
+    """Insert rows with these columns of text or numbers, and in each row the same values for other columns.
+
+    With `adding`, a row whose key exists adds its number in that column to the one that is there.
+    """
+    connection.execute(
+        _unpack(connection.dialect.name, columns, tuple(same), adding), {"rows": json.dumps(rows)} | same
+    )
 
 
 @lru_cache(64)
-def _unpack(columns: tuple[Column[Any], ...], same: tuple[str, ...]) -> Insert:
-    table = columns[0].table
-    row = func.json_each(bindparam("rows")).table_valued("value").c.value
-    values = [func.json_extract(row, f"$[{place}]") for place in range(len(columns))]
-    others = [bindparam(name, type_=table.c[name].type) for name in same]
-    return insert(table).from_select([*(column.name for column in columns), *same], select(*values, *others))
+def _unpack(
+    dialect: str, columns: tuple[sa.Column[Any], ...], same: tuple[str, ...], adding: sa.Column[int] | None
+) -> sa.Insert:
+    table, given, is_sqlite = columns[0].table, sa.bindparam("rows", type_=sa.Text), dialect == "sqlite"
+    each = sa.func.json_each(given) if is_sqlite else sa.func.json_array_elements(sa.cast(given, sa.JSON))
+    row = each.table_valued("value").c.value
+    values: list[sa.ColumnElement[Any]] = []
+    for place, column in enumerate(columns):
+        value = sa.func.json_extract(row, f"$[{place}]") if is_sqlite else row.op("->>")(sa.literal_column(str(place)))
+        values.append(value if is_sqlite or isinstance(column.type, sa.String) else sa.cast(value, column.type))
+    names, others = [column.name for column in columns], [sa.bindparam(name, type_=table.c[name].type) for name in same]
+    # SQLite needs a WHERE, or takes ON CONFLICT for the condition of a join.
+    insert = (sqlite.insert if is_sqlite else postgresql.insert)(table)
+    insert = insert.from_select([*names, *same], sa.select(*values, *others).where(sa.true()))
+    if adding is None:
+        return insert
+    total = {adding.name: adding + insert.excluded[adding.name]}
+    return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=total)
 
 
-def _explain(engine: Engine, error: Exception) -> str:
+def _explain(engine: sa.Engine, error: Exception) -> str:
     where = engine.url.render_as_string(hide_password=True)
     original = getattr(error, "orig", error)
     cause = (str(original).strip().splitlines() or ["no reason given"])[0]

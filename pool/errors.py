@@ -4,7 +4,7 @@ from gantcha.errors import GantchaError, StorageError
 
 
 class SettingsError(GantchaError):
-    """A CAPTCHA_ variable is unknown or has a bad value."""
+    """A CAPTCHA_ variable has a bad value, or nearly the name of a setting."""
 
 
 class DatabaseError(GantchaError):

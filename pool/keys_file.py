@@ -5,15 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gantcha.drawing.look import Difficulty
 from pool.errors import SettingsError
@@ -39,11 +31,11 @@ class Site(BaseModel):
 
     sitekey: _Sitekey
     secret: Annotated[tuple[Key, ...], BeforeValidator(_as_list), Field(min_length=1)]
-    """several while one takes the place of another"""
+    """secrets of its back end; several while one replaces another"""
     hostnames: tuple[_Hostname, ...] = ()
     """hosts of its pages, each with its subdomains; empty: any"""
     difficulty: Difficulty | None = None
-    """at least of this difficulty are its captchas; None: CAPTCHA_DIFFICULTY"""
+    """least difficulty of its captchas; None: CAPTCHA_DIFFICULTY"""
     issue_limit: Limit | None = None
     answer_limit: Limit | None = None
 
@@ -63,7 +55,7 @@ class KeysFile(BaseModel):
 
     api_keys: dict[str, Key] = {}
     site_secrets: dict[str, Key] = {}
-    """redeem tokens of pages without a sitekey"""
+    """secrets that redeem tokens of pages without a sitekey"""
     sites: dict[_SiteName, Site] = {}
 
     @field_validator("api_keys", "site_secrets", "sites")
@@ -92,7 +84,7 @@ def read_keys_file(path: Path | None) -> KeysFile:
     if path is None:
         return KeysFile()
     try:
-        return KeysFile.model_validate(tomllib.loads(path.read_text()))
+        return KeysFile.model_validate(tomllib.loads(path.read_text("utf-8-sig")))
     except OSError as error:
         raise SettingsError(f"CAPTCHA_KEYS_FILE {path} can't be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -13,7 +13,7 @@ def main() -> None:
 
     \b
     Example:
-        gantcha migrate
+        python -m pool.migrate
     """
     config = Config()
     config.set_main_option("script_location", str(ROOT / "migrations").replace("%", "%%"))

@@ -26,7 +26,7 @@ class Stock(NamedTuple):
     difficulty: Difficulty
 
     def __str__(self) -> str:
-        """Name it in messages."""
+        """Return the name for messages."""
         return f"{self.kind} ({self.difficulty})"
 
 
@@ -37,11 +37,11 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, _dialect: sa.Dialect) -> datetime | None:
-        """Store UTC."""
+        """Convert to UTC."""
         return value and value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, _dialect: sa.Dialect) -> datetime | None:
-        """Read UTC."""
+        """Convert to UTC."""
         return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
 
 
@@ -56,7 +56,7 @@ identity = sa.Table(
     "identity",
     metadata,
     sa.Column("pool_id", FileId, primary_key=True),  # one row: what tells this pool from others
-    sa.Column("checked_at", UtcDateTime),  # written to see whether the database can be
+    sa.Column("checked_at", UtcDateTime),  # written to check that the database can be written
 )
 
 captcha = sa.Table(
@@ -69,7 +69,7 @@ captcha = sa.Table(
     sa.Column("state", sa.String(8), nullable=False),
     # Popped for a challenge: its code has not left the server.
     sa.Column("redeemable", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("pop_id", FileId),  # the pop that took it
+    sa.Column("pop_id", FileId),  # id of the pop that took it
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("issued_at", UtcDateTime),
     sa.Column("expires_at", UtcDateTime),
@@ -91,9 +91,9 @@ token = sa.Table(
     sa.Column("solved_at", UtcDateTime, nullable=False),
     sa.Column("expires_at", UtcDateTime, nullable=False, index=True),
     sa.Column("redeemed_at", UtcDateTime),
-    sa.Column("idempotency_key", sa.String(36)),  # of the call that redeemed it
+    sa.Column("idempotency_key", sa.String(36)),  # key of the call that redeemed it
     sa.Column("site", sa.String(64)),  # name of the site whose secret redeems it; NULL: that of no site
-    sa.Column("action", sa.String(32)),  # what its page gave, for the back end
+    sa.Column("action", sa.String(32)),  # what its page sent, for the back end
     sa.Column("cdata", sa.String(255)),
 )
 
@@ -104,7 +104,7 @@ fill = sa.Table(
     sa.Column("started_at", UtcDateTime, nullable=False),
     sa.Column("seconds", sa.Float, nullable=False),
     sa.Column("added", sa.Integer, nullable=False),
-    sa.Column("checkpoints", sa.String(64)),  # sha256 of the manifest
+    sa.Column("checkpoints", sa.String(64)),  # digest of the generators
     sa.Column("error", sa.Text),
 )
 

@@ -1,4 +1,4 @@
-"""The pool's verbs: add, pop, give_back, verify, settle, look_up, look_up_all, check, level, levels, demand."""
+"""The pool: what happens to captchas from drawing to deletion, each verb in one transaction."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -15,9 +15,9 @@ from pool.answers import Attempt, Verdict, check_answers
 from pool.errors import AddingStoppedError, DatabaseError, UnknownCaptchaError
 from pool.models import REVISION, State, Stock, captcha, identity
 from pool.settings import Settings
-from pool.storage.files import ID, FileStore, new_id
+from pool.storage.files import FileStore, new_id
 from pool.storage.objects import ObjectStore
-from pool.tokens import Purpose, Redemption, Solved
+from pool.tokens import Redemption, Solved
 
 # Written into the statement, not bound: otherwise SQLite would not use the partial index.
 _READY = sa.literal(State.READY.value, literal_execute=True)
@@ -35,7 +35,7 @@ class Drawn(NamedTuple):
     """A finished captcha on its way into the pool."""
 
     code: str | None
-    """None for an upload without a code: shown under its id for the time to live, never popped."""
+    """None for an upload without a code, which is shown for the time to live and never popped"""
     png: bytes
 
 
@@ -46,7 +46,7 @@ class Issued(NamedTuple):
     code: str
     expires_at: datetime
     pop_id: str
-    """the pop that took it"""
+    """id of the pop that took it"""
     stock: Stock
 
 
@@ -59,12 +59,12 @@ class UnconfirmedPopError(DatabaseError):
 
 
 class Shown(NamedTuple):
-    """What a picture shows."""
+    """What is known of a picture."""
 
     code: str | None
-    """None for an upload without a code"""
+    """code of the picture; None for an upload without one"""
     expires_at: datetime | None
-    """None for a captcha that was not issued yet"""
+    """end of its time to live; None for a captcha that was not issued yet"""
 
 
 _SHOWN = sa.select(*(captcha.c[name] for name in ("id", *Shown._fields))).where(
@@ -171,7 +171,7 @@ class Pool:
         """Hand out up to `n` of the oldest ready captchas of a stock, each at most once, however many pops run at once.
 
         A single statement selects and updates, so no two pops can get the same row.
-        Only `redeemable` captchas can be answered with `verify`. The time to live starts at the end of `hold`, for
+        Only `redeemable` captchas can be answered. The time to live starts at the end of `hold`, for
         callers that keep captchas for a while before they show them.
 
         Raises:
@@ -223,21 +223,10 @@ class Pool:
         with database.transaction(self.engine) as connection:
             connection.execute(sa.update(captcha).where(*given_back).values(state=State.READY, **untaken))
 
-    def verify(self, file_id: str, answer: str, hostname: str = "") -> Verdict:
-        """Check the only answer that a redeemable captcha allows; right or wrong, it uses up the captcha.
-
-        `hostname` is the host of the page that showed it; the caller that redeems the token gets it.
-        """
-        if not ID.fullmatch(file_id):
-            return Verdict(None)
-        with database.transaction(self.engine) as connection:
-            (verdict,) = check_answers(connection, [Attempt.of(file_id, answer, Purpose(hostname))])
-        return verdict
-
     def settle(self, asked: Sequence[Attempt | Redemption], timeout: float) -> list[Verdict | Solved | GantchaError]:
         """Check answers and redeem tokens in one transaction of at most `timeout` seconds; return all results in order.
 
-        What `tokens.redeem` raises for a token is the result for it.
+        The result for a token that is not redeemed is an UnknownTokenError or a SpentTokenError.
         """
         attempts = [one for one in asked if isinstance(one, Attempt)]
         redemptions = [one for one in asked if isinstance(one, Redemption)]

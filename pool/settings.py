@@ -61,7 +61,7 @@ def _check_key(value: SecretStr) -> SecretStr:
 
 
 def like(pattern: str, example: str) -> AfterValidator:
-    """Check that the whole value matches the pattern."""
+    """Return a validator: the whole value must match the pattern."""
 
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
@@ -136,22 +136,22 @@ class Settings(BaseSettings):
 
     @cached_property
     def characters(self) -> str:
-        """All that the generators draw."""
+        """Characters that the generators draw."""
         return drawn_characters(self.checkpoints_dir)
 
     @property
     def stock(self) -> Stock:
-        """What `/generate` hands out unless asked otherwise, and what `batch.fill --count` adds to."""
+        """Stock of `/generate` unless it is asked for another kind, and of `batch.fill --count`."""
         return Stock(self.kind, self.difficulty)
 
     @property
     def challenge_stock(self) -> Stock:
-        """What `/challenge` hands out, except to sites with a difficulty of their own."""
+        """Stock of `/challenge`, except for sites with a difficulty of their own."""
         return Stock(self.challenge_kind, self.difficulty)
 
     @property
     def look(self) -> Look:
-        """How captchas of `stock` are drawn."""
+        """Look of the captchas of `stock`."""
         return choose_look(self.kind, self.difficulty, self.theme, decoys=self.alphabet, pixel_ratio=self.pixel_ratio)
 
     @model_validator(mode="after")
@@ -170,12 +170,12 @@ def first_fault(error: ValidationError) -> tuple[tuple[int | str, ...], str]:
 
 
 def foreign_variables() -> list[str]:
-    """Return the CAPTCHA_ variables of the environment that are no settings of ours, nor near one."""
+    """Return the CAPTCHA_ variables that are other programs': no setting of ours has a similar name."""
     return [name for name, near in _unknown_variables().items() if not near]
 
 
 def _unknown_variables() -> dict[str, str | None]:
-    """Find the CAPTCHA_ variables that are no settings, with the setting whose name is near."""
+    """Return the CAPTCHA_ variables that are no settings, each with the setting of a similar name if there is one."""
     known = [name.upper() for name in Settings.model_fields]
     found: dict[str, str | None] = {}
     for name in sorted(os.environ):

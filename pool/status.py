@@ -40,14 +40,14 @@ class StockStatus:
     kind: Kind
     difficulty: Difficulty
     is_kept: bool
-    """by the settings: others are neither handed out nor filled"""
+    """whether the settings keep it: other stocks are neither handed out nor filled"""
     level: int
     demand: float
     """captchas popped a second in the last minute"""
     low_water: int
-    """from the settings, or higher while demand is high; 0 if the stock is not kept"""
+    """low-water mark of the settings, or higher while demand is high; 0 if the stock is not kept"""
     target: int
-    """likewise"""
+    """target, likewise"""
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class Status:
 
     states: dict[State, StateCount]
     stocks: list[StockStatus]
-    """those that the settings keep, then others that have ready captchas"""
+    """stocks that the settings keep, then others that have ready captchas"""
     fills: list[Fill]
-    """the latest first"""
+    """latest fills, the newest first"""
     leases: dict[str, float]
     """seconds for which each lease has been held, by name"""
     files: int

@@ -14,13 +14,13 @@ from pool.filling.lease import SWEEPING, lease
 from pool.models import State, captcha, counter, fill, token
 from pool.pool import IS_TAKEN, Pool
 from pool.settings import load_settings
-from pool.storage.files import BUCKETS
+from pool.storage.files import PREFIXES
 
-_ROWS = 1000  # per transaction, so that others do not wait long for the database
+_ROWS = 1000  # rows per transaction, so that others do not wait long for the database
 _ROUNDS_A_TICK = 10
-_BUCKETS_A_TICK = 16
-_FILLS = 1000  # remembered
-_COUNTERS = 5000  # per transaction: they have no file
+_PREFIXES_A_TICK = 16
+_FILLS = 1000  # fills that are remembered
+_COUNTERS = 5000  # counters per transaction: they have no file
 _ORPHAN_AGE = timedelta(hours=1)  # far longer than from the writing of a file to its row's commit
 _ANSWERED = (State.SOLVED, State.FAILED, State.EXPIRED)
 
@@ -29,18 +29,18 @@ class Swept(NamedTuple):
     """What a sweep did."""
 
     expired: int
-    """challenges that nobody answered in time"""
+    """number of challenges that nobody answered in time"""
     purged: int
-    """rows, with their files"""
+    """number of rows that were deleted with their files"""
     orphans: int
-    """files without a row"""
+    """number of deleted files without a row"""
 
 
 class Sweep:
     """Removes captchas that were answered or have expired, and files that never got a row."""
 
     def __init__(self, pool: Pool, keep: timedelta, orphan_age: timedelta = _ORPHAN_AGE) -> None:
-        """Make a sweep.
+        """Prepare the sweep of a pool.
 
         Args:
             pool: the pool to sweep.
@@ -48,7 +48,7 @@ class Sweep:
             orphan_age: how old a file without a row must be; a younger one may still get its row.
         """
         self._pool, self._keep, self._orphan_age = pool, keep, orphan_age
-        self._buckets = cycle(BUCKETS)
+        self._prefixes = cycle(PREFIXES)
 
     def tick(self) -> Swept:
         """Do a limited part of the work unless another process sweeps; the next call continues from there.
@@ -57,13 +57,13 @@ class Sweep:
             DatabaseError: the database does not answer; nothing is removed without checking it.
             StorageError: the folder belongs to another pool, or is not writable.
         """
-        return self._sweep(range(_ROUNDS_A_TICK), islice(self._buckets, _BUCKETS_A_TICK)) or Swept(0, 0, 0)
+        return self._sweep(range(_ROUNDS_A_TICK), islice(self._prefixes, _PREFIXES_A_TICK)) or Swept(0, 0, 0)
 
     def all(self) -> Swept | None:
         """Do all the work; None if another process sweeps. Raises the same errors as `tick`."""
-        return self._sweep(count(), BUCKETS)
+        return self._sweep(count(), PREFIXES)
 
-    def _sweep(self, rounds: Iterable[int], buckets: Iterable[str]) -> Swept | None:
+    def _sweep(self, rounds: Iterable[int], prefixes: Iterable[str]) -> Swept | None:
         with lease(self._pool.engine, SWEEPING) as held:
             if not held:
                 return None
@@ -74,9 +74,9 @@ class Sweep:
                 held.renew()
                 if not was_any_due:
                     break
-            for number, bucket in enumerate(buckets, 1):
-                orphans += self._remove_orphans(bucket)
-                if number % _BUCKETS_A_TICK == 0:
+            for number, prefix in enumerate(prefixes, 1):
+                orphans += self._remove_orphans(prefix)
+                if number % _PREFIXES_A_TICK == 0:
                     held.renew()
             return Swept(expired, purged, orphans)
 
@@ -85,7 +85,7 @@ class Sweep:
 
         Tokens and counters that nobody reads any more are deleted as well.
 
-        Returns challenges that expired, rows that were purged, and whether anything was due.
+        Return how many challenges expired, how many rows were purged, and whether anything was due.
         """
         self._pool.check_files()
         now = datetime.now(UTC)
@@ -108,14 +108,14 @@ class Sweep:
         self._pool.files.remove(ids)
         return sum(redeemable), len(ids), bool(redeemable or ids or tokens or counters)
 
-    def _remove_orphans(self, bucket: str) -> int:
+    def _remove_orphans(self, prefix: str) -> int:
         files = self._pool.files
-        if not files.names(bucket):
+        if not files.names(prefix):
             return 0
-        in_bucket = captcha.c.id.between(bucket, bucket + "g")
+        with_prefix = captcha.c.id.between(prefix, prefix + "g")
         with database.transaction(self._pool.engine, **database.READ_ONLY) as connection:
-            live_ids = set(connection.scalars(select(captcha.c.id).where(in_bucket)))
-        return files.remove_orphans(bucket, live_ids, self._orphan_age)
+            live_ids = set(connection.scalars(select(captcha.c.id).where(with_prefix)))
+        return files.remove_orphans(prefix, live_ids, self._orphan_age)
 
 
 def _some(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Self
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, bindparam, case, select, update
+from sqlalchemy import Connection, bindparam, case, select, update
 
 from gantcha.errors import GantchaError
 from pool import database
@@ -31,7 +31,7 @@ class Purpose(NamedTuple):
     """What a token is for; the texts must be valid and as short as their columns."""
 
     hostname: str = ""
-    """of the page, as the browser sent it; empty if it sent none"""
+    """host of the page, as the browser sent it; empty if it sent none"""
     site: str | None = None
     """name of the site whose secret redeems it; None: a secret of no site"""
     action: str | None = None
@@ -43,7 +43,7 @@ class Solved(NamedTuple):
 
     at: datetime
     hostname: str
-    """of the page, as the browser sent it; empty if it sent none"""
+    """host of the page, as the browser sent it; empty if it sent none"""
     action: str | None = None
     cdata: str | None = None
 
@@ -71,25 +71,12 @@ def issue(connection: Connection, purposes: Sequence[Purpose]) -> list[str]:
     return texts
 
 
-def redeem(engine: Engine, text: str, idempotency_key: str | None = None) -> Solved:
-    """Redeem a token; a repeated call with the same idempotency key gets the same answer.
-
-    Raises:
-        UnknownTokenError: it was never issued, is for a site, or was deleted since then.
-        SpentTokenError: it was redeemed before, or is older than `LIFETIME`.
-        DatabaseError: the database does not answer.
-    """
-    with database.transaction(engine) as connection:
-        (result,) = redeem_all(connection, [Redemption.of(text, idempotency_key)])
-    if isinstance(result, Solved):
-        return result
-    raise result
-
-
 def redeem_all(connection: Connection, redemptions: Sequence[Redemption]) -> list[Solved | GantchaError]:
-    """Redeem tokens in order; return for each what `redeem` returns or raises.
+    """Redeem tokens in order, each once; a repeated redemption with the same idempotency key gets the same result.
 
-    The rows are locked in the order of their digests, so that two processes never wait for each other.
+    The result for a token that was never issued, is of another site, or was deleted since then is an UnknownTokenError;
+    for one that was redeemed before or is older than `LIFETIME`, a SpentTokenError. The rows are locked in the order of
+    their digests, so that two processes never wait for each other.
     """
     if not redemptions:
         return []
@@ -98,7 +85,7 @@ def redeem_all(connection: Connection, redemptions: Sequence[Redemption]) -> lis
         row[0]: row
         for row in database.read_rows(connection, _FOUND, digests=[one.digest for one in redemptions], now=now)
     }
-    keys = {digest: row[2] for digest, row in found.items() if row[1]}  # of those that are redeemed
+    keys = {digest: row[2] for digest, row in found.items() if row[1]}  # idempotency keys of redeemed tokens
     newly: dict[str, str | None] = {}
     results: list[Solved | GantchaError] = []
     for digest, key, site in redemptions:

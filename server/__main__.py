@@ -44,6 +44,7 @@ def main(
         if workers > 1:  # any worker can return the metrics of all
             folder = stack.enter_context(TemporaryDirectory(prefix="gantcha-metrics-"))
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+            logs.warn_of_foreign_variables()  # a single worker does it itself
         uvicorn.run(
             "server.app:application",
             host=host,
@@ -59,10 +60,10 @@ def main(
 
 
 def _check_port(host: str, port: int) -> None:
-    """Bind every address of `host` as the server will, and let go again. Raises GantchaError if that fails."""
+    """Bind every address of `host` as the server will, and release it. Raises GantchaError if that fails."""
     try:
-        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            with socket.socket(family, kind, protocol) as probe:
+        for family, socket_type, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            with socket.socket(family, socket_type, protocol) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 if family == socket.AF_INET6:
                     probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -17,12 +17,12 @@ from pool.pool import Issued, Pool, UnconfirmedPopError
 log = logging.getLogger(__name__)
 LARGEST = 2048
 _SMALLEST = 2
-_HORIZON = 0.5  # seconds that the buffer should last
+_HORIZON = 0.5  # seconds of demand that the buffer should cover
 _WINDOWS = (0.1, 1.0)  # seconds over which hand-outs are counted: the short one shows a sudden load within milliseconds
-_AHEAD = 8  # pop so many for each that waits: a sudden load has no hand-outs yet that could be counted
+_AHEAD = 8  # pop so many for each request that waits: a sudden load has no hand-outs yet that could be counted
 _MOST_AHEAD = 512
 _SHARE = 8  # hold at most this fraction (1/8) of the ready captchas: other workers and hosts need the rest
-_LEVEL_SECONDS = 0.25  # between two counts of the level
+_LEVEL_SECONDS = 0.25  # seconds between two counts of the level
 _HOLD = timedelta(seconds=30)  # the longest that a captcha is held, unless the database can't be reached
 _IDLE_SECONDS = 2  # keep no more than were handed out within these seconds, apart from a minimum
 _UPKEEP = timedelta(seconds=1)

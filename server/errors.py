@@ -26,7 +26,7 @@ class RouteError(NamedTuple):
     headers: dict[str, str] | None = None
 
     def error(self, detail: str | None = None, headers: dict[str, str] | None = None) -> HTTPException:
-        """Make the exception; `detail` replaces the usual reason."""
+        """Return the exception; `detail` replaces the usual reason."""
         return HTTPException(self.status, detail or self.detail, headers or self.headers)
 
 
@@ -58,7 +58,7 @@ TOO_LONG = RouteError(413, "The body is larger than 4 KiB.", {"Connection": "clo
 TOO_MANY_PIXELS = RouteError(413, "The picture is more than 2048 pixels wide or high.")
 NO_PNG = RouteError(415, "The file is not a valid PNG.")
 NO_CHARSET = RouteError(415, "The body must be UTF-8; omit the charset in Content-Type, or set it to utf-8.")
-NO_KIND = RouteError(415, "The body must be application/json.")
+WRONG_TYPE = RouteError(415, "The body must be application/json.")
 BAD_CODE = RouteError(422, "The code must be 6 characters of 0-9 and a-z.")
 INVALID = RouteError(422, "answer: Field required.")
 LIMITED = RouteError(429, "Too many requests from this address; wait a moment.", {"Retry-After": "42"})
@@ -67,11 +67,11 @@ EMPTY = RouteError(503, "The pool is empty; new captchas are being drawn.", _LAT
 OUT_OF_REACH = RouteError(503, "The captcha store can't be reached at the moment; try again later.", _LATER)
 
 UNTRUSTED = (NO_KEY, NOT_LOCAL)
-"""Of routes for trusted callers."""
+"""Errors of routes for trusted callers."""
 NOT_FOR_SITE = (NO_SITE, NOT_ITS_HOST, NOT_TESTING)
-"""Of routes that take a sitekey."""
-UNREADABLE = (MALFORMED, TOO_SLOW, NO_CHARSET, NO_KIND)
-"""Of routes that read a body; the error for its size depends on the route."""
+"""Errors of routes that take a sitekey."""
+UNREADABLE = (MALFORMED, TOO_SLOW, NO_CHARSET, WRONG_TYPE)
+"""Errors of routes that read a body; the error for its size depends on the route."""
 BAD_UPLOAD = (TOO_LARGE, TOO_MANY_PIXELS, NO_PNG, BAD_CODE)
 
 
@@ -94,12 +94,12 @@ HANDLERS: Mapping[type[Exception], Callable[[Request, Any], Awaitable[Response]]
     StorageError: _answer_unavailable,
     SpeechError: _answer_unavailable,
 }
-"""How each kind of error is answered."""
+"""Handlers by class of error."""
 
 
 async def answer(request: Request, error: Exception) -> Response:
-    """Answer an error of one of these kinds."""
-    handler = next(HANDLERS[kind] for kind in type(error).__mro__ if kind in HANDLERS)
+    """Answer an error of one of these classes."""
+    handler = next(HANDLERS[cls] for cls in type(error).__mro__ if cls in HANDLERS)
     return await handler(request, error)
 
 

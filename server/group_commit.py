@@ -10,10 +10,10 @@ from typing import Generic, NamedTuple, TypeVar
 from gantcha.errors import GantchaError
 from pool.errors import DatabaseError
 
-_MOST = 500  # in a batch
+_MOST = 500  # questions in a transaction
 _MOST_WAITING = 2000
 _PATIENCE_SECONDS = 2.8
-_LEAST_SECONDS = 0.3  # for a transaction; who can't wait so long any more is not in it
+_LEAST_SECONDS = 0.3  # that a transaction may need; a question with less time left is refused
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
@@ -25,7 +25,7 @@ class _Waiting(NamedTuple, Generic[Question, Answer]):
     deadline: float
 
 
-class Batches(Generic[Question, Answer]):
+class GroupCommit(Generic[Question, Answer]):
     """Group commit: while one transaction runs, the questions for the next one gather. Lives in one event loop.
 
     A single thread runs the transactions, so a database that hangs holds up none of the other threads.
@@ -67,25 +67,25 @@ class Batches(Generic[Question, Answer]):
         return await waiting.answer
 
     def _run(self) -> None:
-        batch: list[_Waiting[Question, Answer] | None] = []
-        while None not in batch:
-            batch = [self._queue.get()]
-            batch += [self._queue.get() for _ in range(min(self._queue.qsize(), _MOST - 1))]
+        gathered: list[_Waiting[Question, Answer] | None] = []
+        while None not in gathered:
+            gathered = [self._queue.get()]
+            gathered += [self._queue.get() for _ in range(min(self._queue.qsize(), _MOST - 1))]
             latest = time.monotonic() + _LEAST_SECONDS
-            in_time = [one for one in batch if one and one.deadline >= latest]
-            late = [one for one in batch if one and one.deadline < latest]
+            in_time = [one for one in gathered if one and one.deadline >= latest]
+            late = [one for one in gathered if one and one.deadline < latest]
             if late:
-                error = DatabaseError("the database does not answer: those who asked before are waiting for it")
+                error = DatabaseError("the database does not answer: earlier requests are waiting for it")
                 self._loop.call_soon_threadsafe(self._deliver, late, [error] * len(late))
             if in_time:
                 self._loop.call_soon_threadsafe(self._deliver, in_time, self._answers(in_time))
 
     def _answers(self, asked: list[_Waiting[Question, Answer]]) -> Sequence[Answer | Exception]:
-        """Answer in the time that is left to who has waited for longest."""
+        """Answer within the time that is left for the oldest question."""
         try:
             left = min(one.deadline for one in asked) - time.monotonic()
             return self._answer_all([one.question for one in asked], left)
-        except Exception as error:  # of the transaction: each of its questions gets it
+        except Exception as error:  # an error of the transaction is the answer to all its questions
             return [error] * len(asked)
 
     def _deliver(self, asked: list[_Waiting[Question, Answer]], answers: Sequence[Answer | Exception]) -> None:

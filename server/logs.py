@@ -10,6 +10,10 @@ import structlog
 from pydantic_core import to_json
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
+from pool.settings import foreign_variables
+
+log = logging.getLogger(__name__)
+
 
 def configure() -> None:
     """Send all logs, including those of uvicorn, to stderr in one format."""
@@ -18,7 +22,7 @@ def configure() -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    # Tracebacks are plain text: the richer kinds show local variables, and so codes.
+    # Tracebacks are plain text: the richer formats show local variables, and so codes.
     render: list[Processor] = (
         [_escape, structlog.dev.ConsoleRenderer(exception_formatter=_plain_traceback)]
         if sys.stderr.isatty()
@@ -42,6 +46,12 @@ def configure() -> None:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], name != "uvicorn.access"  # requests are logged by `server.middleware`
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a check skipped during a fill is normal
+
+
+def warn_of_foreign_variables() -> None:
+    """Name the variables that look like settings of ours; call it once, at the start of a service."""
+    if names := foreign_variables():
+        log.warning("the environment has variables that are no settings of this service: %s", ", ".join(names))
 
 
 class _Lossy:

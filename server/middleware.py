@@ -105,7 +105,7 @@ class FastWay:
     """
 
     def __init__(self, app: ASGIApp, routes: Sequence[APIRoute]) -> None:
-        """The only parameter in the path of a route may be `{file_id}`, as its whole path."""
+        """Take the routes to answer; `{file_id}`, as the whole path, is the only parameter that a path may have."""
         self.app = app
         self._routes = {(method, route.path): route for route in routes for method in route.methods or ()}
 

@@ -12,15 +12,15 @@ from pydantic_core import to_json
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 log = structlog.get_logger("gantcha.protocol")
-_MOST_HEAD = 32 * 1024  # bytes of a head; also of trailers, and of what is neither head nor body
+_MOST_HEAD = 32 * 1024  # bytes of a head, of trailers, or of anything else that is not a body
 _MOST_URL = 8 * 1024
 _MOST_HEADERS = 100
-_MOST_BYTES = {"POST": 1536 * 1024}  # of a whole message; the routes have tighter limits
-_MOST_UNWANTED_BYTES = 64 * 1024  # of a message with any other method, whose body no route reads
+_MOST_BYTES = {"POST": 1536 * 1024}  # bytes of a whole message; the routes have tighter limits
+_MOST_UNWANTED_BYTES = 64 * 1024  # bytes of a message with another method, whose body no route reads
 _MOST_PIPELINED = 32
 _HEAD_SECONDS = 10
 _BODY_SECONDS = 12  # longer than a route waits before it answers 408
-_UNREAD_SECONDS = 30  # that answers may wait for a client that does not read them
+_UNREAD_SECONDS = 30  # to wait for a client that does not read its answers
 _REASONS = {
     400: "This is not HTTP/1.1.",
     408: "The request took too long to arrive.",
@@ -46,8 +46,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._has_moved_on = False  # the last piece brought a body or an end
         self._is_deaf = False
         self._error_status = 400  # the status to send when the parser stops
-        self._bytes = 0  # of the message that is not complete yet
-        self._silent_bytes = 0  # of them, those since the parser last moved on
+        self._bytes = 0  # received of the message that is not complete yet
+        self._silent_bytes = 0  # received since the parser last moved on
         self._deadline: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
 
@@ -57,7 +57,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(_HEAD_SECONDS, self.timeout_keep_alive_handler)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Leave no timer behind."""
+        """Stop all timers."""
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
         self._stop_clock()
@@ -141,7 +141,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Note that nothing is waited for."""
+        """Note that the message is complete."""
         self._is_whole = self._has_moved_on = True
         self._bytes = 0
         if self._deadline is not None:
@@ -176,7 +176,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unread = self.loop.call_later(_UNREAD_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Go on."""
+        """Stop that timer."""
         super().resume_writing()
         if self._unread is not None:
             self._unread.cancel()

@@ -31,7 +31,7 @@ from server import logs
 from server.metrics import LAPSED, REFILLS
 
 log = logging.getLogger(__name__)
-_NICENESS = 10  # on top of the server's
+_NICENESS = 10  # added to that of the server
 _LEAST_PRIORITY = 19
 _LONGEST_FILL_SECONDS = 15 * 60  # a longer one hangs, or the machine is slow and the next fill continues
 _EARLY_CHECK_SECONDS = 1
@@ -44,7 +44,7 @@ class Refill:
     """Fills the pool with one child process at a time, and sweeps it; requests wait for neither."""
 
     def __init__(self, settings: Settings, pool: Pool) -> None:
-        """Raises SettingsError when the keys file, which names stocks of sites, can't be read or is invalid."""
+        """Choose the stocks to keep. Raises SettingsError when the keys file can't be read or is invalid."""
         self._settings, self._pool = settings, pool
         self._sweep = Sweep(pool, timedelta(seconds=settings.keep_seconds))
         self._scheduler = BackgroundScheduler(timezone=UTC)
@@ -176,6 +176,7 @@ def main() -> None:
         pool = Pool.open(settings, REQUEST_TIMEOUT)
         refill, stopped = Refill(settings, pool), threading.Event()
     logs.configure()
+    logs.warn_of_foreign_variables()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stopped.set())
     refill.start()

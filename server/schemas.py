@@ -31,19 +31,14 @@ class Generated(BaseModel):
     """A captcha with its code, for a back end that compares the answer itself."""
 
     model_config = _example(
-        code="7k2h9m",
-        fileURL=_URL,
-        kind="plain",
-        prompt=PROMPTS["plain"],
-        id=_ID,
-        expires_at="2030-01-01T12:10:00Z",
+        code="7k2h9m", fileURL=_URL, kind="plain", prompt=PROMPTS["plain"], id=_ID, expires_at="2030-01-01T12:10:00Z"
     )
 
     code: str
     fileURL: str  # noqa: N815 - the name the API has had since its first version
     kind: Kind
     prompt: str
-    """what to ask of the visitor, in English"""
+    """sentence that tells the visitor what to type, in English"""
     id: str
     expires_at: datetime
 
@@ -64,9 +59,9 @@ class Challenge(BaseModel):
     fileURL: str  # noqa: N815 - as above
     kind: Kind
     prompt: str
-    """what to ask of the visitor, in English"""
+    """sentence that tells the visitor what to type, in English"""
     audioURL: str | None  # noqa: N815 - as above
-    """the code spoken; null where the server can't speak"""
+    """URL of the spoken code; null where the server can't speak"""
     expires_at: datetime
 
 
@@ -78,7 +73,7 @@ class Answer(BaseModel):
     id: Annotated[str, Field(max_length=_LONGEST_ID)]
     answer: Annotated[str, Field(max_length=_LONGEST_ANSWER)]
     sitekey: Sitekey | None = None
-    """of the site whose secret will redeem the token; without one, a secret of no site"""
+    """sitekey of the page, whose site alone redeems the token; without one, a secret of no site does"""
     action: Action | None = None
     """what the visitor is about to do, for the form's back end"""
     cdata: CData | None = None
@@ -92,9 +87,9 @@ class Verified(BaseModel):
 
     success: bool
     token: str | None = None
-    """for the form's back end, which redeems it once, within 300 seconds"""
+    """proof for the form's back end, which redeems it once, within 300 seconds"""
     reason: Literal["wrong", "expired"] | None = None
-    """`expired` also for a challenge that was answered before or never existed"""
+    """why it failed: `expired` also for a challenge that was answered before or never existed"""
 
 
 class SiteverifyRequest(BaseModel):
@@ -105,9 +100,9 @@ class SiteverifyRequest(BaseModel):
     secret: _Text = ""
     response: _Text = ""
     remoteip: str | None = None
-    """ignored: a visitor's address may change between the answer and the form"""
+    """address of the visitor; ignored, since it may change between the answer and the form"""
     idempotency_key: str | None = None
-    """a UUID: a repeated call with the same one gets the same answer"""
+    """UUID: a repeated call with the same one gets the same answer"""
 
 
 ErrorCode = Literal[
@@ -130,13 +125,13 @@ class Siteverified(BaseModel):
 
     success: bool
     challenge_ts: str | None = None
-    """when it was solved, UTC, to the second"""
+    """time of the right answer, UTC, to the second"""
     hostname: str | None = None
-    """of the page where it was solved, as the browser sent it"""
+    """host of the page where it was solved, as the browser sent it"""
     action: Annotated[str | None, _IF_GIVEN] = None
-    """what the page gave to `/verify`"""
+    """action that the page sent to `/verify`"""
     cdata: Annotated[str | None, _IF_GIVEN] = None
-    """likewise"""
+    """data that the page sent to `/verify`"""
     error_codes: Annotated[list[ErrorCode], Field(serialization_alias="error-codes")] = []
 
 

@@ -4,9 +4,9 @@ from collections import OrderedDict
 from datetime import UTC, datetime
 
 from pool.pool import Pool, Shown
-from server.group_commit import Batches
+from server.group_commit import GroupCommit
 
-_MOST = 50_000  # remembered, some 200 bytes each
+_MOST = 50_000  # pictures that are remembered, some 200 bytes each
 
 
 class ShownPictures:
@@ -18,7 +18,7 @@ class ShownPictures:
 
     def __init__(self, pool: Pool) -> None:
         self._until: OrderedDict[str, datetime] = OrderedDict()
-        self.look_ups: Batches[str, Shown] = Batches("pictures", pool.look_up_all)
+        self.look_ups: GroupCommit[str, Shown] = GroupCommit("pictures", pool.look_up_all)
 
     def note(self, file_id: str, until: datetime) -> None:
         """Remember a picture, and forget the oldest if there are too many."""

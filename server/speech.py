@@ -16,36 +16,17 @@ from gantcha.characters import CHARACTERS
 from pool.errors import SpeechError
 
 Language = Literal[
-    "bg",
-    "cs",
-    "da",
-    "de",
-    "el",
-    "en",
-    "es",
-    "fi",
-    "fr",
-    "hu",
-    "id",
-    "it",
-    "nb",
-    "nl",
-    "pl",
-    "pt",
-    "ro",
-    "ru",
-    "sv",
-    "tr",
-    "uk",
-]
-"""Those in which espeak-ng names digits and Latin letters well; the widget has the same list."""
+    "bg", "cs", "da", "de", "el", "en", "es", "fi", "fr", "hu", "id",
+    "it", "nb", "nl", "pl", "pt", "ro", "ru", "sv", "tr", "uk"
+]  # fmt: skip
+"""Languages in which espeak-ng names digits and Latin letters well; the widget has the same list."""
 _Samples = npt.NDArray[np.float32]
 
 _PROGRAM = "espeak-ng"
 _PATIENCE_SECONDS = 10
-_HALVED_RATE = 11025  # Hz: half of what espeak-ng gives, and enough for speech
+_HALVED_RATE = 11025  # Hz: half of what espeak-ng produces, and enough for speech
 _VOICES = ("", "+f2", "+f4", "+m3", "+m7")
-_CHATTER = 0.22  # of the speech's loudness
+_CHATTER = 0.22  # share of the speech's loudness
 _HISS = 0.04
 # Letters sound alike (d e p t); each comes with its word of the radio alphabet, which is the same in every language.
 _WORDS = """alfa bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike november oscar papa quebec
@@ -59,7 +40,7 @@ def can_say(alphabet: str) -> bool:
 
 
 def rng_for(file_id: str, secret: str) -> np.random.Generator:
-    """Seed by the captcha: each request gets the same sound, so its noise can't be averaged away.
+    """Return random numbers for one captcha: each request gets the same sound, so its noise can't be averaged away.
 
     Without `secret` nobody can reproduce the noise to subtract it.
     """
@@ -67,7 +48,7 @@ def rng_for(file_id: str, secret: str) -> np.random.Generator:
 
 
 def say(code: str, language: Language, rng: np.random.Generator) -> bytes:
-    """Say the characters one after another: a WAV of one channel, 16 bits, 11,025 Hz.
+    """Return the characters spoken one after another: a WAV of one channel, 16 bits, 11,025 Hz.
 
     Raises:
         SpeechError: espeak-ng fails or produces no sound.
@@ -81,7 +62,7 @@ def say(code: str, language: Language, rng: np.random.Generator) -> bytes:
 
 
 def _voiced(characters: Sequence[str], language: Language, rng: np.random.Generator) -> _Samples:
-    """Speak with random voice, pitch, speed and pauses: `[T]`, the loudest sample 1."""
+    """Return speech with random voice, pitch, speed and pauses: `[T]`, the loudest sample 1."""
     parts = []
     for character in characters:
         text = _SPELLED.get(character, character)

@@ -95,7 +95,7 @@ class _Requests:
         self._rng = rng
 
     def next(self) -> bytes:
-        """Give the bytes of one, sound or not."""
+        """Return the bytes of one, sound or not."""
         rng = self._rng
         if rng.random() < 0.2:  # sound all around, so that the picture is what is looked at
             form = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n%b\r\n--b--' % self._png()

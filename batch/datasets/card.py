@@ -10,7 +10,7 @@ from gantcha.alphabet import BYMERGE
 from gantcha.stream import MixedLook
 
 MEASURES = f"{FOLDER}/measures.json"
-"""Of a dataset that a recogniser was measured on."""
+"""File with the accuracy of a recogniser that was measured on a dataset."""
 
 _CARD = """---
 license: mit
@@ -47,7 +47,7 @@ Each captcha has
 {masks}- `glyph_classes`: for each character the glyph class that it was drawn as;
 - `kind`: plain or crossed-out; `difficulty`: how hard it is made for machines; `theme`: light or dark paper;
 - `parameters`: what was drawn at random, for the line or for each character, by the names of the look's settings;
-- `generators`: sha256 of the manifest of the generators.
+- `generators`: digest of the generators.
 
 | made with | |
 |---|---|
@@ -62,7 +62,7 @@ Each captcha has
 The same plan (`.gantcha/plan.json`) gives the same bytes with the same versions of NumPy, OpenCV and Gantcha on the
 same kind of processor, however many processes draw. A captcha depends on the seed, its number and the options, not on
 the count: a dataset with the same seed repeats captchas of this one, also in other splits.
-`python -m batch.fill --dataset <this folder> --verify` compares all files with their checksums.
+`gantcha fill --dataset <this folder> --verify` compares all files with their checksums.
 """
 _BASELINE = """
 ## A baseline

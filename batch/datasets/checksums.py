@@ -16,7 +16,7 @@ class Checksums:
         self._place = place
 
     def record(self, path: str, files: Files) -> None:
-        """Remember a shard that was written, but for what is removed again."""
+        """Record the checksums of a finished shard, without those of files that are deleted later."""
         lines = [
             f"{hashlib.sha256(content).hexdigest()}  {path}{'/' * bool(name)}{name}\n"
             for name, content in files.items()
@@ -25,7 +25,7 @@ class Checksums:
         self._place.write(_record(path), "".join(lines).encode())
 
     def record_written(self, path: str) -> None:
-        """Remember a file that was written in pieces."""
+        """Record the checksum of a file that was written in pieces."""
         self._place.write(_record(path), f"{self._place.digest(path)}  {path}\n".encode())
 
     def forget_others(self, whole: set[str]) -> None:
@@ -33,7 +33,7 @@ class Checksums:
         self._place.remove({_record(path) for path in self.whole(thorough=False) - whole})
 
     def whole(self, *, thorough: bool) -> set[str]:
-        """Give the paths of what was written as a whole; if `thorough`, of what is still as it was written."""
+        """Return the paths of what was written as a whole; if `thorough`, of what is still as it was written."""
         records = self._place.names(CHECKSUMS)
         paths = {name.removeprefix(f"{CHECKSUMS}/").removesuffix(_SUFFIX) for name in records}
         return {path for path in paths if self._is_sound(path)} if thorough else paths

@@ -22,7 +22,7 @@ class SplitChooser:
         self._ends = {split: end / total for split, end in zip(splits, accumulate(splits.values()), strict=True)}
 
     def choose(self, code: str) -> str:
-        """Give the split that may have this code."""
+        """Return the split that may have this code."""
         digest = hashlib.sha256((self._key + code).encode()).digest()
         at = int.from_bytes(digest[:6]) / 2**48
         return next(split for split, end in self._ends.items() if at < end)
@@ -47,7 +47,7 @@ def read_codes(path: Path, drawn: str) -> list[str]:
         DatasetError: it can't be read, or a line is no code.
     """
     try:
-        lines = to_characters(path.read_text("utf-8")).splitlines()
+        lines = to_characters(path.read_text("utf-8-sig")).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} can't be read: {getattr(error, 'strerror', None) or 'it is no text'}") from error
     codes = [line.strip() for line in lines]

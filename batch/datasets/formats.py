@@ -18,12 +18,37 @@ from gantcha.drawing.text_lines import OF_GLYPHS, OF_LINES
 from gantcha.home import cure
 
 ANNOTATIONS = ".annotations.json"
-"""Of a shard, until all of its split are merged."""
+"""File with the annotations of a shard, until those of its split are merged."""
 _ID_STEP = 32  # annotations' ids: more than characters in a captcha
 _METADATA = "metadata.jsonl"
 
 Labels = Iterator[tuple[bytes, dict[str, Any]]]
 """Captchas as files of a dataset have them: PNG, and label with at least `code` and `boxes`"""
+
+
+_STRING = {"dtype": "string", "_type": "Value"}
+_NUMBER = {"dtype": "float32", "_type": "Value"}
+_BOX = {"feature": {"dtype": "int32", "_type": "Value"}, "length": 4, "_type": "List"}
+_IMAGE = {"_type": "Image"}
+
+
+def _list_of(feature: dict[str, Any]) -> dict[str, Any]:
+    return {"feature": feature, "_type": "List"}
+
+
+_FEATURES: dict[str, Any] = {
+    "code": _STRING,
+    "cased": _STRING,
+    "characters": _STRING,
+    "crossed_out": _list_of({"dtype": "bool", "_type": "Value"}),
+    "boxes": _list_of(_BOX),
+    "glyph_classes": _list_of(_STRING),
+    "kind": _STRING,
+    "difficulty": _STRING,
+    "theme": _STRING,
+    "parameters": dict.fromkeys(OF_LINES, _NUMBER) | {name: _list_of(_NUMBER) for name in OF_GLYPHS},
+}
+"""Labels of a captcha by name, in the terms of the library `datasets`."""
 
 
 class Format(NamedTuple):
@@ -42,7 +67,7 @@ class Format(NamedTuple):
     """raises DatasetError where a library is missing"""
 
     def path(self, plan: Plan, shard: Shard) -> str:
-        """Give the path of a shard within the dataset."""
+        """Return the path of a shard within the dataset."""
         return self.place.format(split=shard.split, number=shard.number, count=plan.shard_count(shard.split))
 
     @property
@@ -66,26 +91,12 @@ def _masks_name(captcha: Captcha) -> str:
     return f"{captcha.index:09d}.masks.png"
 
 
-_OF_CAPTCHAS = (
-    "code",
-    "cased",
-    "characters",
-    "crossed_out",
-    "boxes",
-    "glyph_classes",
-    "kind",
-    "difficulty",
-    "theme",
-    "parameters",
-)
-
-
 def _label(plan: Plan, captcha: Captcha) -> dict[str, Any]:
-    return {name: getattr(captcha, name) for name in _OF_CAPTCHAS} | {"generators": plan.generators}
+    return {name: getattr(captcha, name) for name in _FEATURES} | {"generators": plan.generators}
 
 
 def _pictures(captcha: Captcha) -> dict[str, bytes]:
-    """Give the PNGs of a captcha by name: of itself, and of its masks if it has some."""
+    """Return the PNGs of a captcha by name: of itself, and of its masks if it has some."""
     pictures = {_name(captcha): captcha.png}
     if captcha.masks is not None:
         pictures[_masks_name(captcha)] = encode_masks(captcha.masks)
@@ -131,32 +142,6 @@ def _read_tar(place: Place, path: str, _shard: Shard) -> Labels:
                 png = content.read()
 
 
-_STRING = {"dtype": "string", "_type": "Value"}
-_NUMBER = {"dtype": "float32", "_type": "Value"}
-_BOX = {"feature": {"dtype": "int32", "_type": "Value"}, "length": 4, "_type": "List"}
-_IMAGE = {"_type": "Image"}
-
-
-def _list_of(feature: dict[str, Any]) -> dict[str, Any]:
-    return {"feature": feature, "_type": "List"}
-
-
-# How the library `datasets` knows that a table holds images.
-_FEATURES = {
-    "code": _STRING,
-    "cased": _STRING,
-    "characters": _STRING,
-    "crossed_out": _list_of({"dtype": "bool", "_type": "Value"}),
-    "boxes": _list_of(_BOX),
-    "glyph_classes": _list_of(_STRING),
-    "kind": _STRING,
-    "difficulty": _STRING,
-    "theme": _STRING,
-    "parameters": dict.fromkeys(OF_LINES, _NUMBER) | {name: _list_of(_NUMBER) for name in OF_GLYPHS},
-    "generators": _STRING,
-}
-
-
 def _pyarrow() -> tuple[Any, Any]:
     try:
         import pyarrow as pa  # noqa: PLC0415 - most datasets do without
@@ -166,31 +151,28 @@ def _pyarrow() -> tuple[Any, Any]:
     return pa, parquet
 
 
+def _arrow_type(pa: Any, feature: dict[str, Any]) -> Any:
+    """Return the type of a feature in a table."""
+    kind = feature.get("_type")
+    if kind == "Image":
+        return pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    if kind == "Value":
+        return pa.type_for_alias(feature["dtype"])
+    if kind == "List":
+        return pa.list_(_arrow_type(pa, feature["feature"]), feature.get("length", -1))
+    return pa.struct({name: _arrow_type(pa, own) for name, own in feature.items()})
+
+
 def _pack_table(plan: Plan, captchas: Sequence[Captcha]) -> Files:
     pa, parquet = _pyarrow()
-    image = pa.struct({"bytes": pa.binary(), "path": pa.string()})
     images = ["image", "masks"] if plan.stream.masks else ["image"]
-    columns = dict.fromkeys(images, image) | {
-        "code": pa.string(),
-        "cased": pa.string(),
-        "characters": pa.string(),
-        "crossed_out": pa.list_(pa.bool_()),
-        "boxes": pa.list_(pa.list_(pa.int32(), 4)),
-        "glyph_classes": pa.list_(pa.string()),
-        "kind": pa.string(),
-        "difficulty": pa.string(),
-        "theme": pa.string(),
-        "parameters": pa.struct(
-            dict.fromkeys(OF_LINES, pa.float32()) | dict.fromkeys(OF_GLYPHS, pa.list_(pa.float32()))
-        ),
-        "generators": pa.string(),
-    }
-    features = dict.fromkeys(images, _IMAGE) | _FEATURES
+    features = dict.fromkeys(images, _IMAGE) | _FEATURES | {"generators": _STRING}
+    columns = {name: _arrow_type(pa, feature) for name, feature in features.items()}
     schema = pa.schema(list(columns.items()), {"huggingface": json.dumps({"info": {"features": features}})})
     rows = [
-        dict(zip(images, ({"bytes": png, "path": name} for name, png in _pictures(r).items()), strict=True))
-        | _label(plan, r)
-        for r in captchas
+        dict(zip(images, ({"bytes": png, "path": name} for name, png in _pictures(one).items()), strict=True))
+        | _label(plan, one)
+        for one in captchas
     ]
     packed = io.BytesIO()
     parquet.write_table(pa.Table.from_pylist(rows, schema), packed)
@@ -240,7 +222,7 @@ def _categories(plan: Plan) -> dict[str, int]:
 
 
 def _run_lengths(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    """Give COCO's run lengths of `[H, W]`: down the columns, of 0 and 1 by turns."""
+    """Return COCO's run lengths of `[H, W]`: down the columns, of 0 and 1 by turns."""
     pixels = np.concatenate([[False], mask.ravel("F")])
     changes = np.flatnonzero(pixels[1:] != pixels[:-1])
     return {"size": list(mask.shape), "counts": np.diff([0, *changes, mask.size]).tolist()}

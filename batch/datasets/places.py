@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -17,72 +16,29 @@ Files = Mapping[str, bytes]
 _AT_ONCE = 32  # uploads under way
 
 
-class Place(ABC):
-    """Files of a dataset, each of which exists completely or not at all.
+class Folder:
+    """A folder of this machine. Files exist completely or not at all.
 
-    The methods raise StorageError when files can't be read or written.
+    The methods, and those of `Bucket`, raise StorageError when files can't be read or written.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __str__(self) -> str:
-        """For messages."""
-        return self.name
-
-    @abstractmethod
-    def names(self, under: str = "") -> set[str]:
-        """Give the paths of all files under a folder."""
-
-    @abstractmethod
-    def read(self, path: str) -> bytes | None:
-        """Read a file; None if there is none."""
-
-    @abstractmethod
-    def exists(self, path: str) -> bool:
-        """Say whether there is a file."""
-
-    @abstractmethod
-    def digest(self, path: str) -> str | None:
-        """Give the sha256 of a file, however large; None if there is none."""
-
-    @abstractmethod
-    def write(self, path: str, content: bytes) -> None:
-        """Write a file, in place of one that is there."""
-
-    @abstractmethod
-    def write_folder(self, path: str, files: Files) -> None:
-        """Write a folder, in place of one that is there."""
-
-    @abstractmethod
-    def writing(self, path: str) -> AbstractContextManager[IO[bytes] | Any]:
-        """Open a file to write it in pieces."""
-
-    @abstractmethod
-    def remove(self, paths: set[str]) -> None:
-        """Remove files and the folders that are empty then."""
-
-    @abstractmethod
-    def locked(self, path: str) -> AbstractContextManager[bool]:
-        """Keep other writers out within the `with` statement; yields False if another one is at work."""
-
-
-class Folder(Place):
-    """A folder of this machine."""
-
     def __init__(self, path: Path) -> None:
-        super().__init__(str(path))
+        self.name = str(path)
         self._path = path
         self._existed = path.exists()
 
+    def __str__(self) -> str:
+        """Name the folder in messages."""
+        return self.name
+
     def names(self, under: str = "") -> set[str]:
-        """See `Place`."""
+        """Return the paths of all files under a folder."""
         with storage_errors(self._path):
             found = (path for path in (self._path / under).rglob("*") if path.is_file())
             return {path.relative_to(self._path).as_posix() for path in found}
 
     def read(self, path: str) -> bytes | None:
-        """See `Place`."""
+        """Read a file; None if there is none."""
         with storage_errors(self._path / path, "read"):
             try:
                 return (self._path / path).read_bytes()
@@ -90,11 +46,11 @@ class Folder(Place):
                 return None
 
     def exists(self, path: str) -> bool:
-        """See `Place`."""
+        """Return whether there is a file."""
         return (self._path / path).is_file()
 
     def digest(self, path: str) -> str | None:
-        """See `Place`."""
+        """Return the sha256 of a file, however large; None if there is none."""
         with storage_errors(self._path / path, "read"):
             try:
                 with open(self._path / path, "rb") as file:
@@ -103,11 +59,11 @@ class Folder(Place):
                 return None
 
     def write(self, path: str, content: bytes) -> None:
-        """See `Place`."""
+        """Write a file, in place of one that is there."""
         write_durably(self._path / path, content)
 
     def write_folder(self, path: str, files: Files) -> None:
-        """See `Place`."""
+        """Write a folder, in place of one that is there."""
         whole = self._path / path
         unfinished = whole.with_name(f".{whole.name}.part")
         with storage_errors(whole):
@@ -126,11 +82,11 @@ class Folder(Place):
                 raise
 
     def writing(self, path: str) -> AbstractContextManager[IO[bytes]]:
-        """See `Place`."""
+        """Open a file to write it in pieces."""
         return writing_durably(self._path / path)
 
     def remove(self, paths: set[str]) -> None:
-        """See `Place`."""
+        """Remove files and the folders that are empty then."""
         emptied = {parent for path in paths for parent in (self._path / path).parents if parent != self._path.parent}
         with storage_errors(self._path):
             for path in paths:
@@ -141,11 +97,11 @@ class Folder(Place):
                     folder.rmdir()
 
     def locked(self, path: str) -> AbstractContextManager[bool]:
-        """See `Place`."""
+        """Keep other writers out within the `with` statement; yields False if another one is at work."""
         return file_lock(self._path / path)
 
 
-class Bucket(Place):
+class Bucket:
     """A bucket, or a prefix of one. Credentials, region and endpoint come from the usual AWS_ variables."""
 
     def __init__(self, url: str) -> None:
@@ -154,16 +110,20 @@ class Bucket(Place):
 
         from pool.storage import objects  # noqa: PLC0415
 
-        super().__init__(url.rstrip("/"))
+        self.name = url.rstrip("/")
         self._obstore, self._errors, self._store = obstore, objects.bucket_errors, objects.connect(url)
 
+    def __str__(self) -> str:
+        """Name the bucket in messages."""
+        return self.name
+
     def names(self, under: str = "") -> set[str]:
-        """See `Place`."""
+        """See `Folder`."""
         with self._errors(self.name, under or "a list of its files"):
             return {entry["path"] for page in self._obstore.list(self._store, under or None) for entry in page}
 
     def read(self, path: str) -> bytes | None:
-        """See `Place`."""
+        """See `Folder`."""
         try:
             with self._errors(self.name, path):
                 return bytes(self._obstore.get(self._store, path).bytes())
@@ -171,7 +131,7 @@ class Bucket(Place):
             return None
 
     def exists(self, path: str) -> bool:
-        """See `Place`."""
+        """See `Folder`."""
         try:
             with self._errors(self.name, path):
                 self._obstore.head(self._store, path)
@@ -180,7 +140,7 @@ class Bucket(Place):
         return True
 
     def digest(self, path: str) -> str | None:
-        """See `Place`."""
+        """See `Folder`."""
         digest = hashlib.sha256()
         try:
             with self._errors(self.name, path):
@@ -191,34 +151,38 @@ class Bucket(Place):
         return digest.hexdigest()
 
     def write(self, path: str, content: bytes) -> None:
-        """See `Place`."""
+        """See `Folder`."""
         with self._errors(self.name, path):
             self._obstore.put(self._store, path, content)
 
     def write_folder(self, path: str, files: Files) -> None:
-        """See `Place`. Other files that are under this path stay."""
+        """See `Folder`. Other files that are under this path stay."""
         with ThreadPoolExecutor(_AT_ONCE) as uploads:
             list(uploads.map(lambda name: self.write(f"{path}/{name}", files[name]), files))
 
     @contextmanager
     def writing(self, path: str) -> Iterator[Any]:
-        """See `Place`. An interrupted upload leaves nothing that can be read."""
+        """See `Folder`. An interrupted upload leaves nothing that can be read."""
         with self._errors(self.name, path):
             writer = self._obstore.open_writer(self._store, path)
             yield writer
             writer.close()
 
     def remove(self, paths: set[str]) -> None:
-        """See `Place`."""
+        """See `Folder`."""
         if paths:
             with self._errors(self.name, min(paths)):
                 self._obstore.delete(self._store, sorted(paths))
 
     def locked(self, path: str) -> AbstractContextManager[bool]:  # noqa: ARG002 - two writers write the same bytes
-        """See `Place`: a bucket has no locks."""
+        """See `Folder`: a bucket has no locks."""
         return nullcontext(True)
 
 
+Place = Folder | Bucket
+"""Where a dataset is written."""
+
+
 def open_place(name: str) -> Place:
-    """Give the place of a name: `s3://bucket/prefix`, or a folder. Raises StorageError as `Bucket` does."""
+    """Return the place of a name: `s3://bucket/prefix`, or a folder. Raises StorageError as `Bucket` does."""
     return Bucket(name) if name.startswith("s3://") else Folder(Path(name))

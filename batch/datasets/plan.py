@@ -13,7 +13,7 @@ from gantcha.errors import GantchaError
 from gantcha.stream import MixedLook, Stream
 
 FOLDER = ".gantcha"
-"""Of a dataset: what resuming and verifying it needs."""
+"""Folder of a dataset that holds what resuming and verifying need."""
 PLAN = f"{FOLDER}/plan.json"
 
 
@@ -64,11 +64,11 @@ class Plan:
         return GlyphClasses(self.symbols)
 
     def shard_count(self, split: str) -> int:
-        """Give the number of shards of a split."""
+        """Return the number of shards of a split."""
         return -(-self.splits[split] // self.shard_sizes[split])
 
     def split_of(self, index: int) -> str:
-        """Give the split of a captcha; the last one for indices beyond all."""
+        """Return the split of a captcha; the last one for indices beyond all."""
         ends = zip(self.splits, accumulate(self.splits.values()), strict=True)
         return next((split for split, end in ends if index < end), [*self.splits][-1])
 

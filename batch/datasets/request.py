@@ -128,7 +128,7 @@ def _verify(plan: Plan | None, place: Place) -> str:
 def _begun(
     plan: Plan, request: Request, resume: bool, place: Place, generators: str
 ) -> tuple[Plan, Sequence[str] | None]:
-    """Give the plan and the codes of a dataset that was begun."""
+    """Return the plan and the codes of a dataset that was begun."""
     if not resume:
         raise DatasetError(f"{place} holds a dataset: continue it with --resume, or name another folder")
     given = request.given()

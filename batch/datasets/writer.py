@@ -26,14 +26,14 @@ class Writer:
         self._whole: set[str] = set()
 
     def damaged(self, *, thorough: bool) -> list[Shard]:
-        """Give the shards that are to be drawn: those not written yet or, if `thorough`, changed since."""
+        """Return the shards that are to be drawn: those not written yet or, if `thorough`, changed since."""
         self._whole = self._checksums.whole(thorough=thorough)
         if self._format.merged:
             self._whole -= {path for path in self._merged() if not self._place.exists(path)}
         return [shard for shard in self._plan.shards() if not self._is_whole(shard)]
 
     def _merged(self) -> list[str]:
-        """Give the paths of the annotations that are not part of a shard."""
+        """Return the paths of the annotations that are not part of a shard."""
         return [self._format.merged.format(split=split) for split in self._plan.splits] if self._format.merged else []
 
     def _is_whole(self, shard: Shard) -> bool:

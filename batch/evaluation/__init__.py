@@ -4,4 +4,4 @@ import os
 from pathlib import Path
 
 CACHE_DIR = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "gantcha"
-"""Of the reference classifier; here, where no import is slow."""
+"""Folder that keeps trained classifiers; defined here, where no import is slow."""

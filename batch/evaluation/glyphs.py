@@ -27,9 +27,9 @@ class Evaluation(NamedTuple):
     """What an evaluation found."""
 
     in_captchas: Measured
-    """of glyphs as captchas contain them"""
+    """measures of glyphs as captchas contain them"""
     unfiltered: Measured
-    """of all that the generators draw"""
+    """measures of all that the generators draw"""
     picture: Images
     """`[classes, columns, 28, 28]`, a row for each class, the worst first: glyphs as in captchas, a gap, real glyphs"""
 
@@ -39,7 +39,7 @@ class _Rows(NamedTuple):
 
     real: Metrics
     generated: dict[str, list[Metrics]]
-    """by kind, for each seed"""
+    """measures by kind, for each seed"""
 
 
 def evaluate(
@@ -135,7 +135,7 @@ def _measure(glyph_class: GlyphClass, train: Images, test: Images) -> _Rows:
 
 
 def _score(kind: str, seed: int, counts: dict[int, int], test: LabelledImages) -> dict[int, float]:
-    """Give the accuracy score of each class, taught with so many generated glyphs of each."""
+    """Return the accuracy score of each class, taught with so many generated glyphs of each."""
     glyphs = {index: _Worker.draw(kind, index, seed)[:count] for index, count in counts.items()}
     return accuracy_by_class(_labelled(glyphs, _Worker.sampler), test)
 

@@ -86,7 +86,7 @@ class ReferenceClassifier:
 
     @property
     def weights(self) -> list[npt.NDArray[np.float32]]:
-        """What `of` needs."""
+        """The weights, which `of` takes."""
         return list(self._model.get_weights())
 
     @classmethod

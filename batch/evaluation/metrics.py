@@ -58,7 +58,7 @@ def kernel_distance(one: Features, other: Features) -> float:
 
 
 def nearest_distances(images: npt.NDArray[np.uint8], among: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Give the distance in pixel space from each of `[N, 28, 28]` to the nearest of `[M, 28, 28]`: `[N]`.
+    """Return the distance in pixel space from each of `[N, 28, 28]` to the nearest of `[M, 28, 28]`: `[N]`.
 
     Generated images nearer to the training set than other real ones are copies (Meehan et al. 2020).
     """
@@ -75,6 +75,6 @@ def confusions(truth: npt.NDArray[np.int64], read: npt.NDArray[np.int64]) -> dic
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """Give the 95 % score interval of a share (Wilson 1927)."""
+    """Return the 95 % score interval of a share (Wilson 1927)."""
     interval = binomtest(successes, trials).proportion_ci(method="wilson")
     return float(interval.low), float(interval.high)

@@ -23,11 +23,11 @@ class Measured(NamedTuple):
     """Measures of one kind of glyphs, drawn with several seeds."""
 
     classes: dict[str, Metrics]
-    """by name of class, means over the seeds"""
+    """means over the seeds, by name of class"""
     summary: Metrics
     """means over the classes, and ratios to real glyphs: the mean of the classes' ratios, and the worst of them"""
     errors: Metrics
-    """of the summary: standard deviation between seeds"""
+    """standard deviation of the summary between seeds"""
 
 
 def over_seeds(seeds: list[dict[str, Metrics]]) -> Measured:

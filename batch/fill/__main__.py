@@ -1,6 +1,5 @@
 """Draw captchas in bulk, into the pool or as a dataset: `python -m batch.fill`."""
 
-import os
 import signal
 import sys
 from pathlib import Path
@@ -13,8 +12,9 @@ from batch.fill import to_pool
 from batch.workers import on_ray, on_this_machine
 from gantcha.drawing.look import Difficulty, Kind
 from gantcha.errors import one_line_errors
+from pool.cores import available_cores
 from pool.filling.stocks import kept_stocks
-from pool.settings import load_settings
+from pool.settings import foreign_variables, load_settings
 
 _OF_BOTH = {"count", "alphabet", "kind", "difficulty"}
 Format = Literal["imagefolder", "webdataset", "parquet", "coco"]
@@ -30,11 +30,13 @@ def main(
     kind: Annotated[Kind | None, typer.Option(help="Instead of CAPTCHA_KIND.")] = None,
     difficulty: Annotated[Difficulty | None, typer.Option(help="Instead of CAPTCHA_DIFFICULTY.")] = None,
     alphabet: Annotated[str | None, typer.Option(help="Instead of CAPTCHA_ALPHABET.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that draw in parallel.")] = os.cpu_count() or 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that draw in parallel.")] = available_cores(),
     engine: Annotated[
         Literal["local", "ray"], typer.Option(help="ray: on the cores of a cluster, instead of --jobs here.")
     ] = "local",
-    ray_address: Annotated[str | None, typer.Option(help="Of the cluster; one is started here if omitted.")] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="Address of the cluster; one is started here if omitted.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only, for cron.")] = False,
     dataset: Annotated[
         str | None, _of_dataset("Write to this folder or s3://bucket/prefix, and leave the pool alone.")
@@ -43,7 +45,8 @@ def main(
     split: Annotated[str | None, _of_dataset("Shares of splits, for instance train=0.8,val=0.1,test=0.1.")] = None,
     length: Annotated[str | None, _of_dataset("Characters in a code, up to 16: 6, or 4-8 for any of these.")] = None,
     pattern: Annotated[
-        str | None, _of_dataset("Of the codes, for instance [a-z]{3}[0-9]{2,4}; instead of --length and --alphabet.")
+        str | None,
+        _of_dataset("Pattern of the codes, for instance [a-z]{3}[0-9]{2,4}; instead of --length and --alphabet."),
     ] = None,
     codes: Annotated[Path | None, _of_dataset("Draw the codes of this file, one a line, instead of --count.")] = None,
     disjoint: Annotated[bool | None, _of_dataset("Have no code in two splits.", "--disjoint")] = None,
@@ -68,7 +71,7 @@ def main(
 ) -> None:
     """Draw captchas into the pool, or write them as a labelled dataset.
 
-    The CAPTCHA_ settings name the database, the files, the generators and the style. --target fills the stocks of
+    The CAPTCHA_ settings name the database, the files, the generators and the look. --target fills the stocks of
     CAPTCHA_KIND, of CAPTCHA_CHALLENGE_KIND, of the sites in CAPTCHA_KEYS_FILE and, with CAPTCHA_DOUBT, harder ones; or
     with --kind or --difficulty one alone. --count fills one.
     Chunks of a fill and shards of a dataset are written whole or not at all: what is stopped keeps what it has
@@ -118,6 +121,8 @@ def main(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # an orderly end, which releases the lease
     with one_line_errors():
         settings = load_settings(kind=kind, difficulty=difficulty, alphabet=alphabet)
+        if not quiet and (foreign := foreign_variables()):
+            print(f"warning: not settings of Gantcha, and ignored: {', '.join(foreign)}", file=sys.stderr)
         folder = settings.checkpoints_dir
         chosen = on_ray(ray_address, folder) if engine == "ray" else on_this_machine(jobs, folder)
         if dataset:

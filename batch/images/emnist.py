@@ -18,7 +18,7 @@ _PLACES = "", "gzip", "EMNIST/raw", "raw"  # of NIST's zip, and where torchvisio
 
 
 def find_emnist(folder: Path, split: Split) -> Path | None:
-    """Give the place within the folder that has the images of a split; None if there is none."""
+    """Return the place within the folder that has the images of a split; None if there is none."""
     return next((folder / place for place in _PLACES if _file(folder / place, split, "images-idx3").exists()), None)
 
 

@@ -65,7 +65,7 @@ def _symbol(place: Path) -> str:
 
 
 def _read(path: Path) -> npt.NDArray[np.uint8]:
-    """Give the grey levels `[H, W]` of an image, on white where it is transparent."""
+    """Return the grey levels `[H, W]` of an image, on white where it is transparent."""
     try:
         with Image.open(path) as image:
             coloured = image.convert("RGBA")
@@ -77,7 +77,7 @@ def _read(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def normalize(levels: npt.NDArray[np.uint8], path: Path) -> npt.NDArray[np.uint8]:
-    """Give an image `[H, W]`, dark on light or light on dark, as EMNIST has it: `[28, 28]`, bright, centred, as large.
+    """Return an image `[H, W]`, dark on light or light on dark, as EMNIST has it: bright, centred, `[28, 28]`.
 
     Raises:
         ImagesError: nothing is written on it; names the `path`.

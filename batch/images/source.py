@@ -1,4 +1,4 @@
-"""Whatever `--data` names."""
+"""Training images from the folder or file that `--data` names."""
 
 from pathlib import Path
 

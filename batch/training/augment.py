@@ -36,7 +36,7 @@ def augment(images: Images, rng: np.random.Generator) -> Images:
 
 
 def _extent(image: Images, axis: int) -> tuple[float, float]:
-    """Where the ink begins and ends from left to right (axis 0) or top to bottom (axis 1); all where there is none."""
+    """Return where the ink begins and ends along axis 0 (across) or 1 (down); the whole side where there is none."""
     inked = np.flatnonzero(image.max(axis) > _INKED)
     return (inked[0] - 0.5, inked[-1] + 0.5) if len(inked) else (-0.5, SIDE - 0.5)
 

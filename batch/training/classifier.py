@@ -50,7 +50,7 @@ def compile_classifier(model: keras.Model, rate: float, steps: int) -> None:
 
 
 def predict(model: keras.Model, images: npt.NDArray[np.uint8], chunk: int) -> npt.NDArray[np.float32]:
-    """Give what a model of one output makes of `[N, H, W]`, some at a time: all at once would not fit into memory."""
+    """Return what a model of one output makes of `[N, H, W]`, some at a time: all at once would not fit into memory."""
     parts = np.split(images, range(chunk, len(images), chunk))
     outputs: npt.NDArray[np.float32] = np.concatenate([model.predict_on_batch(as_input(part)) for part in parts])
     return outputs

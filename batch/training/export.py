@@ -38,7 +38,7 @@ generator (float[N, latent_size] latent, int64[N] style) => (uint8[N, {SIDE}, {S
 
 
 def fuse_batch_norm(generator: keras.Model, latent: tf.Tensor, styles: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Give the weights of a generator of one class, its batch normalisation fused with the moments of a large batch.
+    """Return the weights of a generator of one class, its batch normalisation fused with the moments of a large batch.
 
     These are the standing statistics of Brock et al. 2019 (BigGAN): `latent` `[N, latent_size]` and `styles` `[N]`
     should number some thousands and be drawn as in training.
@@ -65,7 +65,7 @@ def fuse_batch_norm(generator: keras.Model, latent: tf.Tensor, styles: tf.Tensor
 
 
 def generator_to_onnx(weights: Mapping[str, tf.Tensor | npt.NDArray[np.float32]]) -> bytes:
-    """Give the `.onnx` file of a generator, its weights as float16."""
+    """Return the `.onnx` file of a generator, its weights as float16."""
     arrays = {name: np.asarray(weight, np.float16) for name, weight in weights.items()}
     for name in ("dense", "styles"):  # ONNX has channels first
         table = arrays[name].reshape(-1, BASE, BASE, arrays[name].shape[1] // BASE**2)
@@ -76,7 +76,7 @@ def generator_to_onnx(weights: Mapping[str, tf.Tensor | npt.NDArray[np.float32]]
 
 
 def to_onnx(graph: str, weights: dict[str, npt.NDArray[Any]]) -> bytes:
-    """Give the `.onnx` file of a graph in ONNX's text format, with its weights, float16 or float32, by name."""
+    """Return the `.onnx` file of a graph in ONNX's text format, with its weights, float16 or float32, by name."""
     from onnx import checker, numpy_helper, parser  # noqa: PLC0415 - `--help` does without the packages of training
 
     half = {name for name, array in weights.items() if array.dtype == np.float16}

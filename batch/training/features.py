@@ -14,7 +14,7 @@ from batch.training.tensorflow import keras, tf
 from gantcha.alphabet import SIDE
 
 WEIGHTS = (1.0, 1.0, 0.5, 0.5, 0.5)
-"""Of the parts that `Features.of` gives, in the loss."""
+"""Weight in the loss of each part that `Features.of` returns."""
 _EPOCHS = 6
 _SIZES = 128, 96
 

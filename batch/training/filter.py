@@ -63,7 +63,7 @@ def train_filter(labelled: LabelledImages, least_steps: int, report: Callable[[f
 
 
 def filter_to_onnx(model: keras.Model) -> bytes:
-    """Give the `.onnx` file of a trained filter, batch normalisation fused into its kernels."""
+    """Return the `.onnx` file of a trained filter, batch normalisation fused into its kernels."""
     weights: dict[str, npt.NDArray[Any]] = {}
     for name in ("first", "second", "dense"):
         (kernel,), norm = model.get_layer(name).get_weights(), model.get_layer(f"{name}_norm")

@@ -122,7 +122,7 @@ class Gan:
         self._generator_optimizer.build(self.generator.trainable_variables)
         self._discriminator_optimizer.build(self.discriminator.trainable_variables)
         self.steps, self.step = steps, 0
-        self._train_step = tf.function(self._train_step_eagerly)
+        self._train_step = tf.function(self._traced_step)
 
     def train_step(self) -> tuple[float, float]:
         """Go one step, and give the losses of generator and discriminator, that without its penalty.
@@ -145,7 +145,7 @@ class Gan:
         self.step += 1
         return float(losses[0]), float(losses[1])
 
-    def _train_step_eagerly(
+    def _traced_step(
         self, images: tf.Tensor, conditions: tf.Tensor, seed: tf.Tensor, penalise: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
         real = tf.cast(images[..., None], tf.float32) / 127.5 - 1
@@ -205,7 +205,7 @@ class Gan:
         self.discriminator.set_weights(weights.discriminator)
 
     def fused_generator(self) -> dict[str, tf.Tensor]:
-        """Give the weights of the EMA generator of a GAN over one class, its batch normalisation fused."""
+        """Return the weights of the EMA generator of a GAN over one class, its batch normalisation fused."""
         rng = np.random.default_rng(self._settings.seed)
         (training_set,) = self._sets
         latent = rng.standard_normal((_STANDING_BATCH, self.architecture.latent_size), np.float32)

@@ -13,7 +13,7 @@ from gantcha.errors import storage_errors
 from pool.storage.atomic import write_durably
 
 ROWS = 24
-"""Of a sheet, from the first glyphs to the last."""
+"""Rows of a sheet, from the first glyphs to the last."""
 _HEAD = "step,generator_loss,discriminator_loss\n"
 
 
@@ -35,14 +35,14 @@ class Journal:
         self._board = tf.summary.create_file_writer(str(path.with_suffix(""))) if find_spec("tensorboard") else None
 
     def _lines(self) -> list[str]:
-        return self._csv.read_text().splitlines(keepends=True)[1:] if self._csv.exists() else []
+        return self._csv.read_text("utf-8").splitlines(keepends=True)[1:] if self._csv.exists() else []
 
     def _row(self, step: int) -> int:
         return step * ROWS // self._steps
 
     def note(self, step: int, generator_loss: float, discriminator_loss: float) -> None:
         """Write the losses of the last steps down. Raises StorageError when the disk is full."""
-        with storage_errors(self._csv), open(self._csv, "a") as file:
+        with storage_errors(self._csv), open(self._csv, "a", encoding="utf-8") as file:
             file.write(f"{step},{generator_loss:.4f},{discriminator_loss:.4f}\n")
         if self._board:
             with self._board.as_default(step):
@@ -50,7 +50,7 @@ class Journal:
                 tf.summary.scalar("discriminator_loss", discriminator_loss)
 
     def wants_row(self, step: int) -> bool:
-        """Say whether the sheet lacks a row for this step."""
+        """Return whether the sheet lacks a row for this step."""
         return self._row(step) > (0 if self._page is None else len(self._page) // SIDE)
 
     def draw(self, glyphs: npt.NDArray[np.uint8]) -> None:

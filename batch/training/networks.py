@@ -95,6 +95,14 @@ def make_discriminator_model(
     return keras.Model([image, condition], unconditional + projected, name="discriminator")
 
 
+def pooled_convolution(maps: Any, channels: int, pooling: int | tuple[int, int] = 2) -> Any:
+    """Convolve `[N, H, W, F]`, pool and normalise, as the classifiers of captchas do."""
+    convolved = layers.Conv2D(channels, 3, padding="same", use_bias=False)(maps)
+    pooled = layers.MaxPooling2D(pooling, padding="same")(convolved)  # first: what follows has less to do
+    # With the usual momentum of 0.99 a short training would leave the statistics of its start.
+    return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(pooled))
+
+
 def as_input(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """Scale images `[N, H, W]` to what networks read: `[N, H, W, 1]` in -1..1."""
     return images[..., None].astype(np.float32) / 127.5 - 1

@@ -47,7 +47,7 @@ class Trained(NamedTuple):
     generator: bytes
     """its `.onnx` file"""
     style_frequencies: npt.NDArray[np.float64]
-    """of the images that it was fine-tuned towards"""
+    """share of each style among the images that it was fine-tuned towards"""
     seconds: float
 
 

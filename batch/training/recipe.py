@@ -9,7 +9,7 @@ BASE = SIDE // 4
 KERNEL = 5
 """Side of a generator's kernels."""
 SLOPE = 0.2
-"""Of a generator's leaky ReLUs."""
+"""Slope of a generator's leaky ReLUs."""
 STATE = ".training"
 """Folder within the checkpoints for what a resumed training needs."""
 

@@ -45,7 +45,7 @@ class FrechetLoss:
         self._second: Floats | None = None
 
     def slope(self, generated: npt.NDArray[np.float32], shares: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Give the gradient of the distance, relative to the variance of real features: `[N, F]` -> `[N, F]`.
+        """Return the gradient of the distance, relative to the variance of real features: `[N, F]` -> `[N, F]`.
 
         `shares` `[N]` say how much each counts, and add up to 1.
         """
@@ -89,7 +89,7 @@ class Refinement:
     """Training goes on with the Frechet distance in `features` as a loss, beside a discriminator that starts anew.
 
     What the legibility filter leaves out counts for nothing: the glyphs that pass it are to be like real ones. Latents
-    have `latent_scale` times their scale of before, and a scale of 1 afterwards.
+    are multiplied by `latent_scale`, and have a scale of 1 afterwards.
     """
 
     def __init__(
@@ -114,8 +114,8 @@ class Refinement:
         self._optimizers[1].build(self._discriminator.trainable_variables)
         chosen = self._rng.permutation(training_set.images)[:_IMAGES]
         self._losses = [FrechetLoss(part) for part in features.of_glyphs(chosen)]
-        self._generator_step = tf.function(self._generator_step_eagerly)
-        self._discriminator_step = tf.function(self._discriminator_step_eagerly)
+        self._generator_step = tf.function(self._traced_generator_step)
+        self._discriminator_step = tf.function(self._traced_discriminator_step)
 
     def run(self, steps: int) -> dict[str, npt.NDArray[np.float32]]:
         """Train, and give the weights, averaged over the last steps."""
@@ -155,7 +155,7 @@ class Refinement:
             penalise=step % self._settings.r1_every == 0,
         )
 
-    def _generator_step_eagerly(self, latent: tf.Tensor, styles: tf.Tensor) -> None:
+    def _traced_generator_step(self, latent: tf.Tensor, styles: tf.Tensor) -> None:
         with tf.GradientTape() as tape:
             images = self._generator(latent, styles)
             parts = self._features.of(images)
@@ -184,7 +184,7 @@ class Refinement:
         weighted = zip(WEIGHTS, self._losses, parts, strict=True)
         return [np.float32(weight) * loss.slope(part, shares) for weight, loss, part in weighted]
 
-    def _discriminator_step_eagerly(
+    def _traced_discriminator_step(
         self, real: tf.Tensor, real_styles: tf.Tensor, latent: tf.Tensor, styles: tf.Tensor, penalise: bool
     ) -> None:
         fake = self._generator(latent, styles)

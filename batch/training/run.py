@@ -70,7 +70,7 @@ class Training:
         return self._checkpoints.folder / STATE / f"{glyph_class.name}.npz"
 
     def left_over(self, chosen: list[GlyphClass]) -> list[GlyphClass]:
-        """Give the classes that are not finished, or whose file is damaged."""
+        """Return the classes that are not finished, or whose file is damaged."""
         entries = self.manifest["classes"]
         return [
             c

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from batch.evaluation.judge import saved_or_trained
 from batch.training.classifier import compile_classifier, predict
-from batch.training.networks import as_input
+from batch.training.networks import as_input, pooled_convolution
 from batch.training.tensorflow import keras
 from benchmarks.looks.random_looks import random_look
 from gantcha.alphabet import draw_codes, left_to_right
@@ -53,9 +53,7 @@ def make_reader_model(alphabet_size: int) -> keras.Model:
     layers = keras.layers
     hidden = window = layers.Input((_WINDOW // _SHRINK, _WINDOW // _SHRINK, 1))
     for channels in _CHANNELS:
-        hidden = layers.Conv2D(channels, 3, padding="same", use_bias=False)(hidden)
-        # With the usual momentum of 0.99 a short training would leave the statistics of its start.
-        hidden = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(layers.MaxPooling2D(padding="same")(hidden)))
+        hidden = pooled_convolution(hidden, channels)
     hidden = layers.Dense(_HIDDEN, activation="relu")(layers.Flatten()(hidden))
     return keras.Model(window, layers.Dense(alphabet_size)(layers.Dropout(0.3)(hidden)))
 

@@ -1,7 +1,6 @@
 """Search for looks that people read and machines do not: `python -m benchmarks.looks.frontier`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, NamedTuple
 
@@ -18,7 +17,7 @@ from benchmarks.looks.random_looks import random_look, vary_look
 from benchmarks.strength.ocr import require_extras
 from gantcha.alphabet import draw_codes
 from gantcha.captcha import Captcha, draw_captchas
-from gantcha.drawing.look import DIFFICULTIES, LOOKS, USUAL_DECOYS, Kind, Look
+from gantcha.drawing.look import BOUNDS, DIFFICULTIES, LOOKS, USUAL_DECOYS, Kind, Look
 from gantcha.errors import one_line_errors
 from gantcha.glyphs.checkpoints import Checkpoints
 from gantcha.glyphs.sampler import Sampler
@@ -37,9 +36,9 @@ class Trial(NamedTuple):
 
     name: str
     read: float
-    """By the character reader."""
+    """share read by the character reader"""
     attacked: float
-    """By the best attack."""
+    """share read by the best attack"""
     attack: str
     look: Look
 
@@ -62,7 +61,7 @@ def try_look(
 
 
 def is_unbeaten(trial: Trial, trials: Sequence[Trial]) -> bool:
-    """Say whether no other trial is read more and attacked less."""
+    """Return whether no other trial is read more and attacked less."""
     return not any(other.read >= trial.read and other.attacked < trial.attacked for other in trials) and not any(
         other.read > trial.read and other.attacked == trial.attacked for other in trials
     )
@@ -89,13 +88,12 @@ def plot(file: BinaryIO, trials: Sequence[Trial]) -> None:
 
 def _settings(look: Look) -> str:
     """Return what the look changes, as options of `gantcha fill`."""
-    usual = asdict(LOOKS[look.kind]["standard"])
-    changed = {name: value for name, value in asdict(look).items() if name != "decoys" and value != usual[name]}
-    return " ".join(f"--set {name}={','.join(map(_short, np.atleast_1d(value)))}" for name, value in changed.items())
-
-
-def _short(value: float) -> str:
-    return f"{value:.4g}"
+    usual, changed = LOOKS[look.kind]["standard"], []
+    for name in BOUNDS:
+        if (value := getattr(look, name)) != getattr(usual, name):
+            ends = value if isinstance(value, tuple) else (value,)
+            changed.append(f"--set {name}={','.join(f'{end:.4g}' for end in ends)}")
+    return " ".join(changed)
 
 
 def main(

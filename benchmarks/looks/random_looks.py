@@ -22,6 +22,7 @@ def random_look(decoys: str, rng: np.random.Generator) -> Look:
 
     gap, ink, pale = within(-4, 5) if decoys else within(-9, 2), within(0.6, 0.92), within(0.2, 0.42)
     chosen: dict[str, Any] = {
+        "kind": "crossed-out" if decoys else "plain",
         "decoys": decoys,
         "truncation": within(0.6, 1),
         "height": 120 if rng.random() < 0.5 else int(rng.integers(96, 120)),

@@ -1,4 +1,4 @@
-"""All measures in one table: `python -m benchmarks`."""
+"""All measures in one table: `python -m benchmarks.speed`."""
 
 import json
 from importlib import import_module
@@ -26,14 +26,14 @@ def main(
 
     \b
     Examples:
-        python -m benchmarks --out docs/benchmarks
-        python -m benchmarks --only serve
+        python -m benchmarks.speed --out docs/benchmarks
+        python -m benchmarks.speed --only serve
     """
     if unknown := set(only or ()) - set(_MEASURES):
         raise typer.BadParameter(f"no measure {unknown.pop()!r}; they are {', '.join(_MEASURES)}")
     try:
         import_module("matplotlib")
-        measures = {name: import_module(f"benchmarks.{name}").measure for name in only or _MEASURES}
+        measures = {name: import_module(f"benchmarks.speed.{name}").measure for name in only or _MEASURES}
     except ModuleNotFoundError as error:
         raise SystemExit(
             f"error: {error.name} is missing, and benchmarks need it: pip install -r requirements-dev.txt"

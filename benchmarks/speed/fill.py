@@ -1,6 +1,5 @@
 """How fast captchas are drawn into the pool, compared with the PyPI package `captcha` in as many processes."""
 
-import os
 import secrets
 import subprocess
 import tempfile
@@ -24,6 +23,7 @@ from gantcha.drawing.png import encode_pngs
 from gantcha.drawing.render import render
 from gantcha.glyphs.sampler import load_sampler
 from pool import database
+from pool.cores import available_cores
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
 from pool.storage.files import FileStore, new_id
@@ -31,7 +31,7 @@ from pool.storage.files import FileStore, new_id
 _LOOK = LOOKS["plain"]["standard"]
 
 _COUNT, _THEIR_COUNT, _MANY = 10_000, 2_000, 100_000
-_CORES = os.cpu_count() or 1
+_CORES = available_cores()
 _AGAINST = f"PyPI captcha, {_CORES} processes"
 
 

@@ -19,7 +19,7 @@ import typer
 
 from benchmarks.speed.figures import medians
 
-_ROOT = Path(__file__).parent.parent
+_ROOT = Path(__file__).parents[2]
 
 _TIMED = """
 import io, os, random, time
@@ -121,7 +121,7 @@ def _rate(python: Path, program: str) -> float:
         env=os.environ | one_thread,
         check=True,
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
     return float(finished.stdout.split()[-1])
 

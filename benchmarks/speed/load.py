@@ -1,6 +1,5 @@
 """Servers under load. Needs `wrk` (`apt-get install wrk`)."""
 
-import os
 import re
 import shutil
 import socket
@@ -18,6 +17,7 @@ import requests
 
 from benchmarks.speed.figures import ROUNDS, by_turns
 from benchmarks.speed.pools import ROOT, fill_command
+from pool.cores import available_cores
 
 
 class Load(NamedTuple):
@@ -65,7 +65,7 @@ def _answers(url: str) -> bool:
 
 def bare_command(folder: Path, source: str) -> list[str]:
     """Write an application to this folder; return the command that serves it with plain uvicorn."""
-    (folder / "bare.py").write_text(source)
+    (folder / "bare.py").write_text(source, "utf-8")
     return ["uvicorn", "bare:app", "--app-dir", str(folder), "--no-access-log", "--log-level", "warning"]
 
 
@@ -74,7 +74,7 @@ def run_wrk(url: str, connections: int, seconds: float, *script: object) -> str:
     options = ["--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s", "--latency"]
     command = ["wrk", *options, *(["--script", *map(str, script[:1])] if script else []), url]
     command += ["--", *map(str, script[1:])] if script else []
-    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout
     if "Non-2xx" in shown:
         raise SystemExit(f"error: some answers had an error status: {shown}")
     return shown
@@ -99,7 +99,7 @@ def medians_of(*loads: Callable[[], Load], rounds: int = ROUNDS) -> list[Load]:
 @contextmanager
 def refilling(settings: dict[str, str]) -> Iterator[None]:
     """Run a fill at low priority that leaves one core free, as a refill does; begin once it adds captchas."""
-    jobs = str(max(1, (os.cpu_count() or 1) - 1))
+    jobs = str(max(1, available_cores() - 1))
     files = Path(settings["CAPTCHA_FILES_DIR"])
     before = sum(1 for _ in files.rglob("*.png"))
     with subprocess.Popen(["nice", *fill_command(100_000, "--jobs", jobs)], cwd=ROOT, env=settings) as fill:

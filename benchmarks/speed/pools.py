@@ -17,7 +17,7 @@ from pool.models import State, Stock, captcha
 from pool.storage.files import new_id
 
 PLAIN = Stock("plain", "standard")
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 _ROWS = 50_000
 
 

@@ -40,7 +40,7 @@ _QUICK_ATTACKED, _QUICK_SAMPLES = 160, 300
 def main(
     kind: Annotated[Kind | None, typer.Option(help="Instead of CAPTCHA_KIND.")] = None,
     difficulty: Annotated[Difficulty | None, typer.Option(help="Instead of CAPTCHA_DIFFICULTY.")] = None,
-    samples: Annotated[int, typer.Option(min=10, help="Captcha captchas for the solvers, at most.")] = _COUNTS[-1],
+    samples: Annotated[int, typer.Option(min=10, help="Labelled captchas for the solvers, at most.")] = _COUNTS[-1],
     attacked: Annotated[int, typer.Option(min=10, help="Captchas that each attack has to read.")] = 1000,
     minutes: Annotated[
         float, typer.Option(min=0.01, help="Processor time of a CRNN training at most: 40 are 20 minutes of two cores.")

@@ -1,22 +1,19 @@
 """The CRNN solver (after Shi et al. 2016): convolutions, a recurrent network along the text, and CTC."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import sliding_window_view
 
+from batch.baseline import shifted_batches
 from batch.training.classifier import predict
-from batch.training.networks import as_input
+from batch.training.networks import as_input, pooled_convolution
 from batch.training.tensorflow import keras, tf
 from benchmarks.strength.ctc import decode
 from benchmarks.strength.untrained import rate
 
-_SHRINK = 2  # half the size shows all that a solver needs
-_BATCH = 64
-_SHIFT = 3
 _CHUNK = 200  # pictures that are read at once
 _CONVOLUTIONS = ((32, (2, 2)), (64, (2, 2)), (96, (2, 1)), (128, (2, 1)))  # channels, pooling
 _UNITS = 128
@@ -28,35 +25,13 @@ _CHECKED = 0.05  # of the time: between looks at them
 _ENOUGH = 0.98  # of their codes
 
 
-def downsample(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Downsample grey pictures `[N, H, W]` to half their size: `[N, H / 2, W / 2]`."""
-    count, height, width = pictures.shape[0], *(side // _SHRINK * _SHRINK for side in pictures.shape[1:])
-    blocks = pictures[:, :height, :width].reshape(count, height // _SHRINK, _SHRINK, width // _SHRINK, _SHRINK)
-    downsampled: npt.NDArray[np.uint8] = (blocks.sum((2, 4), np.uint16) // _SHRINK**2).astype(np.uint8)
-    return downsampled
-
-
-def shifted_batches(
-    pictures: npt.NDArray[np.uint8], rng: np.random.Generator
-) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]]:
-    """Draw batches of `[N, H, W]` without end: their numbers, and the pictures shifted a little."""
-    around = np.pad(pictures, ((0, 0), (_SHIFT, _SHIFT), (_SHIFT, _SHIFT)), "symmetric")
-    windows = sliding_window_view(around, pictures.shape[1:], (1, 2))
-    while True:
-        chosen = rng.integers(len(pictures), size=_BATCH)
-        down, across = rng.integers(2 * _SHIFT + 1, size=(2, _BATCH))
-        yield chosen, windows[chosen, down, across]
-
-
 def make_crnn_model(size: tuple[int, int], alphabet_size: int) -> keras.Model:
     """Build the CRNN: pictures `[N, *size, 1]` in -1..1 -> logits `[N, columns, 1 + alphabet_size]`, blank first."""
     layers = keras.layers
     picture = layers.Input((*size, 1))
     hidden = picture
     for channels, pooling in _CONVOLUTIONS:
-        hidden = layers.Conv2D(channels, 3, padding="same", use_bias=False)(hidden)
-        hidden = layers.MaxPooling2D(pooling, padding="same")(hidden)  # first: what follows has less to do
-        hidden = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(hidden))
+        hidden = pooled_convolution(hidden, channels, pooling)
     columns = layers.Permute((2, 1, 3))(hidden)
     columns = layers.Reshape((columns.shape[1], columns.shape[2] * columns.shape[3]))(columns)
     columns = layers.Dropout(0.2)(layers.Dense(_UNITS, activation="relu")(columns))

@@ -40,7 +40,7 @@ def drop_least_certain(decoded: Decoded, dropped: int) -> npt.NDArray[np.int64]:
 
 
 def score_texts(log_probabilities: LogProbabilities, texts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Give the log probability of `[N, K, n]` symbols, over all alignments (Graves et al. 2006): `[N, K]`."""
+    """Return the log probability of `[N, K, n]` symbols, over all alignments (Graves et al. 2006): `[N, K]`."""
     count, options, length = texts.shape
     states = np.zeros((count, options, 2 * length + 1), np.int64)  # blanks around and between the symbols
     states[..., 1::2] = 1 + texts

@@ -24,7 +24,7 @@ _CHUNK = 2000
 
 
 class Detector:
-    """Tells glyphs that count, glyphs that are crossed out and what is no glyph; a classifier reads the first."""
+    """Tell glyphs that count, glyphs that are crossed out and what is no glyph; a classifier reads the first."""
 
     def __init__(self, prepare: Callable[[Pictures], Pictures], usual_count: int) -> None:
         """`prepare` makes pictures of two levels; captchas show `usual_count` glyphs, more or less."""

@@ -33,7 +33,7 @@ def require_extras() -> None:
 
 
 def has_tesseract() -> bool:
-    """Say whether Tesseract is installed."""
+    """Return whether Tesseract is installed."""
     return shutil.which("tesseract") is not None
 
 
@@ -56,7 +56,7 @@ def read_with_tesseract(pictures: Pictures, mode: str, alphabet: str) -> list[st
                 cwd=folder,
                 env=os.environ | {"OMP_THREAD_LIMIT": "1"},  # more threads make it slower
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
             )
             if not finished.returncode:
                 break

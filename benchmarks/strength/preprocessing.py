@@ -83,4 +83,4 @@ PREPROCESSINGS: dict[str, Preprocessing] = _PLAIN | {
     for band in _BANDS
     for name in ("none", f"blur {BLUR}", "threshold 110")
 }
-"""By name; thresholds follow a blur. `flattened`: divided by the paper around, then Otsu's threshold (1979)."""
+"""Preprocessings by name; thresholds follow a blur. `flattened` divides by the paper around (threshold: Otsu 1979)."""

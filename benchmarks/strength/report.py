@@ -9,7 +9,7 @@ from rich.table import Table
 from benchmarks.strength.untrained import Success
 
 Results = dict[str, dict[str, Success]]
-"""by source of the captchas and attack"""
+"""Success by source of the captchas, and by attack."""
 
 
 def best_attack(found: dict[str, Success]) -> str:

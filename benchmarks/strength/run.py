@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 from rich.progress import Progress
 
-from benchmarks.strength.crnn import CrnnSolver, downsample
+from batch.baseline import downsample
+from benchmarks.strength.crnn import CrnnSolver
 from benchmarks.strength.detector import detecting
 from benchmarks.strength.preprocessing import PREPROCESSINGS, Pictures
 from benchmarks.strength.segmentation import Classify

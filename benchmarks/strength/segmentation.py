@@ -75,7 +75,7 @@ class Spans(NamedTuple):
     """The S runs of neighbouring pieces of a picture that may be glyphs."""
 
     ends: list[tuple[int, int]]
-    """Of each, its first piece and the one after its last; sorted by the first."""
+    """first piece of each run and the one after its last; sorted by the first"""
     images: npt.NDArray[np.uint8]
     """`[S, 28, 28]`"""
     edges: npt.NDArray[np.int64]

@@ -33,7 +33,7 @@ class OcrNetwork:
         self._merge = meant[self._columns].astype(np.float32)
 
     def log_probabilities(self, pictures: Pictures) -> LogProbabilities:
-        """Give the probabilities of the blank and of the alphabet's characters in each column of the pictures."""
+        """Return the probabilities of the blank and of the alphabet's characters in each column of the pictures."""
         with ThreadPoolExecutor(_THREADS) as pool:
             kept = np.stack(list(pool.map(self._run, pictures))) @ self._merge
         floor = np.float32(_LEAST)

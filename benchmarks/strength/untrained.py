@@ -40,9 +40,9 @@ class Success(NamedTuple):
     characters: float
     """Share of characters read in their place."""
     variant: str = ""
-    """The one that read most of other pictures."""
+    """variant that read most of other pictures"""
     chosen_at: float | None = None
-    """Share of codes that it read of those."""
+    """share of codes that it read of those"""
 
 
 def rate(codes: Sequence[str], answers: Sequence[str]) -> Success:
@@ -86,7 +86,7 @@ def attack(
 def untrained_attacks(
     alphabet: str, length: int, classifiers: Mapping[str, Classify], extra: int = 0, *, few: bool = False
 ) -> Iterator[tuple[str, Callable[[], Variants]]]:
-    """Give the attacks that need none of our captchas: names, and what loads their programs and gives their variants.
+    """Return the attacks that need none of our captchas: names, and what loads their programs and gives their variants.
 
     Where captchas show `extra` characters that do not count, all are read and the least certain left out. With `few`,
     only the variants that are usually the best.

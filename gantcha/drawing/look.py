@@ -10,7 +10,7 @@ Kind = Literal["plain", "crossed-out"]
 Difficulty = Literal["easy", "standard", "hard"]
 Theme = Literal["light", "dark"]
 DIFFICULTIES: tuple[Difficulty, ...] = get_args(Difficulty)
-"""The easiest first."""
+"""Difficulties, the easiest first."""
 GREY_LEVELS = 8  # a third of the bytes of 256 levels, and the noise hides the steps
 MOST_BOXES = 16
 """Characters of a code with boxes, at most."""
@@ -122,11 +122,11 @@ class Look:
         """
         values = asdict(self)
         for name, value in changes.items():
-            if name not in _BOUNDS:
-                raise LookError(f"the look has no setting {name!r}; it has {', '.join(sorted(_BOUNDS))}")
+            if name not in BOUNDS:
+                raise LookError(f"the look has no setting {name!r}; it has {', '.join(sorted(BOUNDS))}")
             is_range, is_whole = isinstance(values[name], tuple), isinstance(values[name], int)
             ends = value if isinstance(value, tuple) else (value, value) if is_range else (value,)
-            least, most = _BOUNDS[name]
+            least, most = BOUNDS[name]
             if len(ends) != 1 + is_range or (is_whole and value != int(ends[0])):
                 needed = "two numbers" if is_range else "a whole number" if is_whole else "a number"
                 raise LookError(f"{name}: must be {needed} from {least} to {most}")
@@ -138,8 +138,8 @@ class Look:
         return Look(**values)
 
 
-_BOUNDS: dict[str, Range] = {one.name: one.metadata["bounds"] for one in fields(Look) if one.metadata}
-"""What each setting may be that a user may change."""
+BOUNDS: dict[str, Range] = {one.name: one.metadata["bounds"] for one in fields(Look) if one.metadata}
+"""Lower and upper bound of each setting that a user may change."""
 _PLAIN = Look()
 # Strokes through a glyph show if it hardly touches its neighbours.
 _CROSSED_OUT = replace(

@@ -27,7 +27,7 @@ _LEVELS = np.rint(np.arange(GREY_LEVELS) * _WHITE / (GREY_LEVELS - 1)).astype(np
 _PAIRS = (_LEVELS.take(np.arange(256) >> _BITS, mode="clip") << _BITS) | _LEVELS.take(
     np.arange(256) & _WHITE, mode="clip"
 )
-"""The same for two levels in a byte."""
+"""Grey levels for two levels in a byte."""
 
 
 def to_grey(levels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

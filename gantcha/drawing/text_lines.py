@@ -22,7 +22,7 @@ Strokes = npt.NDArray[np.uint8]
 
 Owners = npt.NDArray[np.integer[Any]]
 Parameters = dict[str, npt.NDArray[np.float64]]
-"""By name: `[N]` for those of lines, `[N, L]` for those of glyphs; lengths are pixels of single density."""
+"""Values by name: `[N]` for lines, `[N, L]` for glyphs; lengths are pixels of single density."""
 OF_LINES = ("size", "slant", "baseline_amplitude", "baseline_wavelength", "warp_amplitude", "warp_wavelength")
 OF_GLYPHS = ("glyph_offset", "gap", "enlargement_x", "enlargement_y", "turn", "shear")
 
@@ -80,13 +80,13 @@ def concat_pics(
 
 
 def bits(length: int) -> Owners:
-    """Give the bit of each glyph of a line in `owners`: `[length]`; 31 glyphs at most."""
+    """Return the bit of each glyph of a line in `owners`: `[length]`; 31 glyphs at most."""
     of_line: Owners = (1 << np.arange(length)).astype(np.uint16 if length <= 16 else np.int32)
     return of_line
 
 
 def _decompose(matrices: npt.NDArray[np.float64], look: Look) -> Parameters:
-    """Give the parameters that `distortions` made its matrices `[count, 2, 2]` of: `[count]` each."""
+    """Return the parameters that `distortions` made its matrices `[count, 2, 2]` of: `[count]` each."""
     (a, b), (c, d) = matrices.transpose(1, 2, 0)
     turn = np.arctan2(c, a)
     across, shear, down = np.hypot(a, c), np.cos(turn) * b + np.sin(turn) * d, np.cos(turn) * d - np.sin(turn) * b

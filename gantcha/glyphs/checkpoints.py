@@ -22,11 +22,11 @@ class CheckpointError(GantchaError):
 
 
 class Loaded(NamedTuple):
-    """What drawing glyphs needs."""
+    """All that drawing glyphs needs."""
 
     classes: GlyphClasses
     generators: dict[int, Network]
-    """by label; input `latent` `[N, latent_size]` and `style` `[N]`, output `[N, 28, 28]`"""
+    """generators by label; input `latent` `[N, latent_size]` and `style` `[N]`, output `[N, 28, 28]`"""
     filter: Network
     """input `glyphs` `[N, 28, 28]`, output the probability of each class `[N, C]`"""
     latent_size: int
@@ -48,7 +48,7 @@ class Checkpoints:
         return self.folder / _MANIFEST
 
     def exist(self) -> bool:
-        """Say whether the manifest exists."""
+        """Return whether the manifest exists."""
         return self.manifest_path.exists()
 
     def manifest(self) -> dict[str, Any]:
@@ -61,14 +61,15 @@ class Checkpoints:
         try:
             manifest = json.loads(path.read_bytes())
         except OSError as error:
-            raise CheckpointError(f"{path} can't be read ({error.strerror}): `gantcha train` makes it") from error
+            reason = f"can't be read ({error.strerror})"
+            raise CheckpointError(f"{path} {reason}: `python -m gantcha train` makes it") from error
         except ValueError as error:
             raise CheckpointError(f"{path} is not JSON: {error}") from error
         found = manifest.get("format") if isinstance(manifest, dict) else None
         if found != FORMAT:
             raise CheckpointError(
                 f"{path} has format {found}, this version reads {FORMAT}: use the checkpoints that come with it, or "
-                "train again with `python -m batch.train`"
+                "train again with `python -m gantcha train`"
             )
         return dict(manifest)
 
@@ -85,7 +86,7 @@ class Checkpoints:
         return sha256_of(json.dumps([manifest.get("architecture"), classes, parts]).encode())
 
     def is_sound(self, entry: dict[str, Any]) -> bool:
-        """Say whether the file of a manifest's entry exists and has the digest of the entry."""
+        """Return whether the file of a manifest's entry exists and has the digest of the entry."""
         path = self.folder / entry["file"]
         return path.exists() and bool(sha256_of(path.read_bytes()) == entry["sha256"])
 
@@ -116,7 +117,7 @@ class Checkpoints:
             )
         except KeyError as error:
             raise CheckpointError(
-                f"{self.manifest_path} lacks {error}: `python -m batch.train --resume` trains what is missing"
+                f"{self.manifest_path} lacks {error}: `python -m gantcha train --resume` trains what is missing"
             ) from error
 
     def _load(self, entry: dict[str, Any]) -> Network:
@@ -133,7 +134,7 @@ class Checkpoints:
 
 
 def classes_of(manifest: dict[str, Any]) -> GlyphClasses:
-    """Give the classes that a manifest is for; those of EMNIST where it names no symbols."""
+    """Return the classes that a manifest is for; those of EMNIST where it names no symbols."""
     return GlyphClasses(manifest.get("symbols", BYMERGE.symbols))
 
 

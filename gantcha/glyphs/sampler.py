@@ -33,20 +33,18 @@ class Sampler:
         self,
         classes: npt.NDArray[np.uint8],
         rng: np.random.Generator,
-        latent_scale: float | None = None,
         truncation: float = 1,
     ) -> npt.NDArray[np.uint8]:
         """Draw a glyph for each label of `classes` `[...]`: uint8 `[..., 28, 28]`, bright stroke on black.
 
-        Latents have the scale that the manifest gives for each class, or `latent_scale` for all classes, times
-        `truncation`: below 1 glyphs are more alike and more legible.
+        Latents have the scale that the manifest gives for each class, times `truncation`: below 1 glyphs are more alike
+        and more legible.
         Glyphs of one class are drawn in one call of its generator, wherever they are in the batch.
         """
         labels = classes.ravel()
         styles = (rng.random((len(labels), 1)) > self._style_thresholds[labels, :-1]).sum(1)
         latent = rng.standard_normal((len(labels), self._latent_size), np.float32)
-        scales = self._latent_scales[labels, None] if latent_scale is None else np.float32(latent_scale)
-        latent *= scales * np.float32(truncation)
+        latent *= self._latent_scales[labels, None] * np.float32(truncation)
         glyphs = np.empty((len(labels), SIDE, SIDE), np.uint8)
         order = np.argsort(labels, kind="stable")
         for places in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
@@ -59,10 +57,9 @@ class Sampler:
         self,
         classes: npt.NDArray[np.uint8],
         rng: np.random.Generator,
-        latent_scale: float | None = None,
         truncation: float = 1,
     ) -> npt.NDArray[np.uint8]:
-        """As `draw`, but leave out glyphs that look like another character. These are what captchas contain.
+        """Draw as `draw` does, without glyphs that look like another character: what captchas contain.
 
         Two fifths more glyphs of each class are drawn than asked for. Those that the filter is sure of have the same
         chance to be kept: to keep the surest ones would make all glyphs alike.
@@ -70,7 +67,7 @@ class Sampler:
         wanted = classes.ravel()
         counts = np.bincount(wanted, minlength=len(self.classes))
         labels = np.repeat(np.arange(len(self.classes), dtype=np.uint8), np.ceil(counts * OVERSAMPLING).astype(int))
-        glyphs = self.draw(labels, rng, latent_scale, truncation)
+        glyphs = self.draw(labels, rng, truncation)
         # The greatest of log chances plus Gumbel noise are a sample without replacement (Kool et al. 2019).
         sure = legibility(glyphs, labels, self.filter, self.classes).clip(_LEAST, _LEGIBLE)
         keys = _STRICTNESS * np.log(sure / _LEGIBLE) + rng.gumbel(size=len(labels))
@@ -86,7 +83,7 @@ class Sampler:
 def legibility(
     glyphs: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], legibility_filter: Network, classes: GlyphClasses
 ) -> npt.NDArray[np.float32]:
-    """Give the probability that each of `[N, 28, 28]` is of its label's character or one that looks alike: `[N]`."""
+    """Return the probability that each of `[N, 28, 28]` is of its label's character or one that looks alike: `[N]`."""
     own = classes.lookalikes[labels][:, None] == classes.lookalikes
     probabilities: npt.NDArray[np.float32] = (legibility_filter.run(glyphs=glyphs) * own).sum(1)
     return probabilities

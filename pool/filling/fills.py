@@ -18,13 +18,13 @@ from pool.models import fill
 
 
 class Fill(NamedTuple):
-    """A fill that was begun."""
+    """A fill that was started."""
 
     started_at: datetime
     seconds: float
     added: int
     checkpoints: str | None
-    """sha256 of the manifest of the generators; None where they could not be read"""
+    """digest of the generators; None if they could not be read"""
     error: str | None
 
 
@@ -39,7 +39,7 @@ class FillRecord:
 
     @property
     def seconds(self) -> float:
-        """Since the start."""
+        """Seconds since the start."""
         return time.monotonic() - self._started
 
     def add(self, count: int) -> None:
@@ -66,7 +66,7 @@ def recorded(engine: Engine) -> Iterator[FillRecord]:
 
 
 def last_fills(engine: Engine, count: int) -> list[Fill]:
-    """Give the latest fills, the latest first."""
+    """Return the latest fills, the newest first."""
     columns = [fill.c[name] for name in Fill._fields]
     with database.transaction(engine, **database.READ_ONLY) as connection:
         return [Fill(*row) for row in connection.execute(select(*columns).order_by(fill.c.id.desc()).limit(count))]

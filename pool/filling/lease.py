@@ -49,7 +49,7 @@ class Lease:
 
 @contextmanager
 def lease(engine: Engine, name: str) -> Iterator[Lease | None]:
-    """Hold the lease within the `with` statement; yields None if another process holds it."""
+    """Hold the lease within the `with` statement; yield None if another process holds it."""
     holder = new_id()
     with database.transaction(engine) as connection:
         is_ours = _take(connection, name, holder)

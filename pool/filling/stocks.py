@@ -9,16 +9,16 @@ from pool.settings import Settings
 
 
 class KeptStocks(NamedTuple):
-    """All that are kept filled."""
+    """Stocks that are kept filled."""
 
     usual: tuple[Stock, ...]
-    """handed out without doubt; the service needs all of them"""
+    """stocks handed out without doubt; the service needs all of them"""
     in_doubt: tuple[Stock, ...]
-    """handed out in doubt only"""
+    """stocks handed out in doubt only"""
 
     @property
     def all(self) -> tuple[Stock, ...]:
-        """All of them, the usual ones first."""
+        """All stocks, the usual ones first."""
         return self.usual + self.in_doubt
 
 

@@ -4,18 +4,18 @@ from typing import NamedTuple
 
 from pool.settings import Settings
 
-_LOW_SECONDS = 60  # of demand that the pool must cover until a refill helps
+_LOW_SECONDS = 60  # seconds of demand that the pool must cover until a refill helps
 _TARGET_SECONDS = 120
-_MOST = 100_000  # half a gigabyte of pictures
+_MOST = 100_000  # captchas: half a gigabyte of pictures
 
 
 class Watermarks(NamedTuple):
     """Levels of the pool, in ready captchas."""
 
     low_water: int
-    """A refill starts below this."""
+    """level below which a refill starts"""
     target: int
-    """A refill ends at this."""
+    """level at which a refill ends"""
 
 
 def watermarks(settings: Settings, demand: float) -> Watermarks:

@@ -20,7 +20,7 @@ _syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
 @contextmanager
 def writing_durably(path: Path) -> Iterator[BinaryIO]:
-    """Write to a temporary file in the same folder; at the end fsync it and rename it. Makes the folder if missing."""
+    """Write to a temporary file in the same folder; at the end fsync it and rename it. Make the folder if needed."""
     unfinished = path.with_suffix(_UNFINISHED)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def sync_file_system(folder: Path) -> None:
 
 @contextmanager
 def file_lock(path: Path) -> Iterator[bool]:
-    """Lock the file within the `with` statement; yields False if another process holds the lock."""
+    """Lock the file within the `with` statement; yield False if another process holds the lock."""
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

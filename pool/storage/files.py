@@ -15,7 +15,8 @@ from gantcha.errors import StorageError, storage_errors
 from pool.storage.atomic import sync_file_system, write_durably
 
 ID = re.compile(r"[0-9a-f]{32}")
-BUCKETS = tuple(f"{number:02x}" for number in range(256))
+PREFIXES = tuple(f"{number:02x}" for number in range(256))
+"""First two digits of ids: files are in one folder for each."""
 _SUFFIX, _OWNER_FILE = ".png", ".pool"
 _LOCAL = frozenset(["bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs"])
 """Types of file systems whose reads wait for no other machine and no other program."""
@@ -23,7 +24,7 @@ _SMALL = 64 * 1024
 
 
 def new_id() -> str:
-    """Draw 128 random bits as 32 lower-case hex digits: safe in URLs and on file systems that ignore case."""
+    """Return 128 random bits as 32 lower-case hex digits: safe in URLs and on file systems that ignore case."""
     return secrets.token_hex(16)
 
 
@@ -46,8 +47,8 @@ def another_pools(place: object, setting: str) -> StorageError:
 def _is_local(folder: Path) -> bool:
     """Return whether a folder is on a local file system, as far as `/proc` tells."""
     with suppress(FileNotFoundError):
-        mounts = [line.split(" ") for line in Path("/proc/self/mounts").read_text().splitlines()]
-        points = {point.encode().decode("unicode_escape"): kind for _, point, kind, *_ in mounts}  # \040 for a space
+        mounts = [line.split(" ") for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
+        points = {point.encode().decode("unicode_escape"): name for _, point, name, *_ in mounts}  # \040 for a space
         return next(points[str(place)] for place in (folder, *folder.parents) if str(place) in points) in _LOCAL
     return False
 
@@ -90,7 +91,7 @@ class FileStore:
             StorageError: it belongs to another pool, whose files a sweep would treat as orphans.
         """
         owner_file = self.folder / _OWNER_FILE
-        with storage_errors(owner_file), open(owner_file, "a+") as file:
+        with storage_errors(owner_file), open(owner_file, "a+", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed: two pools may come at once
             file.seek(0)
             if not (owner := file.read()):
@@ -101,12 +102,12 @@ class FileStore:
         self._is_owned = True
 
     def _check_owner(self) -> None:
-        """Detect an unmounted folder: files written there now would be hidden once it is mounted again."""
+        """Raise a StorageError if the disk is unmounted: files written now would be hidden once it is mounted again."""
         if self._is_owned and not (self.folder / _OWNER_FILE).exists():
             raise StorageError(f"{self.folder} is no longer the same folder: is the disk mounted?")
 
     def path(self, file_id: str) -> Path:
-        """Raises ValueError for anything that is not one of our ids."""
+        """Return the path of a PNG. Raises ValueError for anything that is not one of our ids."""
         return self.folder / key(file_id)
 
     def read(self, file_id: str) -> bytes:
@@ -156,18 +157,18 @@ class FileStore:
         """Make what was written survive a power cut."""
         sync_file_system(self.folder)
 
-    def names(self, bucket: str) -> list[str]:
-        """File names in one of the `BUCKETS`; a missing folder is an empty one."""
-        with storage_errors(self.folder / bucket), suppress(FileNotFoundError):
-            return os.listdir(self.folder / bucket)
+    def names(self, prefix: str) -> list[str]:
+        """Return the names of files in the folder of one of the `PREFIXES`; a missing folder is an empty one."""
+        with storage_errors(self.folder / prefix), suppress(FileNotFoundError):
+            return os.listdir(self.folder / prefix)
         return []
 
     def usage(self) -> tuple[int, int]:
         """Count the files and the bytes they take on disk."""
         files = disk_bytes = 0
-        for bucket in BUCKETS:
-            with storage_errors(self.folder / bucket), suppress(FileNotFoundError):
-                for entry in os.scandir(self.folder / bucket):
+        for prefix in PREFIXES:
+            with storage_errors(self.folder / prefix), suppress(FileNotFoundError):
+                for entry in os.scandir(self.folder / prefix):
                     with suppress(FileNotFoundError):  # gone meanwhile
                         files, disk_bytes = files + 1, disk_bytes + entry.stat().st_blocks * 512
         return files, disk_bytes
@@ -178,9 +179,9 @@ class FileStore:
             with storage_errors(path):
                 path.unlink(missing_ok=True)
 
-    def remove_orphans(self, bucket: str, live_ids: set[str], age: timedelta) -> int:
-        """Unlink our files in `bucket` that are older than `age` and not in `live_ids`; other names stay."""
-        orphans = [stem for stem, suffix in map(os.path.splitext, self.names(bucket)) if suffix == _SUFFIX]
+    def remove_orphans(self, prefix: str, live_ids: set[str], age: timedelta) -> int:
+        """Unlink our files under `prefix` that are older than `age` and not in `live_ids`; other names stay."""
+        orphans = [stem for stem, suffix in map(os.path.splitext, self.names(prefix)) if suffix == _SUFFIX]
         orphans = [stem for stem in orphans if ID.fullmatch(stem) and stem not in live_ids]
         if not orphans:
             return 0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from obstore import Attributes, ObjectMeta
     from obstore.store import ClientConfig, RetryConfig
 
-_AT_ONCE = 32  # uploads under way
+_AT_ONCE = 32  # uploads
 # HTTP is for an endpoint without TLS.
 _OPTIONS: "ClientConfig" = {"timeout": "20s", "connect_timeout": "5s", "allow_http": True}
 _RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
@@ -32,7 +32,7 @@ class ObjectStore:
     """
 
     def __init__(self, url: str) -> None:
-        """Takes `s3://bucket/prefix`. Raises StorageError when the AWS_ variables are invalid."""
+        """Connect to `s3://bucket/prefix`. Raises StorageError when the AWS_ variables are invalid."""
         self.url = url
         self._store = connect(url)
         self._uploads = ThreadPoolExecutor(_AT_ONCE)
@@ -84,9 +84,9 @@ class ObjectStore:
     def sync(self) -> None:
         """Do nothing: an object is durable once it is written."""
 
-    def names(self, bucket: str) -> list[str]:
-        """Names in one of the `BUCKETS`."""
-        return [entry["path"].rpartition("/")[2] for entry in self._list(f"{bucket}/")]
+    def names(self, prefix: str) -> list[str]:
+        """Return the names of objects whose ids begin with one of the `PREFIXES`."""
+        return [entry["path"].rpartition("/")[2] for entry in self._list(f"{prefix}/")]
 
     def usage(self) -> tuple[int, int]:
         """Count objects and bytes."""
@@ -99,11 +99,11 @@ class ObjectStore:
             with self._storage_errors(self.url):
                 obstore.delete(self._store, keys)
 
-    def remove_orphans(self, bucket: str, live_ids: set[str], age: timedelta) -> int:
-        """Delete our objects in `bucket` that are older than `age` and not in `live_ids`; other names stay."""
+    def remove_orphans(self, prefix: str, live_ids: set[str], age: timedelta) -> int:
+        """Delete our objects under `prefix` that are older than `age` and not in `live_ids`; other names stay."""
         before = datetime.now(UTC) - age
         orphans = []
-        for entry in self._list(f"{bucket}/"):
+        for entry in self._list(f"{prefix}/"):
             stem, _, suffix = entry["path"].rpartition("/")[2].partition(".")
             if ID.fullmatch(stem) and suffix == "png" and stem not in live_ids and entry["last_modified"] < before:
                 orphans.append(stem)

@@ -1,1 +1,1 @@
-"""Who may ask, how often, and how hard the captcha is that they get: trusted callers, keys, sites, limits and doubt."""
+"""Who may ask, how often, and how hard their captchas are: keys, visits, limits and doubt."""

@@ -1,4 +1,4 @@
-"""Log lines for the operator about settings that are missing, as requests show."""
+"""Warnings for the operator: requests show which settings are missing."""
 
 import time
 
@@ -21,7 +21,7 @@ class Advice:
         self._silent_until = 0.0  # by the monotonic clock
 
     def look_at(self, request: Request) -> None:
-        """Log once that there is a proxy, and at most once a minute that a page of another origin is locked out."""
+        """Warn once of a proxy, and at most once a minute of pages of other origins that get no captcha."""
         if self._may_have_proxy and not _FORWARDED.isdisjoint(name for name, _ in request.scope["headers"]):
             self._may_have_proxy = False
             log.warning(

@@ -20,7 +20,7 @@ _MANY_ANSWERS = 20  # a person needs one or two; an office behind one address se
 _TYPING_SECONDS = 1.5  # to load, read and type six characters takes longer
 _FAST_AT_LEAST = 3
 _ANSWERS_AT_LEAST = min(_WRONG_AT_LEAST, _MANY_ANSWERS, _FAST_AT_LEAST)
-_SITE_ANSWERS_AT_LEAST = 30  # of 30, people wrong one time in five get 60 % wrong once in millions
+_SITE_ANSWERS_AT_LEAST = 30  # people who are wrong one time in five get 60 % of 30 wrong once in millions
 _SITE_WRONG_SHARE = 0.6
 _MOST_OPEN = 50_000  # challenges that are remembered until they are answered
 

@@ -19,19 +19,21 @@ Name = TypeVar("Name")
 
 
 class Owner(NamedTuple):
-    """Whose secret it is."""
+    """The owner of a secret."""
 
     name: str
     is_site: bool
-    """whether it redeems the tokens of the site of this name, or those of pages without a sitekey"""
+    """whether the secret redeems the tokens of the site of this name; if not, those of pages without a sitekey"""
 
 
 class Keys:
     """All keys by name: those from the settings are named `default`."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises SettingsError when the file can't be read or its content is invalid."""
+        """Read the keys. Raises SettingsError when the file can't be read or its content is invalid."""
         self.error: str | None = None
+        self.for_tests = settings.testing
+        """whether keys for tests are accepted"""
         self._path = settings.keys_file
         self._api_keys = {DEFAULT: settings.api_key} if settings.api_key else {}
         self._site_secret = settings.site_secret
@@ -96,7 +98,7 @@ class Keys:
             self.error = str(error)
 
     def _check(self, path: Path, file: KeysFile) -> None:
-        """Raises SettingsError for a change that needs a restart."""
+        """Raise a SettingsError for a change that needs a restart."""
         if self._file.api_keys and not (self._api_keys or file.api_keys):
             raise SettingsError(
                 f"CAPTCHA_KEYS_FILE {path} has no API key any more: restart the server to run without one"

@@ -3,18 +3,16 @@
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import structlog
-from fastapi import Request
 
 from pool.counters import Counters, Window
 from pool.settings import Settings
 from server import errors, metrics
+from server.access.visits import Visit
 
 log = structlog.get_logger("gantcha.limits")
-_IPV6_CUSTOMER = 64  # bits: the network of one subscriber, who can use any address in it
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
@@ -44,12 +42,15 @@ class Limits:
         self._limits = {action: _read_limits(action, text) for action, text in texts.items()}
 
     def spend(self, action: str, client: str) -> None:
-        """Count one `issue` or `answer`. Raises a 429 with the seconds to wait when a limit is exceeded."""
+        """Count one `issue` or `answer` of a client. Raises a 429 with the seconds to wait when a limit is exceeded."""
         self._spend(action, client, client, self._limits[action])
 
-    def spend_on_site(self, action: str, client: str, name: str, limit: str) -> None:
-        """Count one for the site of this name alone, which has a limit of its own. Raises as `spend` does."""
-        self._spend(action, client, f"{client} on {name}", _read_limits(action, limit))
+    def spend_on_site(self, action: Literal["issue", "answer"], visit: Visit) -> None:
+        """Count an action for the site alone if it has a limit of its own. Raises as `spend` does."""
+        if site := visit.site:
+            limit = site.issue_limit if action == "issue" else site.answer_limit
+            if limit:
+                self._spend(action, visit.client, f"{visit.client} on {visit.name}", _read_limits(action, limit))
 
     def _spend(self, action: str, client: str, subject: str, limits: Sequence[_Limit]) -> None:
         for limit in limits:
@@ -65,31 +66,3 @@ class Limits:
         if not self._counters.wait(client, logged, 1):
             self._counters.count(client, logged)
             log.warning("a client is limited", action=action, client=client, limit=limit.text)
-
-
-async def limit_issuing(request: Request) -> None:
-    """Count a challenge or a sound for this client."""
-    request.app.state.limits.spend("issue", client_of(request))
-
-
-async def limit_answering(request: Request) -> None:
-    """Count an answer of this client."""
-    request.app.state.limits.spend("answer", client_of(request))
-
-
-def client_of(request: Request) -> str:
-    """Return the client's address, or for IPv6 the network of the subscriber."""
-    return _client(request.client.host if request.client else "")
-
-
-@lru_cache(4096)  # parsing an address takes as long as the rest of the limits
-def _client(host: str) -> str:
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped:
-            return str(address.ipv4_mapped)
-        return str(ip_network((address, _IPV6_CUSTOMER), strict=False))
-    return host

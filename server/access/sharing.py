@@ -1,4 +1,4 @@
-"""Shares the counters of this process with those of all others: about once a second, in a thread."""
+"""Exchange of counters between the processes of a pool: about once a second, in a thread."""
 
 import logging
 import threading

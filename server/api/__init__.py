@@ -1,1 +1,1 @@
-"""The routes, one file for each kind of caller; `bodies` and `uploads` read what the caller sent."""
+"""The routes, and what several of them need: checks of callers, bodies, steps of a journey, responses."""

@@ -1,18 +1,18 @@
-"""Files for browsers: the widget, its languages, and the demo's."""
+"""Files for browsers: the widget, its languages, and style sheets."""
 
 import gzip
 import hashlib
+import json
 import re
-from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 
-from server.api.captchas import OWN_TYPE
+from server.api.responses import OWN_TYPE, PAGES
+from server.api.texts import TAGS, TEXTS
 
 router = APIRouter(tags=["site"])
-FOLDER = Path(__file__).parent.parent / "pages"
 _SCRIPT, _JSON = "text/javascript", "application/json"
-_PARTS = ("style", "texts", "view", "options", "captcha", "script", "widgets")
+_PARTS = ("style", "words", "texts", "view", "options", "captcha", "script", "widgets")
 _SCRIPTS = {
     "widget.js": (*_PARTS, "element", "gantcha"),
     "recaptcha/api.js": (*_PARTS, "recaptcha"),
@@ -20,7 +20,7 @@ _SCRIPTS = {
     "1/api.js": (*_PARTS, "hcaptcha"),
     "turnstile/v0/api.js": (*_PARTS, "turnstile"),
 }
-"""The widget with its own API, and with those of reCAPTCHA, hCaptcha and Turnstile: the modules, in order."""
+"""Modules of each script, in order: the widget with its own API, and with those of other products."""
 
 
 _UNNEEDED = re.compile(r"^ *(?:/\*\*.*?\*/\n|//.*?\n|import .*?\n|export )?", re.MULTILINE | re.DOTALL)
@@ -28,10 +28,17 @@ _UNNEEDED = re.compile(r"^ *(?:/\*\*.*?\*/\n|//.*?\n|import .*?\n|export )?", re
 
 
 def join(*parts: str) -> bytes:
-    """Join modules of the widget into one script, which leaves no name in the page but those that it gives itself."""
-    source = "".join((FOLDER / "widget" / f"{part}.js").read_text() for part in parts)
+    """Join modules of the widget into one script; only the names of its API reach the page."""
+    source = "".join(map(_module, parts))
     source = _UNNEEDED.sub("", source)
     return f'(() => {{\n"use strict";\n{source}}})();\n'.encode()
+
+
+def _module(name: str) -> str:
+    if name != "words":
+        return (PAGES / "widget" / f"{name}.js").read_text("utf-8")
+    words = {"english": TEXTS["en"]} | TAGS
+    return "".join(f"const {name} = {json.dumps(value)};\n" for name, value in words.items())
 
 
 def _add_asset(path: str, content: bytes, media_type: str) -> None:
@@ -60,8 +67,8 @@ def _add_asset(path: str, content: bytes, media_type: str) -> None:
 
 for _path, _parts in _SCRIPTS.items():
     _add_asset(_path, join(*_parts), _SCRIPT)
-for _file in sorted((FOLDER / "languages").glob("*.json")):
+for _file in sorted((PAGES / "languages").glob("*.json")):
     _add_asset(f"languages/{_file.name}", _file.read_bytes(), _JSON)
 for _name in ("demo.css", "plain.css"):
-    _add_asset(_name, (FOLDER / _name).read_bytes(), "text/css")
-_add_asset("favicon.svg", (FOLDER / "favicon.svg").read_bytes(), "image/svg+xml")
+    _add_asset(_name, (PAGES / _name).read_bytes(), "text/css")
+_add_asset("favicon.svg", (PAGES / "favicon.svg").read_bytes(), "image/svg+xml")

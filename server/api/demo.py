@@ -8,15 +8,15 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 
 from server.access.auth import comes_from_this_machine
-from server.access.limits import limit_answering
-from server.api.assets import FOLDER
-from server.api.bodies import FORM, MULTIPART, parse_form, read_body
-from server.api.captchas import NO_STORE, file_url, picture_sources
-from server.api.siteverify import MOST_TOKEN_BYTES, failed, redeem
+from server.api.bodies import FORM, MOST_TOKEN_BYTES, MULTIPART, parse_form, read_body
+from server.api.checks import limit_answering
+from server.api.journey import failed, redeem
+from server.api.responses import NO_STORE, PAGES, file_url, picture_sources
 from server.schemas import Siteverified, SiteverifyRequest
+from server.services import services_of
 
 router = APIRouter(tags=["site"])
-_DEMO = Template((FOLDER / "demo.html").read_text())
+_DEMO = Template((PAGES / "demo.html").read_text("utf-8"))
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'; img-src "
@@ -46,7 +46,8 @@ async def send_demo(request: Request) -> Response:
 
     This route needs no secret, so it works only for callers on this machine unless the settings allow others.
     """
-    if not request.app.state.settings.demo and not comes_from_this_machine(request):
+    settings = services_of(request).settings
+    if not settings.demo and not comes_from_this_machine(request, settings):
         return _page(request, _result("", _NOT_REDEEMED), 403)
     body = await read_body(request, MOST_TOKEN_BYTES, FORM, MULTIPART)
     fields, _ = parse_form(request.headers["content-type"], body)
@@ -59,12 +60,12 @@ async def send_demo(request: Request) -> Response:
 
 
 def _shown(answer: Siteverified) -> str:
-    kind, words = ("good", "Thank you: the comment was sent.") if answer.success else ("", "The comment was not sent.")
-    return _result(kind, f"{words}<pre>{escape(answer.model_dump_json(by_alias=True, indent=1), quote=False)}</pre>")
+    style, words = ("good", "Thank you: the comment was sent.") if answer.success else ("", "The comment was not sent.")
+    return _result(style, f"{words}<pre>{escape(answer.model_dump_json(by_alias=True, indent=1), quote=False)}</pre>")
 
 
-def _result(kind: str, words: str) -> str:
-    return f'<div class="result {kind}" role="status">{words}</div>'
+def _result(style: str, words: str) -> str:
+    return f'<div class="result {style}" role="status">{words}</div>'
 
 
 def _page(request: Request, result: str = "", status: int = 200) -> Response:

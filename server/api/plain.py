@@ -15,26 +15,18 @@ from starlette.exceptions import HTTPException
 
 from pool.errors import DatabaseError
 from server import errors, speech
-from server.access.limits import limit_answering, limit_issuing
-from server.api.assets import FOLDER
-from server.api.bodies import FORM, MULTIPART, parse_form, read_body
-from server.api.captchas import NO_STORE, file_url, picture_sources
-from server.api.challenges import (
-    MOST_ANSWER_BYTES,
-    Place,
-    check,
-    check_hostname,
-    fields_checked,
-    find_place,
-    hand_out,
-    name_of,
-)
-from server.api.texts import RIGHT_TO_LEFT, TEXTS, choose_language
+from server.access.visits import Visit, name_of, visit_of
+from server.api.bodies import FORM, MOST_ANSWER_BYTES, MULTIPART, fields_checked, parse_form, read_body
+from server.api.checks import limit_answering, limit_issuing
+from server.api.journey import check, hand_out
+from server.api.responses import NO_STORE, PAGES, file_url, picture_sources
+from server.api.texts import TAGS, TEXTS, choose_language
 from server.schemas import Action, Answer, CData, Sitekey
+from server.services import services_of
 
 log = structlog.get_logger("gantcha.plain")
 router = APIRouter(tags=["challenges"])
-_TEMPLATES = {file.stem: Template(file.read_text()) for file in (FOLDER / "plain").glob("*.html")}
+_TEMPLATES = {file.stem: Template(file.read_text("utf-8")) for file in (PAGES / "plain").glob("*.html")}
 _FIELD = "gantcha-response"
 _PROMPTS = {"plain": "plain", "crossed-out": "crossedOut"}
 """Names of the texts, by kind."""
@@ -51,44 +43,44 @@ class Asked(BaseModel):
     action: Action | None = None
     cdata: CData | None = None
     language: str = ""
-    """by default that of the browser"""
+    """language of the page; by default that of the browser"""
     back: Annotated[HttpUrl | None, Field(alias="return")] = None
-    """where the visitor goes with the token; by default the page shows it"""
+    """URL to which the visitor returns with the token; by default the page shows it"""
 
 
-class _Visit(NamedTuple):
-    """A request for the page."""
+class _Page(NamedTuple):
+    """The page for one request."""
 
     request: Request
-    place: Place
+    visit: Visit
     back: SplitResult | None
     language: str
 
     @classmethod
-    def of(cls, request: Request, asked: Asked) -> "_Visit":
+    def of(cls, request: Request, asked: Asked) -> "_Page":
         """Read what the site asks for.
 
         Raises:
-            HTTPException: 400 for a sitekey that `find_place` refuses, or a URL to which nothing allows a return.
+            HTTPException: 400 for a sitekey that `visit_of` refuses, or a URL to which nothing allows a return.
         """
-        own = urlsplit(file_url(request, ""))
+        services, own = services_of(request), urlsplit(file_url(request, ""))
         back = urlsplit(str(asked.back)) if asked.back else None
-        place = find_place(request, asked.sitekey)._replace(hostname=name_of((back or own).geturl()))
+        visit = visit_of(request, asked.sitekey, services.keys)._replace(hostname=name_of((back or own).geturl()))
         if back:
-            origins = {_origin(own), *request.app.state.settings.cors_origins}
-            is_listed = place.site and place.site.names(place.hostname)
+            origins = {_origin(own), *services.settings.cors_origins}
+            is_listed = visit.site and visit.site.names(visit.hostname)
             if "@" in back.netloc or not (is_listed or _origin(back) in origins):
                 raise errors.NO_RETURN.error()
-            check_hostname(place)
+            visit.check_hostname()
         accepted = request.headers.get("accept-language", "").split(",")
-        return cls(request, place, back, choose_language([asked.language, *accepted]))
+        return cls(request, visit, back, choose_language([asked.language, *accepted]))
 
-    def page(
+    def response(
         self, content: str, title: str = "", status: int = 200, headers: Mapping[str, str] = MappingProxyType({})
     ) -> Response:
         """Answer with the page; `content` is HTML, `title` says what happened."""
-        site = self.place.site
-        framing = " ".join(self.request.app.state.settings.cors_origins)
+        site = self.visit.site
+        framing = " ".join(services_of(self.request).settings.cors_origins)
         if site and site.hostnames:
             framing = " ".join(f"{host}:* *.{host}:*" for host in site.hostnames if ":" not in host)  # no IPv6 there
         policy = (
@@ -99,7 +91,7 @@ class _Visit(NamedTuple):
         html = self.fill(
             "page",
             language=self.language,
-            direction="rtl" if self.language in RIGHT_TO_LEFT else "ltr",
+            direction="rtl" if self.language in TAGS["rightToLeft"] else "ltr",
             title=escape(" - ".join(filter(None, [title, self.say("name")]))),
             content=content,
         )
@@ -124,20 +116,20 @@ def _origin(url: SplitResult) -> str:
 @router.get("/plain", include_in_schema=False)
 async def ask(request: Request, asked: Annotated[Asked, Query()]) -> Response:
     """Show a challenge."""
-    request.app.state.advice.look_at(request)
-    return await _show_challenge(_Visit.of(request, asked))
+    services_of(request).advice.look_at(request)
+    return await _show_challenge(_Page.of(request, asked))
 
 
 @router.head("/plain", include_in_schema=False)
 async def ask_nothing(request: Request, asked: Annotated[Asked, Query()]) -> Response:
     """Answer as `GET` does, without a challenge."""
-    return _Visit.of(request, asked).page("")
+    return _Page.of(request, asked).response("")
 
 
 @router.post("/plain", include_in_schema=False)
 async def answer(request: Request, asked: Annotated[Asked, Query()]) -> Response:
     """Check the answer: show its token or go back with it, or show another challenge."""
-    visit = _Visit.of(request, asked)
+    page = _Page.of(request, asked)
     try:
         await limit_answering(request)
         body = await read_body(request, MOST_ANSWER_BYTES, FORM, MULTIPART)
@@ -145,15 +137,15 @@ async def answer(request: Request, asked: Annotated[Asked, Query()]) -> Response
         with fields_checked():
             given = Answer.model_validate({"id": "", "answer": "", **fields, **asked.model_dump()})
         if not given.answer.strip():
-            return await _show_challenge(visit, "empty" if given.id else "")  # without an id, of a form of the site
-        verified = await check(request, given, visit.place)
+            return await _show_challenge(page, "empty" if given.id else "")  # no id: from a form of the site
+        verified = await check(request, given, page.visit)
     except (HTTPException, DatabaseError) as error:
-        return _show_fault(visit, error)
+        return _show_fault(page, error)
     if not verified.token:
-        return await _show_challenge(visit, verified.reason or "")
-    if visit.back:
-        return RedirectResponse(_with_token(visit.back, verified.token), 303, NO_STORE)
-    return visit.page(visit.fill("token", token=escape(verified.token)), visit.say("verified"))
+        return await _show_challenge(page, verified.reason or "")
+    if page.back:
+        return RedirectResponse(_with_token(page.back, verified.token), 303, NO_STORE)
+    return page.response(page.fill("token", token=escape(verified.token)), page.say("verified"))
 
 
 def _with_token(url: SplitResult, token: str) -> str:
@@ -161,32 +153,32 @@ def _with_token(url: SplitResult, token: str) -> str:
     return url._replace(query="&".join([*others, f"{_FIELD}={token}"])).geturl()
 
 
-async def _show_challenge(visit: _Visit, fault: _Fault = "") -> Response:
+async def _show_challenge(page: _Page, fault: _Fault = "") -> Response:
     try:
-        await limit_issuing(visit.request)
-        challenge = await hand_out(visit.request, visit.place)
+        await limit_issuing(page.request)
+        challenge = await hand_out(page.request, page.visit)
     except (HTTPException, DatabaseError) as error:
-        return _show_fault(visit, error)
-    file_id, message = str(challenge["id"]), visit.say(fault)
-    spoken = visit.language if visit.language in get_args(speech.Language) else "en"
-    content = visit.fill(
+        return _show_fault(page, error)
+    file_id, message = str(challenge["id"]), page.say(fault)
+    spoken = page.language if page.language in get_args(speech.Language) else "en"
+    content = page.fill(
         "challenge",
         id=file_id,
-        prompt=escape(visit.say(_PROMPTS[str(challenge["kind"])])),
+        prompt=escape(page.say(_PROMPTS[str(challenge["kind"])])),
         message=escape(message),
         is_invalid=str(bool(message)).lower(),
-        sound=visit.fill("sound", id=file_id, spoken=spoken) if challenge["audioURL"] else "",
+        sound=page.fill("sound", id=file_id, spoken=spoken) if challenge["audioURL"] else "",
     )
-    return visit.page(content, message)
+    return page.response(content, message)
 
 
-def _show_fault(visit: _Visit, error: HTTPException | DatabaseError) -> Response:
+def _show_fault(page: _Page, error: HTTPException | DatabaseError) -> Response:
     """Tell the visitor what failed. Raises what only the site's author can mend."""
     if isinstance(error, DatabaseError):
         log.error("no visitor without JavaScript can be served", reason=str(error))
         error = errors.OUT_OF_REACH.error()
     if error.status_code not in _FAULTS:
         raise error
-    message = visit.say(_FAULTS[error.status_code])
-    content = visit.fill("fault", message=escape(message))
-    return visit.page(content, message, error.status_code, error.headers or {})
+    message = page.say(_FAULTS[error.status_code])
+    content = page.fill("fault", message=escape(message))
+    return page.response(content, message, error.status_code, error.headers or {})

@@ -6,19 +6,18 @@ import structlog
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
-from pool.errors import DatabaseError, SpentTokenError, UnknownTokenError
-from pool.tokens import Redemption
-from server import errors, metrics
-from server.access import testing
-from server.api.bodies import FORM, JSON, MULTIPART, documented_body, parse_form, read_body
-from server.api.captchas import json_answer
+from server import errors
+from server.access import testing_keys
+from server.api.bodies import FORM, JSON, MOST_TOKEN_BYTES, MULTIPART, documented_body, parse_form, read_body
+from server.api.journey import failed, redeem
+from server.api.responses import json_answer
 from server.schemas import ErrorCode, Siteverified, SiteverifyRequest
+from server.services import services_of
 
 log = structlog.get_logger("gantcha.siteverify")
 router = APIRouter(tags=["challenges"])
 SITEVERIFY = ("/siteverify", "/recaptcha/api/siteverify", "/turnstile/v0/siteverify")
 """The same route at three paths: ours, and those of two other products."""
-MOST_TOKEN_BYTES = 32 * 1024
 _BODY = documented_body(SiteverifyRequest.model_json_schema(), FORM, JSON, MULTIPART)
 _REDEEMED: dict[int | str, dict[str, Any]] = {200: {"model": Siteverified}}
 
@@ -37,33 +36,6 @@ async def _read(request: Request) -> SiteverifyRequest:
     return SiteverifyRequest.model_validate(fields | files)
 
 
-async def redeem(request: Request, asked: SiteverifyRequest, site: str | None = None) -> Siteverified:
-    """Redeem the token for a caller whose secret was checked: that of a site, or one of no site."""
-    try:
-        redemption = Redemption.of(asked.response, asked.idempotency_key, site)
-    except ValueError:
-        return failed("bad-request")
-    try:
-        solved = await request.app.state.writer.ask(redemption)
-    except UnknownTokenError:
-        return failed("invalid-input-response")
-    except SpentTokenError:
-        return failed("timeout-or-duplicate")
-    except DatabaseError as error:
-        log.error("no token can be redeemed", reason=str(error))
-        return failed("internal-error")
-    metrics.REDEEMED.labels("success").inc()
-    challenge_ts, (_, hostname, action, cdata) = f"{solved.at:%Y-%m-%dT%H:%M:%SZ}", solved
-    return Siteverified(success=True, challenge_ts=challenge_ts, hostname=hostname, action=action, cdata=cdata)
-
-
-def failed(*codes: ErrorCode) -> Siteverified:
-    """Answer why no token was redeemed, and count it."""
-    for code in codes:
-        metrics.REDEEMED.labels(code).inc()
-    return Siteverified(success=False, error_codes=list(codes))
-
-
 @router.post(SITEVERIFY[0], response_class=Response, responses=_REDEEMED, openapi_extra=_BODY)
 @router.post(SITEVERIFY[1], include_in_schema=False)
 @router.post(SITEVERIFY[2], include_in_schema=False)
@@ -76,12 +48,12 @@ async def siteverify(request: Request) -> Response:
     needed: dict[ErrorCode, str] = {"missing-input-secret": asked.secret, "missing-input-response": asked.response}
     if not all(needed.values()):
         return json_answer(failed(*(code for code, given in needed.items() if not given)))
-    state = request.app.state
-    if outcome := testing.SECRETS.get(asked.secret):
-        if state.settings.testing:
-            return json_answer(testing.siteverified(outcome))
+    keys = services_of(request).keys
+    if outcome := testing_keys.SECRETS.get(asked.secret):
+        if keys.for_tests:
+            return json_answer(testing_keys.siteverified(outcome))
         log.warning("a secret for tests was refused: set CAPTCHA_TESTING=true, where no real visitor comes")
-    owner = None if outcome else state.keys.owner(asked.secret)
+    owner = None if outcome else keys.owner(asked.secret)
     if owner is None:
         return json_answer(failed("invalid-input-secret"))
     structlog.contextvars.bind_contextvars(key=owner.name)

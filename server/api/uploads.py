@@ -53,11 +53,11 @@ def _only_pixels(content: bytes) -> bytes:
         raise ValueError("not a PNG")
     kept, start = [_SIGNATURE], len(_SIGNATURE)
     while start < len(content):
-        length, kind = struct.unpack_from(">I4s", content, start)
-        end = start + length + 12  # with the length itself, the kind and the checksum
-        if kind in _CHUNKS:
+        length, name = struct.unpack_from(">I4s", content, start)
+        end = start + length + 12  # with the length itself, the name and the checksum
+        if name in _CHUNKS:
             kept.append(content[start:end])
-        if kind == b"IEND":
+        if name == b"IEND":
             break
         start = end
     return b"".join(kept)

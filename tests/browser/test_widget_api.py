@@ -2,10 +2,14 @@
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+import playwright
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
@@ -82,14 +86,18 @@ def elsewhere(browser: Browser, open_site: Site) -> Iterator[Elsewhere]:
     visit.page.context.close()
 
 
-def test_the_package_has_every_module() -> None:
-    folder = ROOT / "server/pages/widget"
+def test_the_package_has_every_module(tmp_path: Path) -> None:
+    folder = shutil.copytree(ROOT / "server/pages", tmp_path / "pages") / "widget"
     package = json.loads((folder / "package.json").read_text())
+    program, script = package["scripts"]["prepack"].split()
+    subprocess.run([Path(playwright.__file__).parent / "driver" / program, script], cwd=folder, check=True)
     modules, left = set[str](), [package["main"]]
     while left:
         modules.add(name := left.pop())
         left += set(re.findall(r'^import .*"\./(.*?)";', (folder / name).read_text(), re.MULTILINE)) - modules
     assert set(package["files"]) == {*modules, *(path.name for path in folder.glob("*.d.ts"))}
+    words = (folder / "words.js").read_text().removeprefix("export const english = ").partition(";\n")[0]
+    assert json.loads(words) == json.loads((ROOT / "server/pages/languages/en.json").read_text())
 
 
 @pytest.mark.parametrize(

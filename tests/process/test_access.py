@@ -9,7 +9,8 @@ import requests
 from pool.counters import Counters
 from pool.pool import Drawn
 from pool.settings import Settings
-from server.access.limits import Limits, client_of
+from server.access.limits import Limits
+from server.access.visits import client_of
 from tests.conftest import PLAIN, Server, Site, a_png, only_line, refusal, run, running_server, running_site, wait_until
 from tests.process.test_challenges import counted
 

@@ -18,7 +18,7 @@ from pool.models import State, captcha
 from pool.pool import Pool
 from pool.storage.files import new_id
 from pool.tokens import Purpose, Redemption, Solved
-from server.group_commit import Batches
+from server.group_commit import GroupCommit
 from tests.conftest import PLAIN, drawn
 from tests.process.test_pool import event_listener
 from tests.support.load import ids_in_state
@@ -100,8 +100,8 @@ def test_what_would_spoil_a_transaction_gets_into_none(file_id: str, hostname: s
 
 
 @asynccontextmanager
-async def _writer(pool: Pool) -> AsyncIterator[Batches[Asked, Settled]]:
-    writer = Batches("writer", pool.settle)
+async def _writer(pool: Pool) -> AsyncIterator[GroupCommit[Asked, Settled]]:
+    writer = GroupCommit("writer", pool.settle)
     writer.open()
     yield writer
     await writer.close()

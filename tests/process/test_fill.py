@@ -150,6 +150,9 @@ def test_mistakes_of_the_command_line_are_told_from_failures(sqlite_settings: di
         assert "Usage" in mistaken.stderr
     line = refusal("batch.fill", "--count", 1, **sqlite_settings | {"DATABASE_URL": "sqlite://"})
     assert "python -m gantcha migrate" in line
+    warned = run("batch.fill", "--count", 1, **sqlite_settings, COLOUR="red")
+    assert warned.returncode == 0
+    assert warned.stderr == "warning: not settings of Gantcha, and ignored: CAPTCHA_COLOUR\n"
     line = only_line(run("batch.fill", "--count", 1, **sqlite_settings, THEMES="dark"))
     assert line == "error: CAPTCHA_THEMES is not a setting: did you mean CAPTCHA_THEME?"
 

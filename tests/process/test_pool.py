@@ -24,6 +24,7 @@ from pool.storage.files import FileStore, new_id
 from pool.sweep import Sweep
 from tests.conftest import PLAIN, ROOT, a_png, drawn, environment, migrate, png_names, row_ids, run
 from tests.support.load import ids_in_state
+from tests.support.settling import check
 
 
 def test_what_is_added_is_popped_with_its_code_and_picture(pool: Pool) -> None:
@@ -68,7 +69,7 @@ def test_what_is_given_back_is_popped_again(pool: Pool) -> None:
     pool.give_back([first])
     assert pool.level(PLAIN) == 2
     assert {issued.id for issued in pool.pop(3, stock=PLAIN)} == {first.id, *row_ids(pool)} - {second.id}
-    assert pool.verify(first.id, first.code).state is None  # the second time it was popped with its code
+    assert check(pool, first.id, first.code).state is None  # the second time it was popped with its code
     pool.give_back([second, second._replace(id=new_id())])
     assert pool.level(PLAIN) == 1
 
@@ -102,23 +103,23 @@ def test_a_count_stops_where_it_is_told(pool: Pool) -> None:
 def test_a_challenge_can_be_tried_once(pool: Pool) -> None:
     pool.add(drawn(3), PLAIN)
     right, wrong, late = pool.pop(3, redeemable=True, stock=PLAIN)
-    assert pool.verify(right.id, f" {right.code.upper()} ").state is State.SOLVED
-    assert pool.verify(wrong.id, right.code).state is State.FAILED
+    assert check(pool, right.id, f" {right.code.upper()} ").state is State.SOLVED
+    assert check(pool, wrong.id, right.code).state is State.FAILED
     for burnt in (right, wrong):
-        assert pool.verify(burnt.id, burnt.code).state is None
+        assert check(pool, burnt.id, burnt.code).state is None
     with database.transaction(pool.engine) as connection:
         connection.execute(update(captcha).values(expires_at=datetime.now(UTC)))
-    assert pool.verify(late.id, late.code).state is State.EXPIRED
-    assert pool.verify(late.id, late.code).state is None
-    assert pool.verify(new_id(), "000000").state is None
+    assert check(pool, late.id, late.code).state is State.EXPIRED
+    assert check(pool, late.id, late.code).state is None
+    assert check(pool, new_id(), "000000").state is None
 
 
 def test_what_was_popped_with_its_code_is_never_redeemed(pool: Pool) -> None:
     pool.add(drawn(2), PLAIN)
     (issued,) = pool.pop(stock=PLAIN)
-    assert pool.verify(issued.id, issued.code).state is None
+    assert check(pool, issued.id, issued.code).state is None
     (ready,) = row_ids(pool) - {issued.id}
-    assert pool.verify(ready, "000001").state is None
+    assert check(pool, ready, "000001").state is None
 
 
 def test_demand_counts_the_last_minute(pool: Pool) -> None:
@@ -126,7 +127,7 @@ def test_demand_counts_the_last_minute(pool: Pool) -> None:
     assert pool.demand(PLAIN) == 0
     pool.pop(90, stock=PLAIN)
     (one,) = pool.pop(1, redeemable=True, hold=timedelta(seconds=30), stock=PLAIN)
-    pool.verify(one.id, "wrong")
+    check(pool, one.id, "wrong")
     assert pool.demand(PLAIN) == pytest.approx(91 / 60)
     with database.transaction(pool.engine) as connection:
         past = datetime.now(UTC) - timedelta(seconds=61)

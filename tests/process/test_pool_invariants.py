@@ -19,6 +19,7 @@ from pool.pool import Issued, Pool
 from pool.storage.files import FileStore, new_id
 from pool.sweep import Sweep
 from tests.conftest import CROSSED_OUT, PLAIN, a_png, drawn, png_names
+from tests.support.settling import check
 
 _STOCKS = st.sampled_from([PLAIN, CROSSED_OUT])
 _FINAL = {State.SOLVED, State.FAILED, State.EXPIRED}
@@ -84,7 +85,7 @@ class PoolMachine(RuleBasedStateMachine):
     def verify(self, data: st.DataObject, knows: bool) -> None:
         file_id = data.draw(st.sampled_from(list(self.states)))
         challenge = self.challenges.get(file_id)
-        verdict = self.pool.verify(file_id, challenge.code if challenge and knows else "nothing").state
+        verdict = check(self.pool, file_id, challenge.code if challenge and knows else "nothing").state
         if challenge is None or self.states[file_id] is not State.ISSUED:
             assert verdict is None
             return

@@ -300,6 +300,14 @@ def test_the_original_command_starts_it(sqlite_settings: dict[str, object]) -> N
     process.communicate(timeout=30)
 
 
+def test_foreign_variables_are_named_once(sqlite_settings: dict[str, object], serve: Serve) -> None:
+    for workers in (1, 2):
+        server = serve(sqlite_settings | {"MONSTER": "x", "SOLVER_SERVICE_PORT": 1}, workers=workers)
+        server.stop()
+        (line,) = [line for line in server.printed().splitlines() if "CAPTCHA_MONSTER" in line]
+        assert "CAPTCHA_MONSTER, CAPTCHA_SOLVER_SERVICE_PORT" in line
+
+
 def test_bad_settings_stop_the_start_with_one_line() -> None:
     assert (
         only_line(run("server", TARGETT=5)) == "error: CAPTCHA_TARGETT is not a setting: did you mean CAPTCHA_TARGET?"

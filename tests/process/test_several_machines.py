@@ -13,7 +13,7 @@ import requests
 from gantcha.errors import StorageError
 from pool import database
 from pool.pool import Drawn, Pool
-from pool.storage.files import BUCKETS, new_id
+from pool.storage.files import PREFIXES, new_id
 from pool.storage.objects import ObjectStore
 from pool.sweep import Sweep
 from tests.conftest import PLAIN, ROOT, Server, a_png, drawn, environment, free_port, only_line, refusal, run
@@ -101,7 +101,7 @@ def test_what_expired_is_removed_and_what_is_new_is_not(shared: Pool) -> None:
     (orphan,) = shared.files.write_all([(new_id(), a_png())])
     sweep = Sweep(shared, timedelta(0))
     assert sweep.all().purged == 1
-    assert [name for bucket in BUCKETS for name in shared.files.names(bucket)] == [f"{orphan}.png"]
+    assert [name for prefix in PREFIXES for name in shared.files.names(prefix)] == [f"{orphan}.png"]
     with pytest.raises(FileNotFoundError):
         shared.files.read(expired)
 

@@ -11,7 +11,7 @@ from pool.errors import UnknownTokenError
 from pool.models import Stock
 from pool.pool import Drawn, Pool
 from pool.tokens import Purpose, Redemption, Solved
-from server.access.testing import CODE
+from server.access.testing_keys import CODE
 from tests.conftest import PLAIN, Site, a_png, refusal, running_server, running_site, sqlite_settings_in
 
 HARD = Stock("plain", "hard")

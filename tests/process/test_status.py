@@ -7,6 +7,7 @@ from gantcha.glyphs.checkpoints import Checkpoints
 from gantcha.home import CHECKPOINTS
 from pool.pool import Pool
 from tests.conftest import PLAIN, drawn, only_line, run
+from tests.support.settling import check
 
 
 def test_the_table_shows_states_marks_and_fills(pool: Pool, settings: dict[str, object], tmp_path: Path) -> None:
@@ -15,7 +16,7 @@ def test_the_table_shows_states_marks_and_fills(pool: Pool, settings: dict[str, 
     assert run("batch.fill", "--count", 3, **settings | {"CHECKPOINTS_DIR": tmp_path}).returncode == 1
     pool.add(drawn(4), PLAIN)
     right, _ = pool.pop(2, redeemable=True, stock=PLAIN)
-    pool.verify(right.id, right.code)
+    check(pool, right.id, right.code)
     shown = run("pool.status", **settings)
     assert shown.returncode == 0, shown.stderr
     lines = [" ".join(line.replace("\u2502", " ").split()) for line in shown.stdout.splitlines()]

@@ -16,9 +16,10 @@ from pool import database
 from pool.filling.lease import SWEEPING, lease
 from pool.models import State, captcha
 from pool.pool import Drawn, Pool
-from pool.storage.files import BUCKETS, new_id
+from pool.storage.files import PREFIXES, new_id
 from pool.sweep import Sweep, Swept
 from tests.conftest import PLAIN, ROOT, Server, a_png, drawn, environment, png_names, row_ids, run, wait_until
+from tests.support.settling import check
 
 
 def _age(pool: Pool, seconds: float) -> None:
@@ -63,8 +64,8 @@ def test_orphans_go_and_nothing_else(pool: Pool) -> None:
 def test_what_expired_is_marked_then_purged_with_its_file(pool: Pool) -> None:
     ids = pool.add([*drawn(4), Drawn(None, a_png())], PLAIN)
     solved, failed, unanswered = pool.pop(3, redeemable=True, stock=PLAIN)
-    pool.verify(solved.id, solved.code)
-    pool.verify(failed.id, "wrong")
+    check(pool, solved.id, solved.code)
+    check(pool, failed.id, "wrong")
     _age(pool, seconds=30)
     keeping = Sweep(pool, timedelta(minutes=1))
     assert keeping.all() == Swept(expired=1, purged=0, orphans=0)
@@ -83,7 +84,7 @@ def test_a_tick_is_bounded_and_the_next_goes_on(pool: Pool, monkeypatch: pytest.
     pool.add([Drawn("abc234", b"")] * 2500, PLAIN)
     pool.pop(2500, stock=PLAIN)
     _age(pool, seconds=1)
-    orphans = [bucket + new_id()[2:] for bucket in BUCKETS]
+    orphans = [prefix + new_id()[2:] for prefix in PREFIXES]
     for orphan in orphans:
         pool.files.write(orphan, b"")
     sweep = Sweep(pool, timedelta(0), orphan_age=timedelta(0))

@@ -15,41 +15,42 @@ from pool.models import token
 from pool.pool import Pool
 from pool.sweep import Sweep
 from tests.conftest import PLAIN, drawn
+from tests.support.settling import check, redeem
 
 
 def _solve(pool: Pool, hostname: str = "www.example.com") -> str:
     pool.add(drawn(1), PLAIN)
     (one,) = pool.pop(1, redeemable=True, stock=PLAIN)
-    text = pool.verify(one.id, one.code, hostname).token
+    text = check(pool, one.id, one.code, hostname).token
     assert text
     return text
 
 
 def test_a_token_is_redeemed_once(pool: Pool) -> None:
     text = _solve(pool)
-    solved = tokens.redeem(pool.engine, text)
+    solved = redeem(pool, text)
     assert solved.hostname == "www.example.com"
     assert abs(datetime.now(UTC) - solved.at) < timedelta(minutes=1)
     with pytest.raises(SpentTokenError):
-        tokens.redeem(pool.engine, text)
+        redeem(pool, text)
     with pytest.raises(SpentTokenError):
-        tokens.redeem(pool.engine, text, str(uuid4()))
+        redeem(pool, text, str(uuid4()))
 
 
 def test_a_made_up_token_is_unknown(pool: Pool) -> None:
     _solve(pool)
     with pytest.raises(UnknownTokenError):
-        tokens.redeem(pool.engine, "made up")
+        redeem(pool, "made up")
 
 
 def test_the_same_key_may_ask_again(pool: Pool) -> None:
     text, key = _solve(pool), str(uuid4())
-    first = tokens.redeem(pool.engine, text, key)
-    assert tokens.redeem(pool.engine, text, key) == first
+    first = redeem(pool, text, key)
+    assert redeem(pool, text, key) == first
     for other in (None, str(uuid4())):
         with pytest.raises(SpentTokenError):
-            tokens.redeem(pool.engine, text, other)
-    assert tokens.redeem(pool.engine, text, key) == first
+            redeem(pool, text, other)
+    assert redeem(pool, text, key) == first
 
 
 def _age(pool: Pool, age: timedelta) -> None:
@@ -63,10 +64,10 @@ def test_a_token_gets_too_old_and_is_forgotten(pool: Pool) -> None:
     Sweep(pool, timedelta(0)).all()
     _age(pool, tokens.LIFETIME)
     with pytest.raises(SpentTokenError):
-        tokens.redeem(pool.engine, text)
+        redeem(pool, text)
     Sweep(pool, timedelta(0)).all()
     with pytest.raises(UnknownTokenError):
-        tokens.redeem(pool.engine, text)
+        redeem(pool, text)
 
 
 def test_the_database_does_not_hold_the_token(pool: Pool) -> None:
@@ -76,10 +77,10 @@ def test_the_database_does_not_hold_the_token(pool: Pool) -> None:
     assert text not in map(str, row)
 
 
-def _count(attempts: int, redeem: Callable[[int], object]) -> int:
+def _count(attempts: int, attempt: Callable[[int], object]) -> int:
     def succeeds(number: int) -> bool:
         try:
-            redeem(number)
+            attempt(number)
         except SpentTokenError:
             return False
         return True
@@ -90,9 +91,9 @@ def _count(attempts: int, redeem: Callable[[int], object]) -> int:
 
 def test_of_parallel_redemptions_one_passes(pool: Pool) -> None:
     text = _solve(pool)
-    assert _count(64, lambda _: tokens.redeem(pool.engine, text)) == 1
+    assert _count(64, lambda _: redeem(pool, text)) == 1
     text, keys = _solve(pool), [str(uuid4()), str(uuid4())]
-    assert _count(64, lambda number: tokens.redeem(pool.engine, text, keys[number % 2])) == 32
+    assert _count(64, lambda number: redeem(pool, text, keys[number % 2])) == 32
 
 
 UNSEEN = [chr(point) for point in (0xAD, 0x34F, 0x61C, 0x1160, 0x180E, 0x200B, 0x200D, 0x200F, 0x202E, 0x2060, 0x2069)]

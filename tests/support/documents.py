@@ -62,27 +62,27 @@ class Block:
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    """Give the fenced blocks of a page in their order."""
+    """Return the fenced blocks of a page in their order."""
     for token in MarkdownIt().parse(page.read_text()):
         if token.type == "fence":
             yield Block(page, (token.map or [0])[0] + 1, token.info, token.content)
 
 
 def under(page: str, heading: str) -> str:
-    """Give the content of the first block under a heading."""
+    """Return the content of the first block under a heading."""
     text = (ROOT / page).read_text()
     above = text[: text.index(f"# {heading}\n")].count("\n")
     return next(block.content for block in blocks(ROOT / page) if block.line > above)
 
 
 def lines(content: str) -> list[str]:
-    """Give the lines of a shell block without comments, those that go on after a backslash as one."""
+    """Return the lines of a shell block without comments, those that go on after a backslash as one."""
     joined = content.replace("\\\n", " ").splitlines()
     return [line for line in (re.sub(r"(^|\s)#\s.*", "", line).strip() for line in joined) if line]
 
 
 def documented(page: str, *words: str) -> list[str]:
-    """Give the words after `python -m` of the command on a page that has these words, for a test to run."""
+    """Return the words after `python -m` of the command on a page that has these words, for a test to run."""
     found = [
         line for block in blocks(ROOT / page) for line in lines(block.content) if all(word in line for word in words)
     ]
@@ -177,14 +177,14 @@ class Reader:
         return line
 
     def written(self) -> str:
-        """Give what git shows of the files that the commands wrote."""
+        """Return what git shows of the files that the commands wrote."""
         return self._git("status", "--porcelain")
 
     def _git(self, *words: str) -> str:
         return subprocess.check_output(["git", *words], cwd=self.folder, text=True)
 
     def logged_request(self) -> dict[str, object]:
-        """Give a line that a server logged of a request."""
+        """Return a line that a server logged of a request."""
         said = (json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{"))
         return next(line for line in said if line["event"] == "request")
 

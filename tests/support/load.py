@@ -39,7 +39,7 @@ class Load:
                     self.ids.append(answer.json()["id"])
 
     def is_refused(self) -> bool:
-        """Say whether the last answer was a refusal."""
+        """Return whether the last answer was a refusal."""
         return bool(self.answers) and not self.answers[-1].ok
 
     def __enter__(self) -> "Load":

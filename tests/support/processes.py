@@ -15,16 +15,13 @@ from tempfile import TemporaryDirectory
 ROOT = Path(__file__).parents[2]
 _LONGEST_SECONDS = 600
 _FORKING = multiprocessing.get_context("forkserver")
-# All but `server.app`, which reads the settings when it is imported.
 _FORKING.set_forkserver_preload(
     [
         "alembic.config",
         "batch.datasets.request",
         "batch.fill.to_pool",
         "pool.counters",
-        "server.api.demo",
-        "server.group_commit",
-        "server.middleware",
+        "server.app",
         "server.refill",
         "sqlalchemy.dialects.postgresql.psycopg",
         "uvicorn",

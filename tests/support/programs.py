@@ -10,11 +10,13 @@ PACKAGES = {
     "chromium": "chromium",
     "curl": "curl",
     "espeak-ng": "espeak-ng",
+    "ip": "iproute2",
     "mount": "mount",
     "openssl": "openssl",
     "php": "php-cli",
     "systemd-analyze": "systemd",
     "tesseract": "tesseract-ocr",
+    "unshare": "util-linux",
     "useradd": "passwd",
     "w3m": "w3m",
 }

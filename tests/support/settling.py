@@ -1,4 +1,4 @@
-"""A process that answers challenges and redeems tokens, as several servers do at once."""
+"""Answers to challenges and redemptions of tokens, one by one, and by a process as several servers do at once."""
 
 import os
 import random
@@ -6,14 +6,31 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
+from gantcha.errors import GantchaError
 from pool import database
 from pool.answers import Attempt, Verdict
 from pool.errors import DatabaseError
 from pool.pool import Pool
 from pool.storage.files import FileStore
-from pool.tokens import Redemption, Solved
+from pool.tokens import Purpose, Redemption, Solved
 
 _BATCH = 40
+
+
+def check(pool: Pool, file_id: str, answer: str, hostname: str = "") -> Verdict:
+    """Answer a challenge as the server does."""
+    (verdict,) = pool.settle([Attempt.of(file_id, answer, Purpose(hostname))], database.BATCH_TIMEOUT)
+    assert isinstance(verdict, Verdict)
+    return verdict
+
+
+def redeem(pool: Pool, token: str, idempotency_key: str | None = None) -> Solved:
+    """Redeem a token as the server does; raise its error."""
+    (solved,) = pool.settle([Redemption.of(token, idempotency_key)], database.BATCH_TIMEOUT)
+    if isinstance(solved, Solved):
+        return solved
+    assert isinstance(solved, GantchaError)
+    raise solved
 
 
 def settle_on(database_url: str, folder: Path, ids: list[str], code: str, log: Path) -> None:

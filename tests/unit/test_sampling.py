@@ -172,6 +172,25 @@ def test_each_fault_of_a_checkpoint_folder_is_said(copy: Path, tmp_path: Path) -
     (copy / "manifest.json").write_text("{")
     assert "not JSON" in failure()
     (copy / "manifest.json").unlink()
-    assert "`gantcha train` makes it" in failure()
+    assert "`python -m gantcha train` makes it" in failure()
     line = refusal("batch.sample", "--checkpoints", copy, "--out", tmp_path / "out.npz")
     assert line == f"error: {failure()}"
+
+
+def test_measurements_do_not_make_other_generators(copy: Path) -> None:
+    """Also where the manifest has them, as folders of earlier versions do."""
+    before, path = Checkpoints(copy).digest(), copy / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["evaluation"] = {"seeds": [1]}
+    for entry in manifest["classes"].values():
+        entry["metrics"] = {"legibility": 0.9}
+    path.write_text(json.dumps(manifest))
+    assert Checkpoints(copy).digest() == before
+    labels, seeds = np.arange(47, dtype=np.uint8), (np.random.default_rng(1), np.random.default_rng(1))
+    shipped, old = (
+        Sampler(Checkpoints(place)).draw(labels, rng) for place, rng in zip((CHECKPOINTS, copy), seeds, strict=True)
+    )
+    assert np.array_equal(shipped, old)
+    manifest["classes"]["10-upper-a"]["latent_scale"] = 1.1
+    path.write_text(json.dumps(manifest))
+    assert Checkpoints(copy).digest() != before

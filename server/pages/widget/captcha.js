@@ -1,6 +1,7 @@
 /** One captcha on a page: its challenge, its answer, its token. */
-import { chooseLanguage, direction, english, loadTexts, spoken } from "./texts.js";
+import { chooseLanguage, direction, loadTexts, spoken } from "./texts.js";
 import { View } from "./view.js";
+import { english } from "./words.js";
 
 const LIFETIME = 290_000; // ms: a token is valid for 300 s
 const PATIENCE = 20_000; // ms for an answer of the server

@@ -9,7 +9,7 @@ from server.schemas import Siteverified, Verified
 
 
 class Outcome(StrEnum):
-    """What a key for tests makes of an answer, or of a token."""
+    """The result that a key for tests gives to answers, or to tokens."""
 
     PASSES = "passes"  #: any is right
     FAILS = "fails"  #: none is right
@@ -18,25 +18,25 @@ class Outcome(StrEnum):
 
 
 SITEKEYS = {f"testing-{outcome}": outcome for outcome in Outcome} | {
-    "6LeIxAcTAAAAAJcZVRqyHh71UMIEGNQ_MXjiZKhI": Outcome.PASSES,  # of reCAPTCHA
-    "10000000-ffff-ffff-ffff-000000000001": Outcome.PASSES,  # of hCaptcha
-    "1x00000000000000000000AA": Outcome.PASSES,  # of Turnstile, as the rest
+    "6LeIxAcTAAAAAJcZVRqyHh71UMIEGNQ_MXjiZKhI": Outcome.PASSES,  # reCAPTCHA's
+    "10000000-ffff-ffff-ffff-000000000001": Outcome.PASSES,  # hCaptcha's
+    "1x00000000000000000000AA": Outcome.PASSES,  # Turnstile's, as are the rest
     "1x00000000000000000000BB": Outcome.PASSES,
     "2x00000000000000000000AB": Outcome.FAILS,
     "2x00000000000000000000BB": Outcome.FAILS,
     "3x00000000000000000000FF": Outcome.CODE,
 }
 SECRETS = {f"testing-{outcome}-secret": outcome for outcome in Outcome} | {
-    "6LeIxAcTAAAAAGG-vFI1TnRWxMZNFuojJ4WifJWe": Outcome.PASSES,  # of reCAPTCHA
-    "0x0000000000000000000000000000000000000000": Outcome.PASSES,  # of hCaptcha
-    "1x0000000000000000000000000000000AA": Outcome.PASSES,  # of Turnstile, as the rest
+    "6LeIxAcTAAAAAGG-vFI1TnRWxMZNFuojJ4WifJWe": Outcome.PASSES,  # reCAPTCHA's
+    "0x0000000000000000000000000000000000000000": Outcome.PASSES,  # hCaptcha's
+    "1x0000000000000000000000000000000AA": Outcome.PASSES,  # Turnstile's, as are the rest
     "2x0000000000000000000000000000000AA": Outcome.FAILS,
     "3x0000000000000000000000000000000AA": Outcome.SPENT,
 }
 ID = "0" * 32
 CODE = "24d7kx"
 PICTURE = (Path(__file__).parents[1] / "pages" / "testing.png").read_bytes()
-"""Shows the code."""
+"""Picture of the code."""
 _TOKEN = "XXXX.DUMMY.TOKEN.XXXX"  # noqa: S105 - Turnstile's; no real secret redeems it
 
 

@@ -1,0 +1,37 @@
+"""What is checked before a route runs: keys and limits."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+
+from server import errors
+from server.access import auth
+from server.access.visits import client_of
+from server.services import services_of
+
+_bearer = HTTPBearer(auto_error=False, description="CAPTCHA_API_KEY, or one of the API keys of CAPTCHA_KEYS_FILE")
+"""Describes the key in the OpenAPI document; `auth` checks it."""
+
+
+# Not in the thread of a route: the key's name would be missing in the log line of the request.
+async def is_trusted_caller(request: Request, _key: Annotated[object, Depends(_bearer)] = None) -> bool:
+    """Return whether the caller has an API key or, if none is set, is on this machine."""
+    services = services_of(request)
+    return auth.is_trusted_caller(request, services.keys, services.settings)
+
+
+async def require_trusted_caller(request: Request, _key: Annotated[object, Depends(_bearer)] = None) -> None:
+    """Raise a 401 for a missing or wrong key, or a 403 for another machine if no key is set."""
+    if not await is_trusted_caller(request):
+        raise (errors.NO_KEY if services_of(request).keys.guards_api else errors.NOT_LOCAL).error()
+
+
+async def limit_issuing(request: Request) -> None:
+    """Count a challenge or a sound for this client."""
+    services_of(request).limits.spend("issue", client_of(request))
+
+
+async def limit_answering(request: Request) -> None:
+    """Count an answer of this client."""
+    services_of(request).limits.spend("answer", client_of(request))

@@ -1,0 +1,116 @@
+"""What the routes share: the pool, what stands before it, and who may ask how often."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Self
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+
+from gantcha.drawing.look import Difficulty, Kind
+from pool.answers import Attempt, Verdict
+from pool.counters import Counters
+from pool.database import REQUEST_TIMEOUT
+from pool.pool import Pool
+from pool.settings import Settings
+from pool.tokens import Redemption, Solved
+from server import speech
+from server.access.advice import Advice
+from server.access.doubt import Doubt
+from server.access.keys import Keys
+from server.access.limits import Limits
+from server.access.sharing import Sharing
+from server.buffer import Buffer
+from server.group_commit import GroupCommit
+from server.metrics import PoolCollector
+from server.readiness import ReadinessChecks
+from server.refill import Refill
+from server.shown import ShownPictures
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the routes share; `services_of` finds it."""
+
+    settings: Settings
+    pool: Pool
+    refill: Refill
+    buffers: Mapping[Kind, Buffer]
+    """for callers that get the code, by kind"""
+    challenge_buffers: Mapping[Difficulty, Buffer]
+    writer: GroupCommit[Attempt | Redemption, Verdict | Solved]
+    shown: ShownPictures
+    sharing: Sharing
+    keys: Keys
+    limits: Limits
+    advice: Advice
+    doubt: Doubt | None
+    """None where nobody gets a harder captcha"""
+    readiness: ReadinessChecks
+    pool_metrics: PoolCollector
+    public_url: str | None
+    speaks: bool
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """Open the pool and prepare the rest, which `running` starts.
+
+        Raises:
+            StorageError: a folder of the pool can't be made or written.
+            SettingsError: the file of keys can't be read.
+        """
+        pool = Pool.open(settings, REQUEST_TIMEOUT)
+        refill, counters, keys = Refill(settings, pool), Counters(), Keys(settings)
+        generated = dict.fromkeys([settings.stock, settings.challenge_stock])
+        buffers = {stock.kind: Buffer(pool, stock, refill.count_pop, redeemable=False) for stock in generated}
+        challenge_buffers = {
+            stock.difficulty: Buffer(pool, stock, refill.count_pop, redeemable=True)
+            for stock in refill.stocks.all
+            if stock.kind == settings.challenge_kind
+        }
+        return cls(
+            settings=settings,
+            pool=pool,
+            refill=refill,
+            buffers=buffers,
+            challenge_buffers=challenge_buffers,
+            writer=GroupCommit("writer", pool.settle),
+            shown=ShownPictures(pool),
+            sharing=Sharing(counters, pool),
+            keys=keys,
+            limits=Limits(settings, counters),
+            advice=Advice(settings),
+            doubt=Doubt(counters) if settings.doubt and len(challenge_buffers) > 1 else None,
+            readiness=ReadinessChecks(pool, refill, [*buffers.values(), *challenge_buffers.values()], keys),
+            pool_metrics=PoolCollector(pool, refill.watermarks),
+            public_url=str(settings.public_url).rstrip("/") if settings.public_url else None,
+            speaks=settings.audio and speech.can_say(settings.alphabet),
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run what works in the background; at the end, return unused captchas and close the pool."""
+        buffers = [*self.buffers.values(), *self.challenge_buffers.values()]
+        self.refill.start()
+        self.sharing.start()
+        for buffer in buffers:
+            buffer.open()
+        self.writer.open()
+        self.shown.look_ups.open()
+        yield
+        try:
+            await asyncio.gather(
+                self.writer.close(), self.shown.look_ups.close(), *(buffer.close() for buffer in buffers)
+            )
+        finally:
+            await run_in_threadpool(self.sharing.stop)
+            await run_in_threadpool(self.refill.stop)
+            self.pool.engine.dispose()
+
+
+def services_of(request: Request) -> Services:
+    """Return what the routes share."""
+    services: Services = request.app.state.services
+    return services
