@@ -88,17 +88,17 @@ def test_a_burst_is_no_demand(sqlite_settings: dict[str, object], serve: Serve) 
 
 def test_two_servers_leave_each_other_theirs(pool: Pool, settings: dict[str, object], serve: Serve) -> None:
     """One has fast clients, the other a slow one: both get captchas until there are none."""
-    pool.add([Drawn("abc234", b"")] * 1500, PLAIN)
+    pool.add([Drawn("abc234", b"")] * 1000, PLAIN)
     fast, slow = serve(settings | NO_LIMITS), serve(settings | NO_LIMITS)
     client = _Client(slow, "/challenge", 20)
     with client.asking(), Load(fast) as load:
         wait_until(lambda: client.was_refused.is_set() or load.is_refused(), "the pool to be empty")
         handed_out = len(load.ids) + len(client.ids)
         wait_until(lambda: client.was_refused.is_set() and load.is_refused(), "both to be refused")
-    assert handed_out >= 1500 - 2 * _FEW  # at the first refusal
+    assert handed_out >= 1000 - 2 * _FEW  # at the first refusal
     assert len(client.ids) > 3
     seen = load.ids + client.ids
-    assert len(set(seen)) == len(seen) == 1500
+    assert len(set(seen)) == len(seen) == 1000
     assert set(seen) == ids_in_state(pool.engine, State.ISSUED)
 
 

