@@ -148,6 +148,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stop_clock()
         super().on_message_complete()
 
+    def _should_upgrade(self) -> bool:
+        return False  # to nothing; uvicorn would first split the header
+
     def _close_after_answers(self) -> None:
         """Send the answers that are due, and read no more."""
         self._is_deaf = True

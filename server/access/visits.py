@@ -15,6 +15,7 @@ from server.access import testing_keys
 from server.access.keys import Keys
 
 _IPV6_CUSTOMER = 64  # bits: the network of one subscriber, who can use any address in it
+_LONGEST_URL = 8 * 1024  # characters: splitting normalises Unicode, and the results are remembered
 _HOSTNAME = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 
 
@@ -83,9 +84,13 @@ def _hostname(request: Request) -> str:
     return name_of(origin if origin is not None else f"//{host}" if host else str(request.url))
 
 
-@lru_cache(256)
 def name_of(url: str) -> str:
-    """Return the host name in a URL; empty if it has none that is valid."""
+    """Return the host name in a URL; empty if it has none that is valid, or the URL is too long."""
+    return _name_of(url) if len(url) <= _LONGEST_URL else ""
+
+
+@lru_cache(256)
+def _name_of(url: str) -> str:
     with suppress(ValueError):
         name = urlsplit(url).hostname  # none in the "null" of a sandboxed page
         if name and _HOSTNAME.fullmatch(name):

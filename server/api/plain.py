@@ -72,8 +72,8 @@ class _Page(NamedTuple):
             if "@" in back.netloc or not (is_listed or _origin(back) in origins):
                 raise errors.NO_RETURN.error()
             visit.check_hostname()
-        accepted = request.headers.get("accept-language", "").split(",")
-        return cls(request, visit, back, choose_language([asked.language, *accepted]))
+        accepted = request.headers.get("accept-language", "")
+        return cls(request, visit, back, choose_language(asked.language, accepted))
 
     def response(
         self, content: str, title: str = "", status: int = 200, headers: Mapping[str, str] = MappingProxyType({})
