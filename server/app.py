@@ -75,6 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
             gc.collect()
             gc.freeze()  # or full collections, which stop everything for 50 ms, would look through all imports
             yield
+        logs.drain()
 
     # Without CAPTCHA_DOCS there is no description of the routes either.
     make_app = FastAPIOffline if settings.docs else partial(FastAPI, openapi_url=None)

@@ -9,7 +9,7 @@ from typing import Any
 import httptools
 import structlog
 from pydantic_core import to_json
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 log = structlog.get_logger("gantcha.protocol")
 _MOST_HEAD = 32 * 1024  # bytes of a head, of trailers, or of anything else that is not a body
@@ -50,6 +50,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._silent_bytes = 0  # received since the parser last moved on
         self._deadline: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
+        self._running: RequestResponseCycle | None = None  # of a pipeline, `cycle` is the last one that was read
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Start a timer for the first byte; the first read stops it."""
@@ -57,7 +58,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(_HEAD_SECONDS, self.timeout_keep_alive_handler)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop all timers."""
+        """Stop all timers, and tell the request that is running; uvicorn tells only the last one of a pipeline."""
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
         self._stop_clock()
@@ -147,6 +151,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._stop_clock()
         super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _should_upgrade(self) -> bool:
         return False  # to nothing; uvicorn would first split the header
