@@ -63,6 +63,8 @@ BAD_CODE = RouteError(422, "The code must be 6 characters of 0-9 and a-z.")
 INVALID = RouteError(422, "answer: Field required.")
 LIMITED = RouteError(429, "Too many requests from this address; wait a moment.", {"Retry-After": "42"})
 NO_SPEECH = RouteError(501, "This server can't speak: espeak-ng is not installed on it, or can't name its alphabet.")
+SPEAKING = RouteError(503, "Other sounds are being spoken; try again in a moment.", {"Retry-After": "2"})
+PREFETCHED = RouteError(503, "A page that is only fetched ahead gets no captcha; load it again to see one.")
 EMPTY = RouteError(503, "The pool is empty; new captchas are being drawn.", _LATER)
 OUT_OF_REACH = RouteError(503, "The captcha store can't be reached at the moment; try again later.", _LATER)
 

@@ -14,6 +14,9 @@ _bearer = HTTPBearer(auto_error=False, description="CAPTCHA_API_KEY, or one of t
 """Describes the key in the OpenAPI document; `auth` checks it."""
 
 
+_FETCHING_AHEAD = ("sec-purpose", "purpose", "x-moz", "x-purpose")
+
+
 # Not in the thread of a route: the key's name would be missing in the log line of the request.
 async def is_trusted_caller(request: Request, _key: Annotated[object, Depends(_bearer)] = None) -> bool:
     """Return whether the caller has an API key or, if none is set, is on this machine."""
@@ -27,8 +30,15 @@ async def require_trusted_caller(request: Request, _key: Annotated[object, Depen
         raise (errors.NO_KEY if services_of(request).keys.guards_api else errors.NOT_LOCAL).error()
 
 
+def refuse_prefetch(request: Request) -> None:
+    """Raise a 503 if a browser, or a scanner of links, fetches ahead what nobody may ever see."""
+    if any(request.headers.get(name, "")[:8].lower() == "prefetch" for name in _FETCHING_AHEAD):
+        raise errors.PREFETCHED.error()
+
+
 async def limit_issuing(request: Request) -> None:
-    """Count a challenge or a sound for this client."""
+    """Count a challenge for this client."""
+    refuse_prefetch(request)
     services_of(request).limits.spend("issue", client_of(request))
 
 
