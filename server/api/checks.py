@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
+from pool.keys_file import Right
 from server import errors
 from server.access import auth
 from server.access.visits import client_of
@@ -14,6 +15,8 @@ _bearer = HTTPBearer(auto_error=False, description="CAPTCHA_API_KEY, or one of t
 """Describes the key in the OpenAPI document; `auth` checks it."""
 
 
+_RIGHTS: dict[str, Right] = {"/generate": "generate", "/load": "load"}
+"""What a key must be allowed, by route; the others tell of the server's state."""
 _FETCHING_AHEAD = ("sec-purpose", "purpose", "x-moz", "x-purpose")
 
 
@@ -21,7 +24,8 @@ _FETCHING_AHEAD = ("sec-purpose", "purpose", "x-moz", "x-purpose")
 async def is_trusted_caller(request: Request, _key: Annotated[object, Depends(_bearer)] = None) -> bool:
     """Return whether the caller has an API key or, if none is set, is on this machine."""
     services = services_of(request)
-    return auth.is_trusted_caller(request, services.keys, services.settings)
+    right: Right = _RIGHTS.get(request.scope["route"].path, "metrics")
+    return auth.is_trusted_caller(request, services.keys, services.settings, right)
 
 
 async def require_trusted_caller(request: Request, _key: Annotated[object, Depends(_bearer)] = None) -> None:
