@@ -44,8 +44,15 @@ NOT_TESTING = RouteError(400, "This is a sitekey for tests, which works only wit
 NO_RETURN = RouteError(
     400, "return: visitors may go back only to hosts of the sitekey's site, CAPTCHA_CORS_ORIGINS, or this server."
 )
+IN_QUERY = RouteError(
+    400,
+    "Send secret and response in the body, as a form or JSON: proxies log queries. Where none does, "
+    "CAPTCHA_SITEVERIFY_QUERY=true reads them from the query.",
+)
 NO_KEY = RouteError(
-    401, "This route needs the header `Authorization: Bearer <API key>`.", {"WWW-Authenticate": "Bearer"}
+    401,
+    "This route needs the header `Authorization: Bearer <API key>`, with a key that may use it.",
+    {"WWW-Authenticate": "Bearer"},
 )
 NOT_LOCAL = RouteError(
     403, "Without a CAPTCHA_API_KEY this route answers only programs on this machine, not through a proxy."

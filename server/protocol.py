@@ -11,6 +11,8 @@ import structlog
 from pydantic_core import to_json
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from server.addresses import plain_address
+
 log = structlog.get_logger("gantcha.protocol")
 _MOST_HEAD = 32 * 1024  # bytes of a head, of trailers, or of anything else that is not a body
 _MOST_URL = 8 * 1024
@@ -171,7 +173,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Close the connection; send the reason unless another answer is started or due."""
         self._is_deaf = True
         self._stop_clock()
-        log.info("connection rejected", status=status, client=self.client and self.client[0])
+        log.info("connection rejected", status=status, client=self.client and plain_address(self.client[0]))
         cycle = self.cycle
         is_free = cycle is None or cycle.response_complete
         if is_free if self._is_in_head else cycle and not cycle.response_started and not self.pipeline:

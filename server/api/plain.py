@@ -1,11 +1,12 @@
 """A page for visitors without JavaScript: a challenge in a plain form, and its token to copy or to go back with."""
 
+import re
 from collections.abc import Mapping
 from html import escape
 from string import Template
 from types import MappingProxyType
 from typing import Annotated, Literal, NamedTuple, get_args
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote_plus, urlsplit
 
 import structlog
 from fastapi import APIRouter, Query, Request, Response
@@ -28,6 +29,7 @@ log = structlog.get_logger("gantcha.plain")
 router = APIRouter(tags=["challenges"])
 _TEMPLATES = {file.stem: Template(file.read_text()) for file in (PAGES / "plain").glob("*.html")}
 _FIELD = "gantcha-response"
+_NAMES_FIELD = re.compile(rf"\s*{_FIELD}\s*(?:$|[=\[\0])", re.IGNORECASE)  # PHP and others make a list of `name[]`
 _PROMPTS = {"plain": "plain", "crossed-out": "crossedOut"}
 """Names of the texts, by kind."""
 _FAULTS = {429: "busy", 503: "failed"}
@@ -149,7 +151,7 @@ async def answer(request: Request, asked: Annotated[Asked, Query()]) -> Response
 
 
 def _with_token(url: SplitResult, token: str) -> str:
-    others = [part for part in url.query.split("&") if part and part.partition("=")[0] != _FIELD]
+    others = [part for part in url.query.split("&") if part and not _NAMES_FIELD.match(unquote_plus(part))]
     return url._replace(query="&".join([*others, f"{_FIELD}={token}"])).geturl()
 
 
