@@ -75,7 +75,8 @@ class Services:
             for stock in refill.stocks.all
             if stock.kind == settings.challenge_kind
         }
-        limits = Limits(settings, counters)
+        sharing = Sharing(counters, pool)
+        limits = Limits(settings, counters, sharing.hurry)
         return cls(
             settings=settings,
             pool=pool,
@@ -84,7 +85,7 @@ class Services:
             challenge_buffers=challenge_buffers,
             writer=GroupCommit("writer", pool.settle),
             shown=ShownPictures(pool),
-            sharing=Sharing(counters, pool),
+            sharing=sharing,
             keys=keys,
             limits=limits,
             advice=Advice(settings),
