@@ -1,16 +1,29 @@
 """The content of CAPTCHA_KEYS_FILE: API keys, secrets, and sites."""
 
+import errno
+import os
+import stat
 import tomllib
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from gantcha.drawing.look import Difficulty
 from pool.errors import SettingsError
 from pool.settings import Key, Limit, first_fault, like
 
+_MOST_BYTES = 2**20
 DEFAULT = "default"
 """The name of the keys in the environment, which no key in the file may have."""
 _Hostname = Annotated[str, like(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:.]+", "shop.example.com, in lower case")]
@@ -20,8 +33,26 @@ _Sitekey = Annotated[str, like(_WORD, "shop-5f0c2b7d9e1a4c3f: at most 64 letters
 _Named = TypeVar("_Named")
 
 
+Right = Literal["generate", "load", "metrics"]
+"""What an API key may do; `metrics` includes the details of `/readyz`."""
+RIGHTS: frozenset[Right] = frozenset(get_args(Right))
+
+
+def _as_api_key(value: object) -> object:
+    return {"key": value, "may": RIGHTS} if isinstance(value, str | SecretStr) else value
+
+
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
+
+
+class ApiKey(BaseModel):
+    """An API key that may do only some of what API keys may."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: Key
+    may: Annotated[frozenset[Right], Field(min_length=1)]
 
 
 class Site(BaseModel):
@@ -53,7 +84,7 @@ class KeysFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    api_keys: dict[str, Key] = {}
+    api_keys: dict[str, Annotated[ApiKey, BeforeValidator(_as_api_key)]] = {}
     site_secrets: dict[str, Key] = {}
     """secrets that redeem tokens of pages without a sitekey"""
     sites: dict[_SiteName, Site] = {}
@@ -84,12 +115,25 @@ def read_keys_file(path: Path | None) -> KeysFile:
     if path is None:
         return KeysFile()
     try:
-        return KeysFile.model_validate(tomllib.loads(path.read_text("utf-8-sig")))
+        return KeysFile.model_validate(tomllib.loads(_read(path)))
     except OSError as error:
         raise SettingsError(f"CAPTCHA_KEYS_FILE {path} can't be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"CAPTCHA_KEYS_FILE {path} is not TOML: {error}") from error
+    except RecursionError as error:
+        raise SettingsError(f"CAPTCHA_KEYS_FILE {path} is not TOML: too many brackets in each other") from error
     except ValidationError as error:
         where, reason = first_fault(error)
-        place = ", ".join(filter(None, [str(path), ".".join(map(str, where))]))
+        place = ", ".join(filter(None, [str(path), ".".join(map(str, where)).removesuffix(".key")]))
         raise SettingsError(f"CAPTCHA_KEYS_FILE {place}: {reason}") from error
+    except ValueError as error:  # also of a number with thousands of digits
+        raise SettingsError(f"CAPTCHA_KEYS_FILE {path} is not TOML: {str(error).splitlines()[0]}") from error
+
+
+def _read(path: Path) -> str:
+    """Read a file; a pipe or a device would keep the server waiting."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise OSError(errno.EFBIG, "it is larger than 1 MiB")
+    return content.decode("utf-8-sig")

@@ -18,6 +18,7 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
+from pydantic_core import Url
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
@@ -76,11 +77,37 @@ def _split(value: object) -> object:
 
 
 def _check_network(value: str) -> str:
+    if value == "unix":
+        return value
     try:
-        ip_network(value)
+        network = ip_network(value)
     except ValueError as error:
-        raise ValueError("must be addresses and networks like 10.0.0.5,192.168.0.0/24") from error
-    return value
+        raise ValueError("must be addresses and networks like 10.0.0.5,192.168.0.0/24, or unix for --uds") from error
+    if not network.prefixlen:
+        raise ValueError(f"{value} would trust everyone to name any address: list the addresses of your proxies")
+    mapped = network.version == 6 and network.network_address.ipv4_mapped
+    return f"{mapped}/{network.prefixlen - 96}" if mapped and network.prefixlen >= 96 else value
+
+
+_USUAL_PORTS = {("http", 80), ("https", 443)}
+
+
+def _check_origin(value: str) -> str:
+    """Return an origin as browsers and apps send it: in lower case, in ASCII, without the usual port."""
+    if value == "*":
+        return value
+    example = "must look like https://www.example.com,capacitor://localhost"
+    try:
+        url = Url(value)
+    except ValueError as error:
+        raise ValueError(example) from error
+    host = (url.host or "").lower().removesuffix(".")
+    if "*" in host:
+        raise ValueError("takes no * in a host, which no browser sends: list each host, or allow all with *")
+    if not host or url.path not in (None, "", "/") or url.query or url.fragment or url.username:
+        raise ValueError(f"{example}: an origin has no path, no name of a user, and a host")
+    port = f":{url.port}" if url.port and (url.scheme, url.port) not in _USUAL_PORTS else ""
+    return f"{url.scheme}://{host}{port}"
 
 
 def _check_public_url(value: HttpUrl) -> HttpUrl:
@@ -90,9 +117,9 @@ def _check_public_url(value: HttpUrl) -> HttpUrl:
 
 
 Key = Annotated[SecretStr, AfterValidator(_check_key)]
-_LIMIT = r"[1-9]\d*/(second|minute|hour|day)"
+_LIMIT = r"[1-9][0-9]{0,8}/(second|minute|hour|day)"
 Limit = Annotated[str, like(f"{_LIMIT}(;{_LIMIT})*", "60/minute or 30/minute;300/hour")]
-_Origin = Annotated[str, like(r"\*|https?://[^/\s]+", "* or https://www.example.com,https://shop.example.com")]
+_Origin = Annotated[str, AfterValidator(_check_origin)]
 _FILES_URL = r"s3://[a-z0-9.-]+(/[\w./-]*)?|file:///.+"
 _FilesUrl = Annotated[str, like(_FILES_URL, "s3://bucket/prefix or file:///srv/captchas")]
 _Network = Annotated[str, AfterValidator(_check_network)]
@@ -128,6 +155,7 @@ class Settings(BaseSettings):
     demo: bool | Literal["none"] = False
     docs: bool = True
     testing: bool = False
+    siteverify_query: bool = False
     ttl_seconds: int = Field(default=600, ge=1, le=_DAY)
     keep_seconds: int = Field(default=600, ge=0, le=_DAY)
     low_water: int = Field(default=1000, ge=0)

@@ -1,13 +1,15 @@
 """Start the server: `python -m server`."""
 
+import logging
 import os
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 from gantcha.errors import GantchaError, one_line_errors
 from pool.pool import Pool
@@ -16,7 +18,10 @@ from server import logs
 from server.access.keys import Keys
 from server.protocol import BoundedProtocol
 
+log = logging.getLogger(__name__)
 _GRACE_SECONDS = 5
+_BACKLOG = 2048
+_STARTUP_FAILURE = 3  # uvicorn's
 
 
 def main(
@@ -35,7 +40,7 @@ def main(
     with one_line_errors():  # here as well as in the workers, which would be restarted again and again
         settings = load_settings()
         Keys(settings)
-        _check_port(host, port)
+        sockets = _listen(host, port)
         if check:
             return
         Pool.open(settings).engine.dispose()
@@ -45,10 +50,8 @@ def main(
             folder = stack.enter_context(TemporaryDirectory(prefix="gantcha-metrics-"))
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
             logs.warn_of_foreign_variables()  # a single worker does it itself
-        uvicorn.run(
+        config = uvicorn.Config(
             "server.app:application",
-            host=host,
-            port=port,
             workers=workers,
             http=BoundedProtocol,
             ws="none",
@@ -57,23 +60,44 @@ def main(
             proxy_headers=False,  # CAPTCHA_TRUSTED_PROXIES says which are trusted
             server_header=False,
         )
+        for listening in sockets:
+            name, number = listening.getsockname()[:2]
+            log.info(
+                "Uvicorn running on http://%s:%d (Press CTRL+C to quit)", f"[{name}]" if ":" in name else name, number
+            )
+        if workers > 1:
+            Multiprocess(config, sockets).run()
+            return
+        config.load_app()
+        server = uvicorn.Server(config)
+        with suppress(KeyboardInterrupt):
+            server.run(sockets)
+        if not server.started:
+            raise SystemExit(_STARTUP_FAILURE)
 
 
-def _check_port(host: str, port: int) -> None:
-    """Bind every address of `host` as the server will, and release it. Raises GantchaError if that fails."""
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """Listen on every address of `host`, for one worker as for several; `::` is IPv4 as well.
+
+    Raises:
+        GantchaError: another program does.
+    """
+    sockets = []
     try:
         for family, socket_type, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            with socket.socket(family, socket_type, protocol) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6:
-                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                probe.bind(address)
-                probe.listen()
+            listening = socket.socket(family, socket_type, protocol)
+            sockets.append(listening)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != "::")
+            listening.bind(address)
+            listening.listen(_BACKLOG)
     except OSError as error:
         raise GantchaError(
             f"can't listen on port {port} of {host}: {error.strerror}; end what holds it, "
             "or choose another: --port 8080 (make run PORT=8080)"
         ) from error
+    return sockets
 
 
 if __name__ == "__main__":

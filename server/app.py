@@ -15,11 +15,12 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gantcha.errors import one_line_errors
 from pool.settings import Settings, load_settings
 from server import errors, logs
+from server.addresses import Clients
 from server.api import assets, captchas, challenges, demo, health, pictures, plain, siteverify
 from server.metrics import MULTIPROCESS_DIR
 from server.middleware import FastWay, Head, RequestLog
@@ -71,10 +72,13 @@ def create_app(settings: Settings) -> FastAPI:
                 "or give uvicorn `--http server.protocol:BoundedProtocol --ws none`"
             )
         threading.Thread(target=_end_with_parent, daemon=True).start()
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))  # end in good order
         async with services.running():
             gc.collect()
             gc.freeze()  # or full collections, which stop everything for 50 ms, would look through all imports
             yield
+        logs.drain()
 
     # Without CAPTCHA_DOCS there is no description of the routes either.
     make_app = FastAPIOffline if settings.docs else partial(FastAPI, openapi_url=None)
@@ -82,14 +86,28 @@ def create_app(settings: Settings) -> FastAPI:
         title="Gantcha",
         summary="Captchas drawn by neural networks, ready in a pool",
         lifespan=lifespan,
+        servers=[{"url": services.public_url}] if services.public_url else None,
+        redirect_slashes=False,  # to the Host header, which anyone may choose
         telemetry={"tracing": False, "metrics": False, "logs": False},  # asked at each request, a tenth of its time
     )
     app.state.services = services
+    for route in app.routes:
+        if isinstance(route, APIRoute) and route.path in ("/docs", "/redoc"):
+            route.app = _with_relative_links(route.app)
     for room in _ROOMS:
         if room is not demo or settings.demo != "none":
             app.include_router(room.router)
     _wrap(app, settings)
     return app
+
+
+def _with_relative_links(page: ASGIApp) -> ASGIApp:
+    """Let a page of FastAPI find its files beside it, whatever path a proxy puts before it."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await page({**scope, "root_path": "."}, receive, send)
+
+    return answer
 
 
 def _end_with_parent() -> None:
@@ -112,7 +130,6 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
             expose_headers=["Retry-After"],
         )
     app.add_middleware(RequestLog)
-    if settings.trusted_proxies:
-        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
+    app.add_middleware(Clients, trusted=settings.trusted_proxies)
     for error, handler in errors.HANDLERS.items():
         app.add_exception_handler(error, handler)

@@ -44,8 +44,15 @@ NOT_TESTING = RouteError(400, "This is a sitekey for tests, which works only wit
 NO_RETURN = RouteError(
     400, "return: visitors may go back only to hosts of the sitekey's site, CAPTCHA_CORS_ORIGINS, or this server."
 )
+IN_QUERY = RouteError(
+    400,
+    "Send secret and response in the body, as a form or JSON: proxies log queries. Where none does, "
+    "CAPTCHA_SITEVERIFY_QUERY=true reads them from the query.",
+)
 NO_KEY = RouteError(
-    401, "This route needs the header `Authorization: Bearer <API key>`.", {"WWW-Authenticate": "Bearer"}
+    401,
+    "This route needs the header `Authorization: Bearer <API key>`, with a key that may use it.",
+    {"WWW-Authenticate": "Bearer"},
 )
 NOT_LOCAL = RouteError(
     403, "Without a CAPTCHA_API_KEY this route answers only programs on this machine, not through a proxy."
@@ -63,6 +70,8 @@ BAD_CODE = RouteError(422, "The code must be 6 characters of 0-9 and a-z.")
 INVALID = RouteError(422, "answer: Field required.")
 LIMITED = RouteError(429, "Too many requests from this address; wait a moment.", {"Retry-After": "42"})
 NO_SPEECH = RouteError(501, "This server can't speak: espeak-ng is not installed on it, or can't name its alphabet.")
+SPEAKING = RouteError(503, "Other sounds are being spoken; try again in a moment.", {"Retry-After": "2"})
+PREFETCHED = RouteError(503, "A page that is only fetched ahead gets no captcha; load it again to see one.")
 EMPTY = RouteError(503, "The pool is empty; new captchas are being drawn.", _LATER)
 OUT_OF_REACH = RouteError(503, "The captcha store can't be reached at the moment; try again later.", _LATER)
 

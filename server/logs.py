@@ -1,9 +1,15 @@
 """Logs: readable lines on a terminal, JSON lines elsewhere; all lines of a request have its id."""
 
+import atexit
 import io
 import logging
+import os
+import select
 import sys
-from contextlib import suppress
+import threading
+import time
+from collections import deque
+from functools import cache
 from typing import TextIO
 
 import structlog
@@ -11,8 +17,12 @@ from pydantic_core import to_json
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 from pool.settings import foreign_variables
+from server import metrics
 
 log = logging.getLogger(__name__)
+_MOST_LINES = 2000
+_PAUSE_SECONDS = 0.01
+_ENDING_SECONDS = 0.5
 
 
 def configure() -> None:
@@ -30,11 +40,11 @@ def configure() -> None:
     )
     structlog.configure(
         processors=[*shared, *render],
-        logger_factory=structlog.WriteLoggerFactory(_Lossy(sys.stderr)),  # type: ignore[arg-type] # of it only this is used
+        logger_factory=structlog.WriteLoggerFactory(_queue()),  # type: ignore[arg-type] # of it only this is used
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler()
+    handler = logging.StreamHandler(_queue())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name, _without_color_message],
@@ -54,21 +64,80 @@ def warn_of_foreign_variables() -> None:
         log.warning("the environment has variables that are no settings of this service: %s", ", ".join(names))
 
 
-class _Lossy:
-    """A stream that drops log lines on a full disk, so that requests do not fail."""
+def drain() -> None:
+    """Write what is left; call it when the server ends, which a signal may do without the rest of the clean-up."""
+    _queue().drain()
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+
+@cache
+def _queue() -> "_Queue":
+    return _Queue()
+
+
+class _Queue:
+    """A stream that a thread writes to stderr, so that nobody waits for who reads it.
+
+    When too many lines wait, or the disk is full, lines are dropped and counted. Only takes whole lines.
+    """
+
+    def __init__(self) -> None:
+        self._file = sys.stderr.fileno()  # not the stream, whose lock others would wait for
+        self._lines: deque[bytes] = deque()  # no lock: the garbage collector logs too, at any moment
+        self._filled = threading.Event()
+        self._is_writing = self._is_ending = False
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+        atexit.register(self.drain)
 
     def write(self, line: str) -> None:
-        """Write a line, or drop it."""
-        with suppress(OSError):
-            self._stream.write(line)
+        """Take a line, or drop it."""
+        if len(self._lines) >= _MOST_LINES:
+            self._drop(1)
+            return
+        self._lines.append(line.encode("utf-8", "backslashreplace"))
+        self._filled.set()
+        if self._is_ending and threading.current_thread() is not self._thread:
+            self.drain()
 
     def flush(self) -> None:
-        """Flush the stream, or drop what was written."""
-        with suppress(OSError):
-            self._stream.flush()
+        """Do nothing: the thread writes soon."""
+
+    def drain(self) -> None:
+        """Wait until all is written, but not long; from now on after each line, as the process may end at any time."""
+        self._is_ending = True
+        deadline = time.monotonic() + _ENDING_SECONDS
+        while (self._lines or self._is_writing) and time.monotonic() < deadline:
+            time.sleep(0.002)
+
+    def _drop(self, count: int) -> None:
+        self._dropped += count
+        metrics.DROPPED.inc(count)
+
+    def _run(self) -> None:
+        while True:
+            self._filled.wait()
+            self._filled.clear()
+            self._is_writing = True
+            while self._lines:
+                self._write_some()
+            self._is_writing = False
+            time.sleep(_PAUSE_SECONDS)  # a busy server would otherwise switch to this thread for each line
+
+    def _write_some(self) -> None:
+        """Write as many lines as go into a pipe at once, so that those of other processes stay apart; at least one."""
+        piece, count = b"", 0
+        while self._lines and (not piece or len(piece) + len(self._lines[0]) <= select.PIPE_BUF):
+            piece, count = piece + self._lines.popleft(), count + 1
+        try:
+            while piece:
+                piece = piece[os.write(self._file, piece) :]
+        except OSError:
+            self._drop(count)
+        else:
+            if self._dropped and not self._lines:
+                dropped, self._dropped = self._dropped, 0
+                log.warning("%d log lines were dropped: they were not read or written in time", dropped)
 
 
 def _to_json(event: EventDict, **_: object) -> str:

@@ -31,6 +31,7 @@ LAPSED = Counter("gantcha_lapsed", "Challenges that nobody answered in time, as 
 REDEEMED = Counter("gantcha_redeemed", "Answers of siteverify: success, or the error code", ["result"])
 LIMITED = Counter("gantcha_limited", "Requests rejected because their client made too many", ["action"])
 REFILLS = Counter("gantcha_refills", "Refills that this server ran", ["result"])
+DROPPED = Counter("gantcha_log_lines_dropped", "Log lines that were not read or written in time")
 SECONDS = Histogram(
     "gantcha_request_seconds",
     "Time from the request's head to the end of the answer",

@@ -9,7 +9,9 @@ from typing import Any
 import httptools
 import structlog
 from pydantic_core import to_json
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from server.addresses import plain_address
 
 log = structlog.get_logger("gantcha.protocol")
 _MOST_HEAD = 32 * 1024  # bytes of a head, of trailers, or of anything else that is not a body
@@ -50,6 +52,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._silent_bytes = 0  # received since the parser last moved on
         self._deadline: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
+        self._running: RequestResponseCycle | None = None  # of a pipeline, `cycle` is the last one that was read
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Start a timer for the first byte; the first read stops it."""
@@ -57,7 +60,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(_HEAD_SECONDS, self.timeout_keep_alive_handler)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop all timers."""
+        """Stop all timers, and tell the request that is running; uvicorn tells only the last one of a pipeline."""
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
         self._stop_clock()
@@ -148,6 +154,13 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stop_clock()
         super().on_message_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _should_upgrade(self) -> bool:
+        return False  # to nothing; uvicorn would first split the header
+
     def _close_after_answers(self) -> None:
         """Send the answers that are due, and read no more."""
         self._is_deaf = True
@@ -160,7 +173,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Close the connection; send the reason unless another answer is started or due."""
         self._is_deaf = True
         self._stop_clock()
-        log.info("connection rejected", status=status, client=self.client and self.client[0])
+        log.info("connection rejected", status=status, client=self.client and plain_address(self.client[0]))
         cycle = self.cycle
         is_free = cycle is None or cycle.response_complete
         if is_free if self._is_in_head else cycle and not cycle.response_started and not self.pipeline:

@@ -132,6 +132,8 @@ class Siteverified(BaseModel):
     """action that the page sent to `/verify`"""
     cdata: Annotated[str | None, _IF_GIVEN] = None
     """data that the page sent to `/verify`"""
+    detail: Annotated[str | None, _IF_GIVEN] = None
+    """what to send instead, if the fields are in the query"""
     error_codes: Annotated[list[ErrorCode], Field(serialization_alias="error-codes")] = []
 
 

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from typing import Self
 
 from fastapi import Request
@@ -13,10 +15,11 @@ from gantcha.drawing.look import Difficulty, Kind
 from pool.answers import Attempt, Verdict
 from pool.counters import Counters
 from pool.database import REQUEST_TIMEOUT
+from pool.errors import UnknownCaptchaError
 from pool.pool import Pool
 from pool.settings import Settings
 from pool.tokens import Redemption, Solved
-from server import speech
+from server import errors, speech
 from server.access.advice import Advice
 from server.access.doubt import Doubt
 from server.access.keys import Keys
@@ -28,6 +31,7 @@ from server.metrics import PoolCollector
 from server.readiness import ReadinessChecks
 from server.refill import Refill
 from server.shown import ShownPictures
+from server.sounds import SoundKey, Sounds
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Services:
     pool_metrics: PoolCollector
     public_url: str | None
     speaks: bool
+    sounds: Sounds
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -70,6 +75,8 @@ class Services:
             for stock in refill.stocks.all
             if stock.kind == settings.challenge_kind
         }
+        sharing = Sharing(counters, pool)
+        limits = Limits(settings, counters, sharing.hurry)
         return cls(
             settings=settings,
             pool=pool,
@@ -78,15 +85,16 @@ class Services:
             challenge_buffers=challenge_buffers,
             writer=GroupCommit("writer", pool.settle),
             shown=ShownPictures(pool),
-            sharing=Sharing(counters, pool),
+            sharing=sharing,
             keys=keys,
-            limits=Limits(settings, counters),
+            limits=limits,
             advice=Advice(settings),
             doubt=Doubt(counters) if settings.doubt and len(challenge_buffers) > 1 else None,
             readiness=ReadinessChecks(pool, refill, [*buffers.values(), *challenge_buffers.values()], keys),
             pool_metrics=PoolCollector(pool, refill.watermarks),
             public_url=str(settings.public_url).rstrip("/") if settings.public_url else None,
             speaks=settings.audio and speech.can_say(settings.alphabet),
+            sounds=Sounds(limits, partial(_speak, pool)),
         )
 
     @asynccontextmanager
@@ -105,9 +113,23 @@ class Services:
                 self.writer.close(), self.shown.look_ups.close(), *(buffer.close() for buffer in buffers)
             )
         finally:
+            self.sounds.close()
             await run_in_threadpool(self.sharing.stop)
             await run_in_threadpool(self.refill.stop)
             self.pool.engine.dispose()
+
+
+def _speak(pool: Pool, key: SoundKey) -> bytes:
+    """Speak the code of a captcha. Raises a 404 or 410 if there is nothing to be said, and what `speech.say` raises."""
+    try:
+        code, until = pool.look_up(key.file_id)
+    except UnknownCaptchaError as error:
+        raise errors.UNKNOWN.error() from error
+    if until and until <= datetime.now(UTC):
+        raise errors.EXPIRED.error()
+    if code is None:
+        raise errors.UNKNOWN.error("There is no sound for this picture.")
+    return speech.say(code, key.language, speech.rng_for(*key, pool.secret()))
 
 
 def services_of(request: Request) -> Services:

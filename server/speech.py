@@ -28,6 +28,7 @@ _HALVED_RATE = 11025  # Hz: half of what espeak-ng produces, and enough for spee
 _VOICES = ("", "+f2", "+f4", "+m3", "+m7")
 _CHATTER = 0.22  # share of the speech's loudness
 _HISS = 0.04
+_running: set["subprocess.Popen[bytes]"] = set()
 # Letters sound alike (d e p t); each comes with its word of the radio alphabet, which is the same in every language.
 _WORDS = """alfa bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike november oscar papa quebec
 romeo sierra tango uniform victor whiskey x-ray yankee zulu"""
@@ -39,12 +40,13 @@ def can_say(alphabet: str) -> bool:
     return set(alphabet) <= set(CHARACTERS) and shutil.which(_PROGRAM) is not None
 
 
-def rng_for(file_id: str, secret: str) -> np.random.Generator:
-    """Return random numbers for one captcha: each request gets the same sound, so its noise can't be averaged away.
+def rng_for(file_id: str, language: Language, secret: str) -> np.random.Generator:
+    """Return random numbers for one sound: each request gets the same one, so its noise can't be averaged away.
 
-    Without `secret` nobody can reproduce the noise to subtract it.
+    Without `secret` nobody can reproduce the noise to subtract it, nor find it in the sounds of two languages.
     """
-    return np.random.default_rng(list(hmac.digest(secret.encode(), file_id.encode(), hashlib.sha256)))
+    seed = hmac.digest(secret.encode(), f"{file_id} {language}".encode(), hashlib.sha256)
+    return np.random.default_rng(list(seed))
 
 
 def say(code: str, language: Language, rng: np.random.Generator) -> bytes:
@@ -72,21 +74,35 @@ def _voiced(characters: Sequence[str], language: Language, rng: np.random.Genera
     # The text goes through a pipe: everyone on the machine can see the arguments of a process.
     command = [_PROGRAM, "-v", voice, "-m", "--stdin", "--stdout"]
     try:
-        finished = subprocess.run(
-            command,
-            input=f"<speak>{''.join(parts)}</speak>".encode(),
-            capture_output=True,
-            timeout=_PATIENCE_SECONDS,
-            check=True,
-        )
-        with wave.open(io.BytesIO(finished.stdout)) as sound:
-            samples = np.frombuffer(sound.readframes(len(finished.stdout)), "<i2").astype(np.float32)
+        spoken = _run(command, f"<speak>{''.join(parts)}</speak>".encode())
+        with wave.open(io.BytesIO(spoken)) as sound:
+            samples = np.frombuffer(sound.readframes(len(spoken)), "<i2").astype(np.float32)
     except (OSError, subprocess.SubprocessError, EOFError, wave.Error) as error:
         raise SpeechError(f"{_PROGRAM} failed: {type(error).__name__}") from error
     if len(samples) < 2:
         raise SpeechError(f"{_PROGRAM} produced no sound")
     halved: _Samples = samples[: len(samples) // 2 * 2].reshape(-1, 2).mean(axis=1)
     return halved / np.float32(max(np.abs(halved).max(), 1))
+
+
+def _run(command: Sequence[str], text: bytes) -> bytes:
+    """Run a program that `stop` can end; return its output."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        _running.add(process)
+        try:
+            spoken, _ = process.communicate(text, timeout=_PATIENCE_SECONDS)
+        finally:
+            process.kill()
+            _running.discard(process)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, _PROGRAM)
+    return spoken
+
+
+def stop() -> None:
+    """End what is being spoken, at the end of the server: a program that hangs would outlive it."""
+    for process in list(_running):
+        process.kill()
 
 
 def _wav(samples: _Samples) -> bytes:

@@ -6,10 +6,15 @@ from ipaddress import ip_address
 import structlog
 from fastapi import Request
 
+from pool.keys_file import Right
 from pool.settings import Settings
 from server.access.keys import Keys
 from server.access.visits import name_of
+from server.addresses import plain_address
 
+log = structlog.get_logger("gantcha.auth")
+_MOST_LOGGED = 256
+_warned: list[bytes] = []  # the first foreign origin, which is logged once
 # Headers that proxies and platforms add, and the beginnings of others.
 _FORWARDING_HEADERS = frozenset(
     b"""client-ip max-forwards proxy-client-ip true-client-ip via wl-proxy-client-ip x-bb-ip x-client-ip
@@ -23,15 +28,16 @@ _FORWARDING_PREFIXES = tuple(
 )
 
 
-def is_trusted_caller(request: Request, keys: Keys, settings: Settings) -> bool:
-    """Return whether the caller has an API key or, if none is set, is on this machine."""
+def is_trusted_caller(request: Request, keys: Keys, settings: Settings, right: Right) -> bool:
+    """Return whether the caller has an API key with this right or, if no key is set, is on this machine."""
     if not keys.guards_api:
         return comes_from_this_machine(request, settings)
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    name = keys.api_key_name(given.strip()) if scheme.lower() == "bearer" else None
-    if name:
-        structlog.contextvars.bind_contextvars(key=name)
-    return name is not None
+    found = keys.api_key(given.strip()) if scheme.lower() == "bearer" else None
+    if found is None:
+        return False
+    structlog.contextvars.bind_contextvars(key=found[0])
+    return right in found[1]
 
 
 def comes_from_this_machine(request: Request, settings: Settings) -> bool:
@@ -49,12 +55,20 @@ def comes_from_this_machine(request: Request, settings: Settings) -> bool:
     host = headers.get(b"host", b"").decode("latin-1")
     if not _is_loopback(name_of(f"//{host}")):  # a foreign name that resolves to this machine
         return False
+    origin = headers.get(b"origin")
+    if origin is not None and origin.partition(b"://")[2] != headers.get(b"host", b""):
+        if not _warned:
+            _warned.append(origin)
+            log.warning(
+                "a page of another origin is no program on this machine", origin=origin[:_MOST_LOGGED].decode("latin-1")
+            )
+        return False
     return headers.get(b"sec-fetch-site", b"none") in (b"none", b"same-origin")
 
 
 @lru_cache(256)
 def _is_loopback(host: str) -> bool:
     try:
-        return host == "localhost" or ip_address(host).is_loopback
+        return host == "localhost" or ip_address(plain_address(host)).is_loopback
     except ValueError:
         return False

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 from gantcha.drawing.look import Difficulty
 from pool.errors import SettingsError
 from pool.filling.stocks import kept_stocks
-from pool.keys_file import DEFAULT, KeysFile, Site, read_keys_file
+from pool.keys_file import DEFAULT, RIGHTS, ApiKey, KeysFile, Right, Site, read_keys_file
 from pool.settings import Key, Settings
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Keys:
         self.for_tests = settings.testing
         """whether keys for tests are accepted"""
         self._path = settings.keys_file
-        self._api_keys = {DEFAULT: settings.api_key} if settings.api_key else {}
+        self._api_keys = {DEFAULT: ApiKey(key=settings.api_key, may=RIGHTS)} if settings.api_key else {}
         self._site_secret = settings.site_secret
         self._difficulties: set[Difficulty] = {stock.difficulty for stock in kept_stocks(settings).usual}
         self._version, self._check_at = _version(self._path) if self._path else None, 0.0
@@ -47,10 +47,11 @@ class Keys:
         self._read_if_changed()
         return bool(self._api_keys or self._file.api_keys)
 
-    def api_key_name(self, given: str) -> str | None:
-        """Return the name of this API key; None if it is unknown."""
+    def api_key(self, given: str) -> tuple[str, frozenset[Right]] | None:
+        """Return the name of this API key and what it may do; None if it is unknown."""
         self._read_if_changed()
-        return _owner(given, (self._api_keys | self._file.api_keys).items())
+        keys = self._api_keys | self._file.api_keys
+        return _owner(given, (((name, one.may), one.key) for name, one in keys.items()))
 
     def owner(self, secret: str) -> Owner | None:
         """Return whose secret this is; None if it is unknown."""

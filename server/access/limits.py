@@ -1,7 +1,7 @@
 """How often one client may ask for a challenge, and how often it may answer; counted over all processes of the pool."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple, Self
 
@@ -13,6 +13,8 @@ from server import errors, metrics
 from server.access.visits import Visit
 
 log = structlog.get_logger("gantcha.limits")
+_SHARE = 16  # a client who takes this fraction of a limit (1/16) here is told to the other processes at once
+_MOST_FRESH = 10_000
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
@@ -36,8 +38,10 @@ def _read_limits(action: str, text: str) -> list[_Limit]:
 class Limits:
     """Counts the requests of each client."""
 
-    def __init__(self, settings: Settings, counters: Counters) -> None:
-        self._counters = counters
+    def __init__(self, settings: Settings, counters: Counters, hurry: Callable[[], None] = lambda: None) -> None:
+        """`hurry` shares the counters with the other processes soon."""
+        self._counters, self._hurry = counters, hurry
+        self._fresh: dict[str, int] = {}  # counted here since the last hurry
         texts = {"issue": settings.issue_limit, "answer": settings.answer_limit}
         self._limits = {action: _read_limits(action, text) for action, text in texts.items()}
 
@@ -60,6 +64,12 @@ class Limits:
                 raise errors.LIMITED.error(headers={"Retry-After": str(max(1, math.ceil(wait)))})
         for limit in limits:
             self._counters.count(subject, limit.window)
+        self._fresh[subject] = self._fresh.get(subject, 0) + 1
+        if self._fresh[subject] * _SHARE >= min(limit.most for limit in limits):
+            del self._fresh[subject]
+            self._hurry()
+        elif len(self._fresh) > _MOST_FRESH:
+            self._fresh.clear()
 
     def _log(self, action: str, client: str, limit: _Limit) -> None:
         logged = Window(f"{action} logged", 60)  # log at most once a minute per client

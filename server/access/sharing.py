@@ -1,4 +1,4 @@
-"""Exchange of counters between the processes of a pool: about once a second, in a thread."""
+"""Exchange of counters between the processes of a pool: once a second, or sooner if asked, in a thread."""
 
 import logging
 import threading
@@ -9,6 +9,7 @@ from pool.pool import Pool
 
 log = logging.getLogger(__name__)
 _SECONDS = 1.0
+_LEAST_SECONDS = 0.05  # from the end of one exchange to the next
 
 
 class Sharing:
@@ -16,7 +17,7 @@ class Sharing:
 
     def __init__(self, counters: Counters, pool: Pool) -> None:
         self._counters, self._pool = counters, pool
-        self._stopping = threading.Event()
+        self._stopping, self._hurried = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="sharing", daemon=True)
         self._is_down = False
 
@@ -24,13 +25,20 @@ class Sharing:
         """Start the thread."""
         self._thread.start()
 
+    def hurry(self) -> None:
+        """Exchange at once: much was counted for one subject, which other processes do not know."""
+        self._hurried.set()
+
     def stop(self) -> None:
         """Write what is left, and end the thread."""
         self._stopping.set()
+        self._hurried.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopping.wait(_SECONDS):
+        while not self._stopping.wait(_LEAST_SECONDS):
+            self._hurried.wait(_SECONDS - _LEAST_SECONDS)
+            self._hurried.clear()
             self._sync()
         self._sync()
 

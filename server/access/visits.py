@@ -13,8 +13,10 @@ from pool.keys_file import Site
 from server import errors
 from server.access import testing_keys
 from server.access.keys import Keys
+from server.addresses import plain_address
 
 _IPV6_CUSTOMER = 64  # bits: the network of one subscriber, who can use any address in it
+_LONGEST_URL = 8 * 1024  # characters: splitting normalises Unicode, and the results are remembered
 _HOSTNAME = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 
 
@@ -66,15 +68,14 @@ def client_of(request: Request) -> str:
 
 @lru_cache(4096)  # parsing an address takes as long as the rest of the limits
 def _client(host: str) -> str:
+    plain = plain_address(host)
     try:
-        address = ip_address(host)
+        address = ip_address(plain)
     except ValueError:
-        return host
+        return plain
     if isinstance(address, IPv6Address):
-        if address.ipv4_mapped:
-            return str(address.ipv4_mapped)
         return str(ip_network((address, _IPV6_CUSTOMER), strict=False))
-    return host
+    return plain
 
 
 def _hostname(request: Request) -> str:
@@ -83,11 +84,15 @@ def _hostname(request: Request) -> str:
     return name_of(origin if origin is not None else f"//{host}" if host else str(request.url))
 
 
-@lru_cache(256)
 def name_of(url: str) -> str:
-    """Return the host name in a URL; empty if it has none that is valid."""
+    """Return the host name in a URL; empty if it has none that is valid, or the URL is too long."""
+    return _name_of(url) if len(url) <= _LONGEST_URL else ""
+
+
+@lru_cache(256)
+def _name_of(url: str) -> str:
     with suppress(ValueError):
         name = urlsplit(url).hostname  # none in the "null" of a sandboxed page
         if name and _HOSTNAME.fullmatch(name):
-            return name
+            return name.removesuffix(".")  # the same host
     return ""

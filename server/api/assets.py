@@ -22,6 +22,7 @@ _SCRIPTS = {
 }
 """Modules of each script, in order: the widget with its own API, and with those of other products."""
 
+_LONGEST_LIST = 1024  # characters of a header; what follows is ignored
 
 _UNNEEDED = re.compile(r"^ *(?:/\*\*.*?\*/\n|//.*?\n|import .*?\n|export )?", re.MULTILINE | re.DOTALL)
 """Comments, indentation, and what only modules have."""
@@ -41,6 +42,22 @@ def _module(name: str) -> str:
     return "".join(f"const {name} = {json.dumps(value)};\n" for name, value in words.items())
 
 
+def _names_etag(header: str, etag: str) -> bool:
+    """Return whether an If-None-Match names this ETag, alone or in a list, strong or weak as proxies make it."""
+    tags = (tag.strip().removeprefix("W/") for tag in header[:_LONGEST_LIST].split(","))
+    return any(tag in ("*", etag) for tag in tags)
+
+
+def _accepts_gzip(header: str) -> bool:
+    """Return whether an Accept-Encoding takes gzip: named, or by `*`, and not with a weight of 0."""
+    weights = {}
+    for one in header[:_LONGEST_LIST].lower().split(","):
+        name, _, parameter = one.partition(";")
+        weights[name.strip()] = parameter.replace(" ", "").removeprefix("q=")
+    weight = weights.get("gzip", weights.get("*", "0"))
+    return not weight or weight.strip("0.") != ""
+
+
 def _add_asset(path: str, content: bytes, media_type: str) -> None:
     """Serve a file; it is compressed once."""
     gzipped = gzip.compress(content, mtime=0)
@@ -48,9 +65,9 @@ def _add_asset(path: str, content: bytes, media_type: str) -> None:
     headers = {"Cache-Control": "public, max-age=300", "ETag": etag, "Vary": "Accept-Encoding"} | OWN_TYPE
 
     async def asset(request: Request) -> Response:
-        if request.headers.get("if-none-match") == etag:
+        if _names_etag(request.headers.get("if-none-match", ""), etag):
             return Response(status_code=304, headers=headers, media_type=media_type)
-        if "gzip" in request.headers.get("accept-encoding", ""):
+        if _accepts_gzip(request.headers.get("accept-encoding", "")):
             return Response(gzipped, headers=headers | {"Content-Encoding": "gzip"}, media_type=media_type)
         return Response(content, headers=headers, media_type=media_type)
 

@@ -36,8 +36,7 @@ async def read_body(request: Request, most: int, *types: str, too_long: str | No
             soon as the body is too long or too slow; 400 if it ends early.
     """
     declared = request.headers.get("content-type", "")
-    charsets = {name.lower() for name in _CHARSET.findall(declared)}
-    if len(declared) > _MOST_TYPE_BYTES or not charsets <= {"utf-8", "utf8"}:
+    if len(declared) > _MOST_TYPE_BYTES or not _charsets(declared) <= {"utf-8", "utf8"}:
         raise errors.NO_CHARSET.error()  # some of Python's codecs take minutes for a mebibyte
     too_long_error = errors.TOO_LONG.error(too_long or f"The body is larger than {most // 1024} KiB.")
     if int(request.headers.get("content-length", "0")) > most:  # the parser has checked that it is a number
@@ -58,6 +57,11 @@ async def read_body(request: Request, most: int, *types: str, too_long: str | No
     return bytes(body)
 
 
+def _charsets(declared: str) -> set[str]:
+    """Return the charsets that a Content-Type names; the time taken is quadratic, so limit its length first."""
+    return {name.lower() for name in _CHARSET.findall(declared)}
+
+
 def parse_form(content_type: str, body: bytes) -> tuple[dict[str, str], dict[str, bytes]]:
     """Return the fields and the files of a form by name; the last one of each name counts; all text is UTF-8.
 
@@ -71,6 +75,8 @@ def parse_form(content_type: str, body: bytes) -> tuple[dict[str, str], dict[str
     try:
         if content_type.lower().startswith(MULTIPART):
             return _parse_multipart(content_type, body)
+        if body.count(b"%") > len(body) // 3:  # some begin no escape; decoding takes time for each
+            raise errors.MALFORMED.error()
         return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_PARTS)), {}
     except ValueError as error:
         raise errors.MALFORMED.error() from error

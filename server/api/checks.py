@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
+from pool.keys_file import Right
 from server import errors
 from server.access import auth
 from server.access.visits import client_of
@@ -14,11 +15,17 @@ _bearer = HTTPBearer(auto_error=False, description="CAPTCHA_API_KEY, or one of t
 """Describes the key in the OpenAPI document; `auth` checks it."""
 
 
+_RIGHTS: dict[str, Right] = {"/generate": "generate", "/load": "load"}
+"""What a key must be allowed, by route; the others tell of the server's state."""
+_FETCHING_AHEAD = ("sec-purpose", "purpose", "x-moz", "x-purpose")
+
+
 # Not in the thread of a route: the key's name would be missing in the log line of the request.
 async def is_trusted_caller(request: Request, _key: Annotated[object, Depends(_bearer)] = None) -> bool:
     """Return whether the caller has an API key or, if none is set, is on this machine."""
     services = services_of(request)
-    return auth.is_trusted_caller(request, services.keys, services.settings)
+    right: Right = _RIGHTS.get(request.scope["route"].path, "metrics")
+    return auth.is_trusted_caller(request, services.keys, services.settings, right)
 
 
 async def require_trusted_caller(request: Request, _key: Annotated[object, Depends(_bearer)] = None) -> None:
@@ -27,8 +34,15 @@ async def require_trusted_caller(request: Request, _key: Annotated[object, Depen
         raise (errors.NO_KEY if services_of(request).keys.guards_api else errors.NOT_LOCAL).error()
 
 
+def refuse_prefetch(request: Request) -> None:
+    """Raise a 503 if a browser, or a scanner of links, fetches ahead what nobody may ever see."""
+    if any(request.headers.get(name, "")[:8].lower() == "prefetch" for name in _FETCHING_AHEAD):
+        raise errors.PREFETCHED.error()
+
+
 async def limit_issuing(request: Request) -> None:
-    """Count a challenge or a sound for this client."""
+    """Count a challenge for this client."""
+    refuse_prefetch(request)
     services_of(request).limits.spend("issue", client_of(request))
 
 

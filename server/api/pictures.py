@@ -1,5 +1,6 @@
 """For everyone: the picture of a captcha, and its sound."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -13,17 +14,20 @@ from pool.storage.files import ID
 from pool.storage.objects import ObjectStore
 from server import errors, speech
 from server.access import testing_keys
-from server.api.checks import limit_issuing
+from server.access.visits import client_of
+from server.api.checks import refuse_prefetch
 from server.api.responses import NO_STORE, OWN_TYPE
 from server.errors import documented
 from server.services import services_of
+from server.sounds import SoundKey
 
 router = APIRouter(tags=["captchas"])
 _PNG_HEADERS = {"Content-Type": "image/png"} | NO_STORE | OWN_TYPE
 _NOT_ISSUED = timedelta(minutes=1)  # lifetime of a signed URL for a captcha that was not issued
 _BINARY = {"type": "string", "format": "binary"}
 _GONE = (errors.UNKNOWN, errors.EXPIRED, errors.INVALID, errors.OUT_OF_REACH)
-_speakers, _readers = anyio.CapacityLimiter(2), anyio.CapacityLimiter(40)
+_RANGE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})")
+_readers = anyio.CapacityLimiter(40)
 _Read = TypeVar("_Read")
 
 
@@ -32,7 +36,8 @@ _Read = TypeVar("_Read")
     response_class=Response,
     responses={
         200: {"content": {"audio/wav": {"schema": _BINARY}}},
-        **documented(*_GONE, errors.LIMITED, errors.NO_SPEECH),
+        206: {"content": {"audio/wav": {"schema": _BINARY}}, "description": "The part that a Range header asks for"},
+        **documented(*_GONE, errors.LIMITED, errors.NO_SPEECH, errors.SPEAKING, errors.PREFETCHED),
     },
 )
 async def sound(request: Request, file_id: str, lang: speech.Language = "en") -> Response:
@@ -40,23 +45,31 @@ async def sound(request: Request, file_id: str, lang: speech.Language = "en") ->
     services = services_of(request)
     if not services.speaks:
         raise errors.NO_SPEECH.error()
-    await limit_issuing(request)
+    refuse_prefetch(request)
+    if not ID.fullmatch(file_id):
+        raise errors.UNKNOWN.error()
+    spoken = await services.sounds.get(SoundKey(file_id, lang), client_of(request), request)
+    try:
+        _check(await services.shown.until(file_id))  # it may have been spoken some time ago
+    except UnknownCaptchaError as error:
+        raise errors.UNKNOWN.error() from error
+    return _part(request, spoken)
 
-    def speak() -> bytes:
-        pool = services.pool
-        if not ID.fullmatch(file_id):
-            raise errors.UNKNOWN.error()
-        try:
-            code, until = pool.look_up(file_id)
-        except UnknownCaptchaError as error:
-            raise errors.UNKNOWN.error() from error
-        _check(until)
-        if code is None:
-            raise errors.UNKNOWN.error("There is no sound for this picture.")
-        return speech.say(code, lang, speech.rng_for(file_id, pool.secret()))
 
-    spoken = await anyio.to_thread.run_sync(speak, limiter=_speakers)
-    return Response(spoken, media_type="audio/wav", headers=NO_STORE | OWN_TYPE)
+def _part(request: Request, content: bytes) -> Response:
+    """Answer with what a Range header asks for: Safari plays no sound without it; several ranges get all."""
+    headers = {"Accept-Ranges": "bytes"} | NO_STORE | OWN_TYPE
+    asked = _RANGE.fullmatch(request.headers.get("range", ""))
+    if not asked or asked[0] == "bytes=-" or "if-range" in request.headers:  # there is nothing that would match
+        return Response(content, media_type="audio/wav", headers=headers)
+    first, last, size = asked[1], asked[2], len(content)
+    start, end = (int(first), min(int(last or size), size - 1)) if first else (max(0, size - int(last)), size - 1)
+    if first and last and int(last) < int(first):
+        return Response(content, media_type="audio/wav", headers=headers)
+    if start >= size:
+        return Response(status_code=416, headers=headers | {"Content-Range": f"bytes */{size}"})
+    headers["Content-Range"] = f"bytes {start}-{end}/{size}"
+    return Response(content[start : end + 1], 206, media_type="audio/wav", headers=headers)
 
 
 @router.get(

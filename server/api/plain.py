@@ -1,11 +1,12 @@
 """A page for visitors without JavaScript: a challenge in a plain form, and its token to copy or to go back with."""
 
+import re
 from collections.abc import Mapping
 from html import escape
 from string import Template
 from types import MappingProxyType
 from typing import Annotated, Literal, NamedTuple, get_args
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote_plus, urlsplit
 
 import structlog
 from fastapi import APIRouter, Query, Request, Response
@@ -28,6 +29,7 @@ log = structlog.get_logger("gantcha.plain")
 router = APIRouter(tags=["challenges"])
 _TEMPLATES = {file.stem: Template(file.read_text("utf-8")) for file in (PAGES / "plain").glob("*.html")}
 _FIELD = "gantcha-response"
+_NAMES_FIELD = re.compile(rf"\s*{_FIELD}\s*(?:$|[=\[\0])", re.IGNORECASE)  # PHP and others make a list of `name[]`
 _PROMPTS = {"plain": "plain", "crossed-out": "crossedOut"}
 """Names of the texts, by kind."""
 _FAULTS = {429: "busy", 503: "failed"}
@@ -72,8 +74,8 @@ class _Page(NamedTuple):
             if "@" in back.netloc or not (is_listed or _origin(back) in origins):
                 raise errors.NO_RETURN.error()
             visit.check_hostname()
-        accepted = request.headers.get("accept-language", "").split(",")
-        return cls(request, visit, back, choose_language([asked.language, *accepted]))
+        accepted = request.headers.get("accept-language", "")
+        return cls(request, visit, back, choose_language(asked.language, accepted))
 
     def response(
         self, content: str, title: str = "", status: int = 200, headers: Mapping[str, str] = MappingProxyType({})
@@ -149,7 +151,7 @@ async def answer(request: Request, asked: Annotated[Asked, Query()]) -> Response
 
 
 def _with_token(url: SplitResult, token: str) -> str:
-    others = [part for part in url.query.split("&") if part and part.partition("=")[0] != _FIELD]
+    others = [part for part in url.query.split("&") if part and not _NAMES_FIELD.match(unquote_plus(part))]
     return url._replace(query="&".join([*others, f"{_FIELD}={token}"])).geturl()
 
 

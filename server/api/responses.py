@@ -13,6 +13,7 @@ PAGES = Path(__file__).parents[1] / "pages"
 NO_STORE = {"Cache-Control": "no-store"}
 OWN_TYPE = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "cross-origin"}
 """Headers of files that pages of other origins may show, as the type that they are sent as."""
+_LONGEST_HOST = 260  # characters: a name and a port
 _JSON_HEADERS = {"Content-Type": "application/json"} | NO_STORE
 
 
@@ -30,14 +31,13 @@ async def hand_out_nothing() -> Response:
 
 def file_url(request: Request, file_id: str) -> str:
     """Return the URL of a picture."""
-    base = services_of(request).public_url or _base(
-        request["scheme"], request.headers.get("host"), request["root_path"]
-    )
+    host = request.headers.get("host", "")[:_LONGEST_HOST]
+    base = services_of(request).public_url or _base(request["scheme"], host, request["root_path"])
     return f"{base}/{file_id}"
 
 
 @lru_cache(256)
-def _base(scheme: str, host: str | None, root_path: str) -> str:
+def _base(scheme: str, host: str, root_path: str) -> str:
     headers = [(b"host", host.encode("latin-1"))] if host else []
     asked = {"scheme": scheme, "path": f"{root_path}/", "headers": headers, "query_string": b"", "server": None}
     return str(URL(scope=asked)).rstrip("/")

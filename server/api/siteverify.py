@@ -29,7 +29,12 @@ async def _read(request: Request) -> SiteverifyRequest:
         ValueError: a field is not text, or too long.
         HTTPException: it is neither; and the same as `read_body`.
     """
-    body = await read_body(request, MOST_TOKEN_BYTES)
+    body, query = await read_body(request, MOST_TOKEN_BYTES), request.scope["query_string"]
+    if not body and any(name in query for name in (b"secret=", b"response=")):
+        if not services_of(request).settings.siteverify_query:
+            raise errors.IN_QUERY.error()
+        fields, _ = parse_form(FORM, query)
+        return SiteverifyRequest.model_validate(fields)
     if body.lstrip().startswith(b"{"):
         return SiteverifyRequest.model_validate_json(body)
     fields, files = parse_form(request.headers.get("content-type", ""), body)
@@ -37,14 +42,17 @@ async def _read(request: Request) -> SiteverifyRequest:
 
 
 @router.post(SITEVERIFY[0], response_class=Response, responses=_REDEEMED, openapi_extra=_BODY)
-@router.post(SITEVERIFY[1], include_in_schema=False)
-@router.post(SITEVERIFY[2], include_in_schema=False)
+@router.api_route(SITEVERIFY[0], methods=["GET"], include_in_schema=False)
+@router.api_route(SITEVERIFY[1], methods=["GET", "POST"], include_in_schema=False)
+@router.api_route(SITEVERIFY[2], methods=["GET", "POST"], include_in_schema=False)
 async def siteverify(request: Request) -> Response:
     """Tell a form's back end, once, whether its visitor solved a challenge; always 200."""
     try:
         asked = await _read(request)
-    except (ValueError, HTTPException):
-        return json_answer(failed("bad-request"), Connection="close")  # part of the body may still arrive
+    except (ValueError, HTTPException) as error:
+        detail = errors.IN_QUERY.detail if getattr(error, "detail", "") == errors.IN_QUERY.detail else None
+        answer = failed("bad-request").model_copy(update={"detail": detail})
+        return json_answer(answer, Connection="close")  # part of the body may still arrive
     needed: dict[ErrorCode, str] = {"missing-input-secret": asked.secret, "missing-input-response": asked.response}
     if not all(needed.values()):
         return json_answer(failed(*(code for code, given in needed.items() if not given)))

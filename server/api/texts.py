@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterable
 from typing import Any
 
 from server.api.responses import PAGES
@@ -15,7 +14,14 @@ TAGS: dict[str, Any] = json.loads((PAGES / "language_tags.json").read_text("utf-
 """Which languages are written from right to left, and other codes for some of them."""
 
 
-def choose_language(wanted: Iterable[str]) -> str:
-    """Return the first of the wanted languages (tags such as `pt-BR`) that there is; English if there is none."""
-    codes = (re.split("[-_;]", tag.strip().lower())[0] for tag in wanted)
+_LONGEST_TAG, _LONGEST_LIST = 40, 1024  # characters; browsers send some dozens
+
+
+def choose_language(wanted: str, accepted: str) -> str:
+    """Return the language that is wanted (a tag such as `pt-BR`), or the first accepted one that there is, or English.
+
+    `accepted` is an Accept-Language header, in the order of preference, as browsers send it.
+    """
+    tags = [wanted, *accepted[:_LONGEST_LIST].split(",")]
+    codes = (re.split("[-_;]", tag[:_LONGEST_TAG].strip().lower(), maxsplit=1)[0] for tag in tags)
     return next((code for code in (TAGS["otherCodes"].get(code, code) for code in codes) if code in TEXTS), "en")

@@ -184,6 +184,14 @@ def test_visitors_go_back_only_to_pages_of_the_site(plain: Site, url: str) -> No
     assert _post(plain, page, "abc234").status_code == 200  # nothing was spent
 
 
+def test_a_forged_field_is_not_kept(plain: Site) -> None:
+    forged = "gantcha%2Dresponse=1&%67antcha-response%5B%5D=2&gantcha-response%5Bx%5D=3&+gantcha-response=4&"
+    back = f"https://www.example.com/send?{forged}a=gantcha-response&gantcha-response"
+    went = _post(plain, _get(plain), "abc234", **{"return": back})
+    assert went.headers["location"].startswith("https://www.example.com/send?a=gantcha-response&gantcha-response=")
+    assert went.headers["location"].count("gantcha") == 2
+
+
 def test_a_site_has_its_own_hosts(plain: Site) -> None:
     back = "https://www.shop.example/send?x=%20&y"
     page = _get(plain, sitekey="shop-key", **{"return": back})

@@ -1,5 +1,6 @@
 """Who may call what, how often, and from where."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +62,14 @@ def test_keys_are_rotated_without_a_restart(sqlite_settings: dict[str, object], 
         ("[keys]\n", "keys: Extra inputs"),
         ("?", "is not TOML"),
         (f'[api_keys]\ndefault = "{OLD}"', "api_keys: the name default is taken"),
+        ("a = " + "[" * 5000, "is not TOML: too many brackets"),
+        ("a = " + "9" * 5000, "is not TOML"),
+        (f'[api_keys]\na = {{key = "{OLD}", may = ["all"]}}', "api_keys.a.may"),
+        (
+            f'[sites.a]\nsitekey = "a"\nsecret = "{OLD}"\nissue_limit = "{"9" * 5000}/day"',
+            "sites.a.issue_limit: must look",
+        ),
+        ("#" * 2**21, "is larger than 1 MiB"),
     ],
 )
 def test_a_bad_file_of_keys_stops_the_start_with_one_line(tmp_path: Path, content: str | None, reason: str) -> None:
@@ -72,6 +81,35 @@ def test_a_bad_file_of_keys_stops_the_start_with_one_line(tmp_path: Path, conten
     assert "CAPTCHA_KEYS_FILE" in line
     assert reason in line
     assert line == only_line(run("uvicorn", "server.app:application", **settings))
+
+
+def test_a_pipe_in_place_of_the_keys_stops_nobody(sqlite_settings: dict[str, object], tmp_path: Path) -> None:
+    file = tmp_path / "keys.toml"
+    file.write_text(f'[api_keys]\nshop = "{OLD}"\n')
+    with running_server(sqlite_settings | {"KEYS_FILE": file}) as server:
+        file.unlink()
+        os.mkfifo(file)
+
+        def error() -> str:
+            return server.get("/readyz", headers=_bearer(OLD)).json()["keys_error"] or ""
+
+        wait_until(lambda: "not a regular file" in error(), "the pipe to be noticed")
+        assert server.get("/metrics", headers=_bearer(OLD)).ok
+    assert "not a regular file" in only_line(run("server", "--check", **sqlite_settings, KEYS_FILE=file))
+
+
+def test_a_key_does_what_it_may(sqlite_settings: dict[str, object], tmp_path: Path) -> None:
+    file = tmp_path / "keys.toml"
+    rights = {"generate": ["generate"], "metrics": ["metrics"], "both": ["generate", "load"]}
+    lines = [f'{name} = {{key = "{name}-of-sixteen-or-more", may = {may}}}' for name, may in rights.items()]
+    file.write_text("\n".join(["[api_keys]", f'all = "{OLD}"', *lines]))
+    with running_server(sqlite_settings | {"KEYS_FILE": file}) as server:
+        for name, may in (rights | {"all": ["generate", "load", "metrics"]}).items():
+            key = _bearer(OLD if name == "all" else f"{name}-of-sixteen-or-more")
+            assert (server.get("/generate", headers=key).status_code == 503) == ("generate" in may), name
+            assert server.post("/load", files={"file": a_png()}, headers=key).ok == ("load" in may), name
+            assert server.get("/metrics", headers=key).ok == ("metrics" in may), name
+            assert ("plain (standard)" in server.get("/readyz", headers=key).text) == ("metrics" in may), name
 
 
 def test_the_last_api_key_can_t_be_taken_out_while_running(sqlite_settings: dict[str, object], tmp_path: Path) -> None:
@@ -189,6 +227,8 @@ def test_other_sites_may_ask_when_the_setting_says_so(sqlite_settings: dict[str,
 
 
 def test_bad_settings_of_access_stop_the_start() -> None:
+    for network in ("0.0.0.0/0", "::/0", "10.0.0.5,0.0.0.0/0"):
+        assert "would trust everyone" in refusal("server", "--check", TRUSTED_PROXIES=network)
     for name, value in {
         "ISSUE_LIMIT": "many",
         "ANSWER_LIMIT": "0/minute",

@@ -185,3 +185,37 @@ def test_an_answer_can_be_anything(site: Site) -> None:
         assert answered.status_code in (400, 413, 422)
         assert json.loads(answered.text)["detail"]
     assert site.answer(*site.challenge())["success"]
+
+
+_FORM, _IN_PARTS = "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"
+_MARKS = "\u0301\u0316".encode() * 12_000  # each pair is in the wrong order: to sort them takes quadratic time
+_LONG_CODE = (
+    b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n%b\r\n'
+    b'--b\r\nContent-Disposition: form-data; name="code"\r\n\r\n%b\r\n--b--' % (a_png(), _MARKS)
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "header", "body", "answered"),
+    [
+        ("POST /verify", "Content-Type: " + "charset" * 4400, b"", b"415"),
+        ("POST /siteverify", "Content-Type: " + "charset" * 4400, b"", b"bad-request"),
+        ("POST /demo", f"Content-Type: {_FORM}", b"%" * 32_700, b"400"),
+        ("POST /siteverify", f"Content-Type: {_FORM}", b"%" * 32_700, b"bad-request"),
+        ("GET /plain", "Accept-Language: " + "," * 31_000, b"", b"200"),
+        ("GET /plain", "Accept-Language: " + "-" * 31_000, b"", b"200"),
+        ("GET /challenge", "Origin: http://" + "\xa8" * 31_000, b"", b"200"),
+        ("POST /load", f"Content-Type: {_IN_PARTS}", _LONG_CODE, b"422"),
+        ("GET /healthz", f"Connection: upgrade{',' * 31_000}\r\nUpgrade: websocket", b"", b"200"),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
+def test_no_header_or_field_takes_long_to_read(
+    site: Site, line: str, header: str, body: bytes, answered: bytes
+) -> None:
+    head = f"{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len(body)}\r\n{header}\r\n\r\n"
+    process = psutil.Process(site.server.process.pid)
+    before, count = process.cpu_times().user, 8
+    for _ in range(count):
+        assert answered in _raw(site.server, head.encode("latin-1") + body)
+    assert (process.cpu_times().user - before) / count < 0.025  # processor time, which a busy machine hardly changes

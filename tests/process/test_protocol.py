@@ -121,6 +121,24 @@ def test_pipelined_requests_are_answered_in_order(idle_server: Server) -> None:
     assert re.findall(rb"HTTP/1.1 (\d+)", answered) == [b"200", b"404", b"503", b"200"] * 4
 
 
+def test_a_pipeline_that_breaks_leaves_no_traceback(sqlite_settings: dict[str, object]) -> None:
+    broken = {
+        "ends in no HTTP": b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n" % (b"0" * 32) + _GET + b"\r\n\0",
+        "is left": b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n" % (b"0" * 32) + (_GET + b"\r\n") * 3,
+        "has a body to come": _POST + b"Content-Length: 9\r\n\r\n123456789" + _POST + b"Content-Length: 9\r\n\r\n\0",
+    }
+    with running_server(sqlite_settings) as server:
+        for sent in broken.values():
+            for _ in range(20):
+                with _connected(server) as connection:
+                    connection.sendall(sent)
+                    if sent.endswith(b"\0"):
+                        connection.recv(65536)
+        log = server.stop()
+    assert "Traceback" not in log
+    assert len(log) < 20_000 + 60 * 4 * 300
+
+
 def test_trailers_do_not_join_the_headers(idle_server: Server) -> None:
     body = b'{"secret": "x"}'
     sent = b"POST /siteverify HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + _CHUNKED
