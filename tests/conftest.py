@@ -204,6 +204,8 @@ class Server:
         self.process, self.url, self._log = process, url, log
 
     def printed(self) -> str:
+        if self.process.poll() is None:
+            time.sleep(0.1)  # a thread of the server writes the log, soon after
         return self._log.read_text()
 
     def logged(self) -> list[dict[str, Any]]:
