@@ -22,7 +22,7 @@ from server import metrics
 log = logging.getLogger(__name__)
 _MOST_LINES = 2000
 _PAUSE_SECONDS = 0.01
-_ENDING_SECONDS = 0.5
+_ENDING_SECONDS = 1
 
 
 def configure() -> None:

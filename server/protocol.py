@@ -16,6 +16,8 @@ from server.addresses import plain_address
 log = structlog.get_logger("gantcha.protocol")
 _MOST_HEAD = 32 * 1024  # bytes of a head, of trailers, or of anything else that is not a body
 _MOST_URL = 8 * 1024
+_MOST_FIELDS = 100  # in the query of a URL
+_LONG_URL = 256
 _MOST_HEADERS = 100
 _MOST_BYTES = {"POST": 1536 * 1024}  # bytes of a whole message; the routes have tighter limits
 _MOST_UNWANTED_BYTES = 64 * 1024  # bytes of a message with another method, whose body no route reads
@@ -27,7 +29,8 @@ _REASONS = {
     400: "This is not HTTP/1.1.",
     408: "The request took too long to arrive.",
     413: "The body is too large.",
-    431: f"URL or headers are too large; {_MOST_HEAD // 1024} KiB and {_MOST_HEADERS} headers are allowed.",
+    431: f"URL or headers are too large; {_MOST_HEAD // 1024} KiB, {_MOST_HEADERS} headers and {_MOST_FIELDS} fields "
+    "are allowed.",
 }
 
 
@@ -131,9 +134,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Reject heads and pipelines that are too long, before a request starts; _RejectedError stops the parser."""
-        if len(self.headers) > _MOST_HEADERS or len(self.url) > _MOST_URL:
+        if len(self.headers) > _MOST_HEADERS or len(self.url) > _MOST_URL or self.url.count(b"&") > _MOST_FIELDS:
             self._error_status = 431
             raise _RejectedError
+        if len(self.url) > _LONG_URL and self.url.count(b"%") > len(self.url) // 3:
+            raise _RejectedError  # some begin no escape; decoding takes time for each
         if len(self.pipeline) >= _MOST_PIPELINED:
             self._close_after_answers()
             raise _RejectedError

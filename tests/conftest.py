@@ -193,6 +193,8 @@ class Server:
         self.process, self.url, self._log = process, url, log
 
     def printed(self) -> str:
+        if self.process.poll() is None:
+            time.sleep(0.1)  # a thread of the server writes the log, soon after
         return self._log.read_text()
 
     def logged(self) -> list[dict[str, Any]]:
@@ -340,7 +342,7 @@ NO_LIMITS = {"ISSUE_LIMIT": "1000000/minute", "ANSWER_LIMIT": "1000000/minute"}
 
 
 @contextmanager
-def running_site(settings: dict[str, object], **options: int) -> Iterator[Site]:
+def running_site(settings: dict[str, object], **options: Any) -> Iterator[Site]:
     pool = Pool.open(Settings(database_url=str(settings["DATABASE_URL"]), files_dir=settings["FILES_DIR"]))
     with running_server(NO_LIMITS | {"SITE_SECRET": Site.SECRET} | settings, **options) as server:
         yield Site(server, pool)

@@ -5,6 +5,7 @@ machine itself may be so slow: what was sent about the time of a slow answer is 
 time counts; the slowest of all is reported in any case.
 """
 
+import os
 import random
 import shutil
 import socket
@@ -15,8 +16,8 @@ import threading
 import time
 import zlib
 from collections import Counter, deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
@@ -33,10 +34,12 @@ _PROGRESS_SECONDS = 10
 _LOW_LEVEL = 500
 _REPLAYS = 3
 _PATIENCE_SECONDS = 2
+_UNREAD_SECONDS = 5
 _METHODS = "GET HEAD POST PUT DELETE OPTIONS PATCH TRACE CONNECT QUERY get".split()
 _PATHS = (
     "/ /generate /challenge /verify /siteverify /recaptcha/api/siteverify /turnstile/v0/siteverify /load /demo /plain "
-    "/healthz /readyz /metrics /widget.js /demo.css /favicon.svg /openapi.json /docs /{id} /{id}.wav /nothing * http://x/healthz"
+    "/healthz /readyz /metrics /challenge/ /widget.js /demo.css /favicon.svg /openapi.json /docs "
+    "/{id} /{id}.wav /nothing * http://x/healthz"
 ).split()
 _CHARSETS = "utf-8 punycode idna utf-7 utf-16 hz zlib hex base64 unicode_escape undefined mbcs rot13 \xff".split(" ")
 _KINDS = [
@@ -57,6 +60,9 @@ _HEADERS = (
 _TEXTS = ["", "0", "-1", "x" * 5000, "xn--" + "a" * 3000, "٣" * 40, "%00", "%ff" * 300, "\u202e\x1b[2J", "{" * 3000]
 _TEXTS += ["9" * 5000, "bytes=" + "0-1," * 500, "a=b;" * 800, "1.2.3.4, " * 400, "chunked", "100-continue", "close"]
 _TEXTS += ["websocket", "http://[::1", "gzip;q=" + "9" * 400, ";=\"'\\" * 300, "\ud800", "null", "[" * 900, "a&" * 2000]
+_TEXTS += ["\u0301\u0316" * 5000, "\ufdfa" * 250, "%" * 9999, "%CC%81" * 1600, "e\u0301" * 3, "\u1e9b\u0323" * 99]
+_TOKENS = ["charset", ",", ";", "-", "%", "a,", '";', "q=0,", "bytes=0-,", 'W/"a",', "\xa8", "1,", "127.0.0.1,", "[:"]
+_LONGEST = 31_000  # of a header that repeats one token; a whole head may have 32 KiB
 _BOMB = zlib.compress(bytes(20 * 2**20), 9)
 _TEXT_BOMB = zlib.compress(("a" * (2**20 - 8) + "\U0001f600").encode(), 9)
 
@@ -95,7 +101,13 @@ class _Requests:
         self._rng = rng
 
     def next(self) -> bytes:
-        """Return the bytes of one, sound or not."""
+        """Return the bytes of one, or of several in a pipeline that may end in no HTTP."""
+        if self._rng.random() < 0.9:
+            return self._one()
+        several = b"".join(self._one() for _ in range(self._rng.choice([2, 3, 8, 40])))
+        return several[: 2**20] + self._rng.choice([b"", b"\0", b"GET /", b"\r\n\r\n"])
+
+    def _one(self) -> bytes:
         rng = self._rng
         if rng.random() < 0.2:  # sound all around, so that the picture is what is looked at
             form = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n%b\r\n--b--' % self._png()
@@ -111,6 +123,10 @@ class _Requests:
             lines.append(f"Authorization: Bearer {KEY}")
         for _ in range(rng.choice([0, 0, 0, 0, 1, 2, 5, 20, 90, 101, 1000])):
             lines += [f"{rng.choice(_HEADERS) if rng.random() < 0.02 else f'X-{rng.random()}'}: {self._header()}"]
+        if rng.random() < 0.1:
+            token = rng.choice(_TOKENS)
+            repeated = token * (rng.choice([99, 1024, _LONGEST]) // len(token))
+            lines.append(f"{rng.choice([*_HEADERS, 'Content-Type', 'Sec-Purpose'])}: {repeated}")
         if rng.random() < 0.3:
             return self._encode(lines, b"")
         kind, body = self._body(path)
@@ -318,6 +334,31 @@ def attack(
     return Report(statuses.total(), statuses, watch.worst_seconds, slow, watch.peak_mebibytes, failures)
 
 
+@contextmanager
+def _read_slowly(folder: Path) -> Iterator[tuple[Path, Path]]:
+    """Make a pipe for the log of a server, which is read with long pauses, and the file that keeps what was read."""
+    pipe, kept, done = folder / "pipe", folder / "log", threading.Event()
+    os.mkfifo(pipe)
+    kept.touch()
+
+    def read() -> None:
+        with open(pipe, "rb", buffering=0) as source, open(kept, "ab", buffering=0) as target:
+            pause_at = time.monotonic()
+            while piece := source.read(65536):
+                target.write(piece)
+                if time.monotonic() > pause_at and not done.is_set():
+                    done.wait(_UNREAD_SECONDS)
+                    pause_at = time.monotonic() + 2 * _UNREAD_SECONDS
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        yield pipe, kept
+    finally:
+        done.set()
+        reader.join(_PATIENCE_SECONDS)
+
+
 def main(
     minutes: Annotated[float, typer.Option(min=0.05, help="How long to send.")] = 20,
     seed: Annotated[int | None, typer.Option(help="Make up the same requests again; random if omitted.")] = None,
@@ -330,9 +371,10 @@ def main(
     url = f"sqlite:///{folder}/pool.db"
     migrate(url)
     settings = {"DATABASE_URL": url, "FILES_DIR": folder / "files", "TARGET": 0, "LOW_WATER": 0, "API_KEY": KEY}
-    with running_site(settings) as site:
+    with _read_slowly(folder) as (pipe, kept), running_site(settings, log=pipe) as site:
+        site.server._log = kept
         report = attack(site, seed, minutes * 60, threads, lambda line: print(line, flush=True))
-    print(f"{report}; seed {seed}; log {folder}/files.log" if report.failures else report)
+    print(f"{report}; seed {seed}; log {folder}/log" if report.failures else report)
     if report.failures:
         raise SystemExit(1)
     shutil.rmtree(folder)

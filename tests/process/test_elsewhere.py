@@ -21,8 +21,10 @@ from tests.conftest import (
     Server,
     Site,
     a_png,
+    answers,
     drawn,
     environment,
+    free_port,
     invoke,
     running_server,
     running_site,
@@ -30,6 +32,7 @@ from tests.conftest import (
 )
 from tests.process.test_challenges import counted
 from tests.support.load import ids_in_state
+from tests.support.programs import needs
 
 
 @pytest.mark.parametrize(
@@ -116,6 +119,47 @@ def test_the_pages_of_the_documentation_work_behind_a_prefix(sqlite_settings: di
                 assert path.startswith("https://www.example.com/captcha/"), path
                 assert server.get(path.removeprefix("https://www.example.com/captcha")).ok, path
         assert server.get("/openapi.json").json()["servers"] == [{"url": "https://www.example.com/captcha"}]
+
+
+_NGINX = """
+daemon off; user root; pid {folder}/pid; error_log {folder}/error.log;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    server {{ listen 127.0.0.1:{port}; {location} }}
+}}
+"""
+
+
+@needs("nginx")
+def test_nginx_with_the_lines_of_the_documentation_serves_all_below_a_prefix(
+    sqlite_settings: dict[str, object], tmp_path: Path
+) -> None:
+    port, text = free_port(), (ROOT / "docs/operations.md").read_text()
+    start = text.index("location / {")
+    url = f"http://127.0.0.1:{port}/captcha"
+    with running_site(sqlite_settings | {"TRUSTED_PROXIES": "127.0.0.1", "PUBLIC_URL": url}) as site:
+        site.pool.add(drawn(20), PLAIN)
+        location = text[start : text.index("```", start)].replace("location /", "location /captcha/")
+        location = location.replace("http://127.0.0.1:8000", f"{site.server.url}/")
+        settings = tmp_path / "nginx.conf"
+        settings.write_text(_NGINX.format(folder=tmp_path, port=port, location=location))
+        with subprocess.Popen(["nginx", "-p", str(tmp_path), "-c", str(settings)], stderr=subprocess.DEVNULL) as nginx:
+            try:
+                wait_until(lambda: answers(f"{url}/healthz"), "nginx to answer")
+                challenge = requests.get(f"{url}/challenge", timeout=30)
+                assert requests.get(challenge.json()["fileURL"], timeout=30).content == a_png()
+                for path in ("docs", "redoc", "demo", "plain"):
+                    page = requests.get(f"{url}/{path}", timeout=30).text
+                    links = re.findall(r"""(?:src|href|action|spec-url)=["']([^"'#?]+)""", page)
+                    for link in {urljoin(f"{url}/{path}", link) for link in links}:
+                        if link.startswith("http://127.0.0.1"):
+                            assert requests.get(link, timeout=30).ok, link
+                assert requests.get(f"{url}/generate", timeout=30).status_code == 403
+            finally:
+                nginx.terminate()
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -206,6 +206,8 @@ _LONG_CODE = (
         ("GET /plain", "Accept-Language: " + "-" * 31_000, b"", b"200"),
         ("GET /challenge", "Origin: http://" + "\xa8" * 31_000, b"", b"200"),
         ("POST /load", f"Content-Type: {_IN_PARTS}", _LONG_CODE, b"422"),
+        (f"GET /{'%' * 8000}", "X: y", b"", b"400"),
+        (f"GET /plain?{'a&' * 4000}", "X: y", b"", b"431"),
         ("GET /healthz", f"Connection: upgrade{',' * 31_000}\r\nUpgrade: websocket", b"", b"200"),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",

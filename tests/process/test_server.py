@@ -65,7 +65,7 @@ def test_a_picture_that_cant_be_read_and_a_folder_that_went_away_are_told_in_the
     pool.files.path(file_id).unlink()
     pool.files.path(file_id).mkdir()  # root, too, can't read a folder
     assert server.get(f"/{file_id}").status_code == 503
-    assert any(f"can't read {pool.files.path(file_id)}" in line["event"] for line in server.logged())
+    wait_until(lambda: f"can't read {pool.files.path(file_id)}" in server.printed(), "the line in the log")
 
     assert server.get("/readyz").ok
     pool.files.folder.rename(tmp_path / "elsewhere")

@@ -12,6 +12,7 @@ PACKAGES = {
     "espeak-ng": "espeak-ng",
     "ip": "iproute2",
     "mount": "mount",
+    "nginx": "nginx",
     "openssl": "openssl",
     "php": "php-cli",
     "systemd-analyze": "systemd",
