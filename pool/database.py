@@ -38,6 +38,9 @@ _POSTGRESQL = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 2,
+    # A pooler such as PgBouncer gives each transaction another connection, which knows none of our prepared
+    # statements, or one of another client by the same name: its rows would be the answer.
+    "prepare_threshold": None,
 }
 _CURES = {
     r"no such (table|column)|^42P01|^42703": (
