@@ -2,7 +2,7 @@
 
 import os
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
@@ -42,8 +42,7 @@ def main(
     logs.configure()
     with ExitStack() as stack:
         if workers > 1:  # any worker can return the metrics of all
-            folder = stack.enter_context(TemporaryDirectory(prefix="gantcha-metrics-"))
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(_temporary_folder())
             logs.warn_of_foreign_variables()  # a single worker does it itself
         uvicorn.run(
             "server.app:application",
@@ -57,6 +56,15 @@ def main(
             proxy_headers=False,  # CAPTCHA_TRUSTED_PROXIES says which are trusted
             server_header=False,
         )
+
+
+def _temporary_folder() -> TemporaryDirectory[str]:
+    """Make the folder that the workers share; a container whose root is read-only may have memory only."""
+    for place in (None, "/dev/shm"):  # noqa: S108 - the name in it is random
+        with suppress(OSError):
+            return TemporaryDirectory(prefix="gantcha-metrics-", dir=place)
+    with one_line_errors():
+        raise GantchaError("several workers need a temporary folder: mount one on /tmp, set TMPDIR, or use --workers 1")
 
 
 def _check_port(host: str, port: int) -> None:
