@@ -32,7 +32,9 @@ cd /srv && exec {python} -m server --port {port} --workers 2
 
 def _start(settings: dict[str, object], tmp_path: Path, port: int, also: str) -> subprocess.Popen[str]:
     """Start a server whose root is read-only but for its data."""
-    script = _READ_ONLY.format(data=tmp_path, root=ROOT, also=also, python=Path(sys.prefix) / "bin/python", port=port)
+    script = _READ_ONLY.format(
+        data=tmp_path, root=ROOT, also=also, python=Path(sys.prefix).resolve() / "bin/python", port=port
+    )
     inside = {"DATABASE_URL": "sqlite:////mnt/one.db", "FILES_DIR": "/mnt/files"}
     command = ["unshare", "--mount", "sh", "-c", script]
     return subprocess.Popen(command, env=environment(settings | inside), stderr=subprocess.PIPE, text=True)
@@ -107,6 +109,7 @@ def _lacking_store(upstream: str, *, tells: bool) -> Iterator[str]:
     Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
+    server.server_close()
 
 
 @pytest.mark.parametrize("tells", [True, False])
