@@ -51,7 +51,7 @@ _CURES = {
         "refuses its user a right",
         "let that user own the tables, or grant it all of them and USAGE on their sequences",
     ),
-    r"^53300|too many clients|connection slots|no more connections": (
+    r"^53300|too many (clients|connections)|connection slots|no more connections": (
         "has no connection left",
         f"raise its max_connections, or put a pooler before it: each process opens up to {_CONNECTIONS}",
     ),

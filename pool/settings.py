@@ -46,12 +46,11 @@ def _check_alphabet(value: str, info: ValidationInfo) -> str:
 
 
 def _check_database_url(value: str) -> str:
-    url, driver = None, None
+    driver = None
     with suppress(ArgumentError, NoSuchModuleError, ValueError):
-        url = make_url(value)
-        driver = url.get_dialect().driver
-    if driver == "psycopg" and url and "@" in f"{url.host}{url.database}{''.join(url.query)}":
-        driver = None  # the rest of a password, which must not be shown
+        driver = make_url(value).get_dialect().driver
+    if driver == "psycopg" and value.count("@") > 1:
+        driver = None  # what follows the first may be the rest of a password, which must not be shown
     if driver not in ("pysqlite", "psycopg"):
         raise ValueError(
             "must look like sqlite:///var/pool.db or postgresql+psycopg://user:password@host/name, "

@@ -12,6 +12,7 @@ from sqlalchemy import create_engine, make_url, text
 from pool import database
 from pool.answers import Verdict
 from pool.errors import DatabaseError
+from pool.filling.lease import FILLING, is_taken
 from pool.models import State
 from pool.pool import Pool
 from tests.conftest import PLAIN, ROOT, drawn, environment, only_line, refusal, run
@@ -108,14 +109,22 @@ def test_a_stricter_isolation_costs_no_answer(pool: Pool, database_url: str) -> 
     strict.engine.dispose()
 
 
+def _look(url: str) -> None:
+    engine = database.connect(url)
+    try:
+        is_taken(engine, FILLING)
+    finally:
+        engine.dispose()
+
+
 @on_postgresql
-def test_what_a_user_may_not_do_is_said(pool: Pool, database_url: str, settings: dict[str, object]) -> None:
+def test_what_a_user_may_not_do_is_said(database_url: str, settings: dict[str, object]) -> None:
     name = f"us_{make_url(database_url).database}"
     _execute(database_url, f"CREATE ROLE {name} LOGIN")
     ours = make_url(database_url).set(username=name).render_as_string(False)
     try:
         with pytest.raises(DatabaseError, match=r"refuses its user a right .*: let that user own the tables, or grant"):
-            Pool(database.connect(ours), pool.files, pool.ttl).level(PLAIN)
+            _look(ours)
         _execute(database_url, f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {name}")
         line = only_line(run("batch.fill", "--count", 1, **settings | {"DATABASE_URL": ours}))
         assert "refuses its user a right (permission denied for sequence fill_id_seq)" in line
@@ -124,12 +133,12 @@ def test_what_a_user_may_not_do_is_said(pool: Pool, database_url: str, settings:
         with pytest.raises(
             DatabaseError, match=r"has no connection left .*: raise its max_connections, or put a pooler"
         ):
-            Pool(database.connect(ours), pool.files, pool.ttl).level(PLAIN)
+            _look(ours)
         for other, line in (("nobody_here", "refuses the login"), (name, "does not exist")):
             url = make_url(database_url).set(username=other, database="template" if other != name else "none_such")
             url = url if other != name else url.set(username="postgres")
             with pytest.raises(DatabaseError, match=line):
-                Pool(database.connect(url.render_as_string(False)), pool.files, pool.ttl).level(PLAIN)
+                _look(url.render_as_string(False))
     finally:
         _execute(database_url, f"DROP OWNED BY {name}", f"DROP ROLE {name}")
 
