@@ -66,8 +66,8 @@ class Counters:
         """Return how many subjects are in memory."""
         return len(self._counts)
 
-    def count(self, subject: str, window: Window) -> None:
-        """Count one."""
+    def count(self, subject: str, window: Window, by: int = 1) -> None:
+        """Count one, or take one back."""
         slot = window.slot(int(self._clock() // window.seconds) * window.seconds)
         with self._lock:
             if subject in self._counts:
@@ -76,9 +76,9 @@ class Counters:
                 self._counts[subject] = {}
                 if len(self._counts) > self._most:
                     self._counts.popitem(last=False)
-            _add(self._counts[subject], slot, 1)
+            _add(self._counts[subject], slot, by)
             if subject in self._unwritten or len(self._unwritten) < self._most:  # full during a long outage
-                _add(self._unwritten.setdefault(subject, {}), slot, 1)
+                _add(self._unwritten.setdefault(subject, {}), slot, by)
 
     def recent(self, subject: str, window: Window) -> float:
         """Return how many were counted within the last `window.seconds`."""

@@ -38,12 +38,29 @@ _POSTGRESQL = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 2,
+    # A pooler such as PgBouncer gives each transaction another connection, which knows none of our prepared
+    # statements, or one of another client by the same name: its rows would be the answer.
+    "prepare_threshold": None,
 }
 _CURES = {
     r"no such (table|column)|^42P01|^42703": (
         "does not have the schema of this version",
         "run `python -m gantcha migrate`",
     ),
+    r"^42501|permission denied for": (
+        "refuses its user a right",
+        "let that user own the tables, or grant it all of them and USAGE on their sequences",
+    ),
+    r"^53300|too many (clients|connections)|connection slots|no more connections": (
+        "has no connection left",
+        f"raise its max_connections, or put a pooler before it: each process opens up to {_CONNECTIONS}",
+    ),
+    r"^28|authentication failed|no password supplied|no pg_hba|role .* does not exist": (
+        "refuses the login",
+        "check user and password in CAPTCHA_DATABASE_URL, and percent-encode special characters in them",
+    ),
+    r"^3D000|database .* does not exist": ("does not exist", "create it, or correct CAPTCHA_DATABASE_URL"),
+    r"invalid (connection option|URI|port)": ("can't be found", "correct CAPTCHA_DATABASE_URL"),
     r"readonly|^25006": ("is read-only", "make it writable again"),
     r"unable to open": ("can't be opened", "check that its folder exists and is writable"),
     r"is full|^53100": ("is on a full disk", "free some space"),
@@ -158,7 +175,9 @@ def connect(url: str, timeout: float = BATCH_TIMEOUT) -> sa.Engine:
     else:
         # With several hosts the first may be dead: leave some time for the next.
         arguments = _POSTGRESQL | {"connect_timeout": max(2, int(timeout * 2 / 3))}
-        engine = sa.create_engine(url, connect_args=arguments, pool_pre_ping=True, **options)
+        # The locks of rows are enough; a database whose default is stricter would end some transactions with an error.
+        options |= {"isolation_level": "READ COMMITTED", "pool_pre_ping": True}
+        engine = sa.create_engine(url, connect_args=arguments, **options)
         sa.event.listen(engine, "do_connect", _connect_postgresql)
         sa.event.listen(engine, "begin", _begin_postgresql)
     return engine
@@ -295,8 +314,16 @@ def _unpack(
     return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=total)
 
 
+def revisions(connection: sa.Connection) -> list[str]:
+    """Return the revisions of the schema that the database names; none where it has no schema."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return []
+    return sorted(connection.scalars(sa.text("SELECT version_num FROM alembic_version")))
+
+
 def _explain(engine: sa.Engine, error: Exception) -> str:
-    where = engine.url.render_as_string(hide_password=True)
+    shown = {name: value for name, value in engine.url.query.items() if name in ("host", "port", "user", "dbname")}
+    where = engine.url.set(query=shown).render_as_string(hide_password=True)
     original = getattr(error, "orig", error)
     cause = (str(original).strip().splitlines() or ["no reason given"])[0]
     for pattern, (trouble, cure) in _CURES.items():

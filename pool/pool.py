@@ -113,14 +113,31 @@ class Pool:
         return cls(engine, files, timedelta(seconds=settings.ttl_seconds))
 
     def check_files(self) -> None:
-        """Check that the folder belongs to this pool; claim it if it belongs to none.
+        """Check that the folder belongs to this pool; claim it if it belongs to none, and no captcha is ready.
 
         Raises:
-            StorageError: it belongs to another pool.
+            StorageError: it belongs to another pool, or the pictures of this one are elsewhere.
         """
         if not self._files_checked:
-            self.files.belong_to(self.secret())
+            with database.transaction(self.engine, **database.READ_ONLY) as connection:
+                has_ready = connection.execute(sa.select(captcha.c.id).where(_IS_READY).limit(1)).first()
+            self.files.belong_to(self.secret(), claim=not has_ready)
             self._files_checked = True
+
+    def check_picture(self, stock: Stock) -> None:
+        """Open the picture of the captcha of a stock that is handed out next.
+
+        Raises:
+            StorageError: it is missing, or can't be read.
+        """
+        oldest = sa.select(captcha.c.id).where(_IS_READY, _is_in(stock)).order_by(captcha.c.created_at).limit(1)
+        with database.transaction(self.engine, **database.READ_ONLY) as connection:
+            ids = connection.scalars(oldest).all()
+        for file_id in ids:
+            try:
+                self.files.read(file_id)
+            except FileNotFoundError as error:
+                raise self.files.missing(file_id) from error
 
     def add(self, drawn: Iterable[Drawn], stock: Stock) -> list[str]:
         """Store captchas of one stock, files first and then all rows in one transaction; return their ids.
@@ -273,7 +290,8 @@ class Pool:
         """
         revision = sa.text("SELECT version_num FROM alembic_version")
         with database.transaction(self.engine) as connection:
-            if (found := connection.execute(revision).scalar_one()) < REVISION:
+            found = "".join(connection.scalars(revision)) or "none"
+            if not found.isdigit() or found < REVISION:  # a later one only adds to this one
                 raise DatabaseError(
                     f"the database is at revision {found} instead of {REVISION}: run `python -m gantcha migrate`"
                 )

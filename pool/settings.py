@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import cached_property
 from ipaddress import ip_network
@@ -46,12 +47,16 @@ def _check_alphabet(value: str, info: ValidationInfo) -> str:
 
 
 def _check_database_url(value: str) -> str:
-    try:
+    driver = None
+    with suppress(ArgumentError, NoSuchModuleError, ValueError):
         driver = make_url(value).get_dialect().driver
-    except (ArgumentError, NoSuchModuleError):
-        driver = None
+    if driver == "psycopg" and value.count("@") > 1:
+        driver = None  # what follows the first may be the rest of a password, which must not be shown
     if driver not in ("pysqlite", "psycopg"):
-        raise ValueError("must look like sqlite:///var/pool.db or postgresql+psycopg://user:password@host/name")
+        raise ValueError(
+            "must look like sqlite:///var/pool.db or postgresql+psycopg://user:password@host/name, "
+            "with special characters of the password percent-encoded: %40 for @"
+        )
     return value
 
 
@@ -181,6 +186,12 @@ class Settings(BaseSettings):
     def look(self) -> Look:
         """Look of the captchas of `stock`."""
         return choose_look(self.kind, self.difficulty, self.theme, decoys=self.alphabet, pixel_ratio=self.pixel_ratio)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _strip(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Strip what surrounds values: those from files of secrets end with a newline."""
+        return {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:

@@ -47,8 +47,7 @@ def main(
     logs.configure()
     with ExitStack() as stack:
         if workers > 1:  # any worker can return the metrics of all
-            folder = stack.enter_context(TemporaryDirectory(prefix="gantcha-metrics-"))
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(_temporary_folder())
             logs.warn_of_foreign_variables()  # a single worker does it itself
         config = uvicorn.Config(
             "server.app:application",
@@ -74,6 +73,15 @@ def main(
             server.run(sockets)
         if not server.started:
             raise SystemExit(_STARTUP_FAILURE)
+
+
+def _temporary_folder() -> TemporaryDirectory[str]:
+    """Make the folder that the workers share; a container whose root is read-only may have memory only."""
+    for place in (None, "/dev/shm"):  # noqa: S108 - the name in it is random
+        with suppress(OSError):
+            return TemporaryDirectory(prefix="gantcha-metrics-", dir=place)
+    with one_line_errors():
+        raise GantchaError("several workers need a temporary folder: mount one on /tmp, set TMPDIR, or use --workers 1")
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:

@@ -98,6 +98,15 @@ class Buffer:
                 return None
         return issued
 
+    async def take_spare(self, reserve: int) -> Issued | None:
+        """Hand one out as `take` does, but only while more than `reserve` are ready; None otherwise.
+
+        Raises:
+            DatabaseError: the database does not answer.
+        """
+        level = await asyncio.to_thread(self._count_level)
+        return await self.take() if level > reserve else None
+
     def take_held(self) -> Issued | None:
         """Hand one out as `take` does, but without waiting; None when none is held."""
         self._set_aside(self._shortest_life)

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -18,6 +20,8 @@ from pool.pool import Pool
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 """Variable with the folder that the workers of one server share; unset for a single worker."""
 
+if MULTIPROCESS_DIR in os.environ:
+    Path(os.environ[MULTIPROCESS_DIR]).mkdir(exist_ok=True)  # somebody may have tidied up before a worker was replaced
 disable_created_metrics()  # type: ignore[no-untyped-call] # twice the lines, for a timestamp of no use here
 
 ISSUED = Counter("gantcha_issued", "Captchas handed out", ["route"])
@@ -32,6 +36,7 @@ REDEEMED = Counter("gantcha_redeemed", "Answers of siteverify: success, or the e
 LIMITED = Counter("gantcha_limited", "Requests rejected because their client made too many", ["action"])
 REFILLS = Counter("gantcha_refills", "Refills that this server ran", ["result"])
 DROPPED = Counter("gantcha_log_lines_dropped", "Log lines that were not read or written in time")
+MISSING = Counter("gantcha_missing_pictures", "Requests for pictures whose captcha is known and whose file is gone")
 SECONDS = Histogram(
     "gantcha_request_seconds",
     "Time from the request's head to the end of the answer",
@@ -80,8 +85,14 @@ def exposition(pool: PoolCollector) -> bytes:
     """Return all metrics in Prometheus' text format."""
     of_pool = CollectorRegistry()
     of_pool.register(pool)
-    counted = REGISTRY
-    if MULTIPROCESS_DIR in os.environ:
-        counted = CollectorRegistry()
-        MultiProcessCollector(counted)  # type: ignore[no-untyped-call] # as the library has it
-    return generate_latest(counted) + generate_latest(of_pool)
+    return _counted() + generate_latest(of_pool)
+
+
+def _counted() -> bytes:
+    """Return what the workers counted; what this one did, where somebody has removed the shared files."""
+    with suppress(FileNotFoundError):
+        if (folder := os.environ.get(MULTIPROCESS_DIR)) and os.listdir(folder):
+            counted = CollectorRegistry()
+            MultiProcessCollector(counted)  # type: ignore[no-untyped-call] # as the library has it
+            return generate_latest(counted)
+    return generate_latest(REGISTRY)

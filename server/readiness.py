@@ -67,13 +67,18 @@ class ReadinessChecks:
             problems += [f"the pool has no {stock} captchas" for stock in empty if stock in stocks.usual]
             in_doubt = [stock for stock in empty if stock not in stocks.usual]
             warnings += [f"the pool has no {stock} captchas for visitors in doubt" for stock in in_doubt]
+            if empty:
+                warnings += lease.explanations(self._pool.engine)
             warnings += lease.warnings(lease.ages(self._pool.engine))
-        except DatabaseError as error:
+            self._pool.check_files()
+            for stock in stocks.usual:
+                self._pool.check_picture(stock)
+        except (DatabaseError, StorageError) as error:
             problems.append(str(error))
         try:
             self._pool.files.probe()
         except StorageError as error:
-            problems.append(str(error))
+            problems += [reason] if (reason := str(error)) not in problems else []
         for problem in problems:
             log.error("not ready", reason=problem)
         return problems, warnings, levels

@@ -18,6 +18,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from gantcha.errors import GantchaError, one_line_errors
 from gantcha.home import child
+from pool.cores import available_cores
 from pool.database import REQUEST_TIMEOUT
 from pool.errors import SettingsError
 from pool.filling.lease import FILLING, is_taken
@@ -38,6 +39,7 @@ _EARLY_CHECK_SECONDS = 1
 _LONGEST_WAIT_SECONDS = 600
 _MOST_DOUBLINGS = 16
 _SWEEP_SECONDS = 10
+_SLICE = 1000  # captchas for visitors in doubt that are drawn before the other stocks get another look
 
 
 class Refill:
@@ -99,32 +101,46 @@ class Refill:
 
     def _check_level(self) -> None:
         try:
-            for stock in self.stocks.all:
-                self._expected_levels[stock] = self._pool.level(stock)
-                self.watermarks[stock] = watermarks(self._settings, self._pool.demand(stock))
-            low = [stock for stock, level in self._expected_levels.items() if level < self.watermarks[stock].low_water]
+            low = self._find_low()
             if low and time.monotonic() >= self._no_fill_before and not is_taken(self._pool.engine, FILLING):
-                # What visitors in doubt get comes last, and the emptiest of the others first; an error of one does not
-                # keep the others empty.
-                low.sort(key=lambda stock: (stock not in self.stocks.usual, self._expected_levels[stock]))
-                errors = [self._fill(stock) for stock in low]
-                self._note(next(filter(None, errors), None))
+                self._fill_all(low)
             self._level_error = None
         except GantchaError as error:
             self._level_error = str(error)
             log.error("the level can't be checked: %s", error)
 
-    def _fill(self, stock: Stock) -> str | None:
-        """Fill a stock; count the fill, and return why it failed, or None."""
-        error = self._run_fill(stock, self.watermarks[stock].target)
-        REFILLS.labels("error" if error else "ok").inc()
-        self._expected_levels[stock] = self._pool.level(stock)
-        return error
+    def _find_low(self) -> set[Stock]:
+        for stock in self.stocks.all:
+            self._expected_levels[stock] = self._pool.level(stock)
+            self.watermarks[stock] = watermarks(self._settings, self._pool.demand(stock))
+        return {stock for stock, level in self._expected_levels.items() if level < self.watermarks[stock].low_water}
+
+    def _fill_all(self, low: set[Stock]) -> None:
+        """Fill stocks, the emptiest first; those for visitors in doubt come last and in slices.
+
+        After each slice the levels are read again, and a usual stock that is low by now comes first. A stock whose fill
+        failed or added nothing is left for the next check, and does not keep the others empty.
+        """
+        left: set[Stock] = set()
+        first_error = None
+        while low and not self._stopping:
+            stock = min(low, key=lambda stock: (stock not in self.stocks.usual, self._expected_levels[stock]))
+            level, target = self._expected_levels[stock], self.watermarks[stock].target
+            is_usual = stock in self.stocks.usual
+            error = self._run_fill(stock, target if is_usual else min(target, level + _SLICE))
+            REFILLS.labels("error" if error else "ok").inc()
+            first_error = first_error or error
+            newly_low = self._find_low()
+            if is_usual or error or not level < self._expected_levels[stock] < target:
+                low = low - {stock}
+            left |= {stock} if error else set()
+            low |= newly_low - left if low - {*self.stocks.usual} else set()
+        self._note(first_error)
 
     def _run_fill(self, stock: Stock, target: int) -> str | None:
         """Run a fill until it ends; return why it failed, or None."""
         options = ["--target", str(target), "--kind", stock.kind, "--difficulty", stock.difficulty, "--quiet"]
-        jobs = str(max(1, (os.cpu_count() or 1) - 1))  # leave a core for requests
+        jobs = str(max(1, available_cores() - 1))  # leave a core for requests
         command, environment = child("batch.fill")
         with self._one_start_or_stop:
             if self._stopping:

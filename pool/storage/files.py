@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -39,9 +40,20 @@ def key(file_id: str) -> str:
     return f"{file_id[:2]}/{file_id}{_SUFFIX}"
 
 
-def another_pools(place: object, setting: str) -> StorageError:
-    """Return the error for a place that holds the files of another database."""
-    return StorageError(f"{place} holds the files of another database: set {setting} to another place")
+def check_owner(owner: str, pool_id: str, place: object, setting: str) -> None:
+    """Check the owner of a place, empty where nobody claimed it. Raises a StorageError if it is not this pool."""
+    if not owner:
+        raise StorageError(
+            f"{place} is empty, and the database has captchas ready whose pictures are elsewhere: set {setting} to "
+            "that place; if they are lost, discard the captchas with `python -m pool.sweep --discard`"
+        )
+    if owner != pool_id:
+        raise StorageError(f"{place} holds the files of another database: set {setting} to another place")
+
+
+def missing(file_id: str, place: object) -> StorageError:
+    """Return the error for a captcha whose picture is gone."""
+    return StorageError(f"the picture {file_id} is not in {place}: was a disk or a bucket emptied, or another one set?")
 
 
 def _is_local(folder: Path) -> bool:
@@ -68,7 +80,8 @@ def _reading(path: object) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise StorageError(f"can't read {path}: {error.strerror}") from error
+        cure = ": fill and serve as the same user, or fill with umask 022" if isinstance(error, PermissionError) else ""
+        raise StorageError(f"can't read {path}: {error.strerror}{cure}") from error
 
 
 class FileStore:
@@ -84,21 +97,20 @@ class FileStore:
             TemporaryFile(dir=folder).close()
         self._is_local = _is_local(folder.resolve())
 
-    def belong_to(self, pool_id: str) -> None:
-        """Claim the folder for this pool, or check that it belongs to this pool.
+    def belong_to(self, pool_id: str, *, claim: bool) -> None:
+        """Check that the folder belongs to this pool; with `claim`, claim it if it belongs to none.
 
         Raises:
-            StorageError: it belongs to another pool, whose files a sweep would treat as orphans.
+            StorageError: it belongs to another pool, whose files a sweep would treat as orphans; or to none.
         """
-        owner_file = self.folder / _OWNER_FILE
-        with storage_errors(owner_file), open(owner_file, "a+", encoding="utf-8") as file:
+        owner, owner_file, mode = "", self.folder / _OWNER_FILE, "a+" if claim else "r+"
+        with storage_errors(owner_file), suppress(FileNotFoundError), open(owner_file, mode, encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed: two pools may come at once
             file.seek(0)
-            if not (owner := file.read()):
+            if not (owner := file.read()) and claim:
                 owner = pool_id
                 file.write(owner)
-        if owner != pool_id:
-            raise another_pools(self.folder, "CAPTCHA_FILES_DIR")
+        check_owner(owner, pool_id, self.folder, "CAPTCHA_FILES_DIR")
         self._is_owned = True
 
     def _check_owner(self) -> None:
@@ -114,6 +126,10 @@ class FileStore:
         """Read a PNG. Raises FileNotFoundError where there is none."""
         with _reading(path := self.path(file_id)):
             return path.read_bytes()
+
+    def missing(self, file_id: str) -> StorageError:
+        """Return the error for a captcha whose picture is gone."""
+        return missing(file_id, self.folder)
 
     def read_now(self, file_id: str) -> bytes | None:
         """Read as `read` does, but only what takes no longer than starting a thread: a small file on a local disk."""
@@ -179,7 +195,7 @@ class FileStore:
             with storage_errors(path):
                 path.unlink(missing_ok=True)
 
-    def remove_orphans(self, prefix: str, live_ids: set[str], age: timedelta) -> int:
+    def remove_orphans(self, prefix: str, live_ids: AbstractSet[str], age: timedelta) -> int:
         """Unlink our files under `prefix` that are older than `age` and not in `live_ids`; other names stay."""
         orphans = [stem for stem, suffix in map(os.path.splitext, self.names(prefix)) if suffix == _SUFFIX]
         orphans = [stem for stem in orphans if ID.fullmatch(stem) and stem not in live_ids]

@@ -1,8 +1,11 @@
 """PNGs in an S3-compatible object store, for pools of several machines: `<prefix>/<id[:2]>/<id>.png`."""
 
+import os
+import re
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -11,7 +14,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
 from gantcha.errors import StorageError
-from pool.storage.files import ID, another_pools, key, new_id
+from pool.storage.files import ID, check_owner, key, missing, new_id
 
 if TYPE_CHECKING:
     from obstore import Attributes, ObjectMeta
@@ -22,6 +25,12 @@ _AT_ONCE = 32  # uploads
 _OPTIONS: "ClientConfig" = {"timeout": "20s", "connect_timeout": "5s", "allow_http": True}
 _RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
 _ATTRIBUTES: "Attributes" = {"Content-Type": "image/png", "Cache-Control": "no-store"}
+
+
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+_CREDENTIALS = re.compile(
+    r"169\.254\.|/latest/(api|meta-data)|credential", re.IGNORECASE
+)  # without any, it asks the cloud's machine for some
 
 
 class ObjectStore:
@@ -37,18 +46,33 @@ class ObjectStore:
         self._store = connect(url)
         self._uploads = ThreadPoolExecutor(_AT_ONCE)
 
-    def belong_to(self, pool_id: str) -> None:
-        """Claim the prefix for this pool, or check that it belongs to this pool.
+    def belong_to(self, pool_id: str, *, claim: bool) -> None:
+        """Check that the prefix belongs to this pool; with `claim`, claim it if it belongs to none.
 
         Raises:
-            StorageError: it can't be written, or belongs to another pool, whose files a sweep would treat as orphans.
+            StorageError: it can't be written, or belongs to another pool, whose files a sweep would treat as orphans;
+                or to none.
         """
         with self._storage_errors(".pool"):
-            try:
-                obstore.put(self._store, ".pool", pool_id.encode(), mode="create")
-            except AlreadyExistsError:
-                if self._get(".pool") != pool_id.encode():
-                    raise another_pools(self.url, "CAPTCHA_FILES_URL") from None
+            if not (owner := self._owner()) and claim:
+                self._claim(pool_id)
+                owner = self._owner()
+        check_owner(owner, pool_id, self.url, "CAPTCHA_FILES_URL")
+
+    def _owner(self) -> str:
+        with suppress(FileNotFoundError):
+            return self._get(".pool").decode()
+        return ""
+
+    def _claim(self, pool_id: str) -> None:
+        try:
+            obstore.put(self._store, ".pool", pool_id.encode(), mode="create")
+        except AlreadyExistsError:
+            pass
+        except BaseError as error:
+            if not re.search("501|NotImplemented|not supported", str(error)):
+                raise
+            obstore.put(self._store, ".pool", pool_id.encode())  # this store has no conditional writes
 
     def write_all(self, named: Iterable[tuple[str, bytes]]) -> Iterator[str]:
         """Upload PNGs, many at a time; yield the id of each finished upload."""
@@ -64,6 +88,10 @@ class ObjectStore:
         """Fetch a PNG. Raises FileNotFoundError where there is none."""
         with self._storage_errors(key(file_id)):
             return self._get(key(file_id))
+
+    def missing(self, file_id: str) -> StorageError:
+        """Return the error for a captcha whose picture is gone."""
+        return missing(file_id, self.url)
 
     def read_now(self, _file_id: str) -> None:
         """Return nothing: a bucket is another machine."""
@@ -99,7 +127,7 @@ class ObjectStore:
             with self._storage_errors(self.url):
                 obstore.delete(self._store, keys)
 
-    def remove_orphans(self, prefix: str, live_ids: set[str], age: timedelta) -> int:
+    def remove_orphans(self, prefix: str, live_ids: AbstractSet[str], age: timedelta) -> int:
         """Delete our objects under `prefix` that are older than `age` and not in `live_ids`; other names stay."""
         before = datetime.now(UTC) - age
         orphans = []
@@ -124,6 +152,9 @@ class ObjectStore:
 
 def connect(url: str) -> S3Store:
     """Connect to `s3://bucket/prefix`. Raises StorageError when the AWS_ variables are invalid."""
+    for name in _ENDPOINTS:
+        if not re.match("https?://.", os.environ.get(name, "http://host")):
+            raise StorageError(f"{name} must begin with http:// or https://")
     with bucket_errors(url, url):
         return S3Store.from_url(url, client_options=_OPTIONS, retry_config=_RETRIES)
 
@@ -139,4 +170,9 @@ def bucket_errors(url: str, name: str) -> Iterator[None]:
         if isinstance(error, FileNotFoundError):
             raise FileNotFoundError(name) from error
         reason = str(error).splitlines()[0]
-        raise StorageError(f"{url} does not work for {name}: {reason}") from error
+        cure = ": set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" if _CREDENTIALS.search(reason) else ""
+        raise StorageError(f"{url} does not work for {name}: {reason}{cure}") from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # what the store's library makes of a setting it did not expect
+            raise
+        raise StorageError(f"{url} does not work for {name}: {error}: check the AWS_ variables") from error

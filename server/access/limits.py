@@ -56,6 +56,15 @@ class Limits:
             if limit:
                 self._spend(action, visit.client, f"{visit.client} on {visit.name}", _read_limits(action, limit))
 
+    def refund(self, action: Literal["issue", "answer"], visit: Visit) -> None:
+        """Take back what `spend` and `spend_on_site` counted for an action that came to nothing."""
+        site = visit.site
+        of_site = site and (site.issue_limit if action == "issue" else site.answer_limit)
+        for limit in self._limits[action]:
+            self._counters.count(visit.client, limit.window, -1)
+        for limit in _read_limits(action, of_site) if of_site else []:
+            self._counters.count(f"{visit.client} on {visit.name}", limit.window, -1)
+
     def _spend(self, action: str, client: str, subject: str, limits: Sequence[_Limit]) -> None:
         for limit in limits:
             if wait := self._counters.wait(subject, limit.window, limit.most):

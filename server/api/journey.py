@@ -38,7 +38,12 @@ async def hand_out(request: Request, visit: Visit) -> dict[str, object]:
         until = datetime.now(UTC) + timedelta(seconds=services.settings.ttl_seconds)
         return _described(testing_keys.ID, file_url(request, testing_keys.ID), "plain", None, until)
     services.limits.spend_on_site("issue", visit)
-    captcha = await _take(services, visit)
+    captcha = None
+    try:
+        captcha = await _take(services, visit)
+    finally:
+        if captcha is None:  # what was not handed out counts against nobody
+            services.limits.refund("issue", visit)
     if captcha is None:
         metrics.EMPTY.labels("challenge").inc()
         raise errors.EMPTY.error()
@@ -62,13 +67,18 @@ def _described(file_id: str, url: str, kind: Kind, sound: str | None, expires_at
 
 
 async def _take(services: Services, visit: Visit) -> Issued | None:
-    """Take a captcha for this visitor: a harder one in doubt, if there is one."""
+    """Take a captcha for this visitor: a harder one in doubt, or where there is no other and more than a reserve."""
     doubt, buffers, difficulty = services.doubt, services.challenge_buffers, _difficulty(services, visit)
     captcha, harder_one = None, harder(difficulty)
     if doubt and harder_one and harder_one in buffers and doubt.reason(visit.client, visit.hostname):
         with suppress(DatabaseError):  # logged by the buffer; the other may still hold some
             captcha = await buffers[harder_one].take()
     captcha = captcha or await buffers[difficulty].take()
+    while captcha is None and harder_one:
+        if harder_one in buffers:
+            reserve = services.refill.watermarks[buffers[harder_one].stock].low_water
+            captcha = await buffers[harder_one].take_spare(reserve)
+        harder_one = harder(harder_one)
     if doubt and captcha:
         doubt.note_challenge(captcha.id, visit.hostname)
     return captcha

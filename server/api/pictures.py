@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse
 from pool.errors import UnknownCaptchaError
 from pool.storage.files import ID
 from pool.storage.objects import ObjectStore
-from server import errors, speech
+from server import errors, metrics, speech
 from server.access import testing_keys
 from server.access.visits import client_of
 from server.api.checks import refuse_prefetch
@@ -95,8 +95,11 @@ async def picture(request: Request, file_id: str) -> Response:
         content = files.read_now(file_id)
         if content is None:
             content = await _in_thread(files.read, file_id)
-    except (UnknownCaptchaError, FileNotFoundError) as error:
+    except UnknownCaptchaError as error:
         raise errors.UNKNOWN.error() from error
+    except FileNotFoundError as error:
+        metrics.MISSING.inc()
+        raise files.missing(file_id) from error  # which is logged
     return Response(content, headers=_PNG_HEADERS)
 
 

@@ -234,7 +234,7 @@ def test_answers_that_get_no_token(plain: Site) -> None:
 
 
 def test_there_may_be_no_picture_or_too_many_tries(sqlite_settings: dict[str, object]) -> None:
-    limits = {"ISSUE_LIMIT": "3/minute", "ANSWER_LIMIT": "2/minute", "CHALLENGE_KIND": "crossed-out"}
+    limits = {"ISSUE_LIMIT": "2/minute", "ANSWER_LIMIT": "2/minute", "CHALLENGE_KIND": "crossed-out"}
     with running_site(sqlite_settings | limits) as site:
         empty = _get(site)
         assert (empty.status_code, _said(empty)) == (503, "No picture at the moment. Please try again.")

@@ -12,7 +12,19 @@ from pool.pool import Drawn
 from pool.settings import Settings
 from server.access.limits import Limits
 from server.access.visits import client_of
-from tests.conftest import PLAIN, Server, Site, a_png, only_line, refusal, run, running_server, running_site, wait_until
+from tests.conftest import (
+    PLAIN,
+    Server,
+    Site,
+    a_png,
+    drawn,
+    only_line,
+    refusal,
+    run,
+    running_server,
+    running_site,
+    wait_until,
+)
 from tests.process.test_challenges import counted
 
 Serve = Callable[..., Server]
@@ -136,13 +148,16 @@ def _statuses(server: Server, count: int, **headers: str) -> list[int]:
 
 
 def test_issuing_is_limited(sqlite_settings: dict[str, object]) -> None:
-    with running_server(sqlite_settings | {"ISSUE_LIMIT": "3/hour"}) as server:
-        assert _statuses(server, 5) == [503, 503, 503, 429, 429]  # the pool is empty
+    with running_site(sqlite_settings | {"ISSUE_LIMIT": "3/hour"}) as site:
+        server = site.server
+        assert _statuses(server, 5) == [503] * 5  # the pool is empty, which does not count
+        site.pool.add(drawn(9), PLAIN)
+        assert _statuses(server, 5) == [200, 200, 200, 429, 429]
         answer = server.get("/challenge")
         assert "Too many" in answer.json()["detail"]
         assert int(answer.headers["retry-after"]) > 0
         assert counted(server, "gantcha_limited_total", action="issue") == 3
-        assert server.get("/generate").status_code == 503  # a trusted caller is not limited
+        assert server.get("/generate").ok  # a trusted caller is not limited
 
 
 def test_answers_to_the_demo_are_limited(sqlite_settings: dict[str, object]) -> None:
@@ -152,17 +167,19 @@ def test_answers_to_the_demo_are_limited(sqlite_settings: dict[str, object]) -> 
 
 
 def test_a_forwarded_address_is_not_believed(sqlite_settings: dict[str, object]) -> None:
-    with running_server(sqlite_settings | {"ISSUE_LIMIT": "2/hour"}) as server:
-        seen = [_statuses(server, 1, X_Forwarded_For=f"203.0.113.{number}")[0] for number in range(4)]
-        assert seen == [503, 503, 429, 429]
+    with running_site(sqlite_settings | {"ISSUE_LIMIT": "2/hour"}) as site:
+        site.pool.add(drawn(9), PLAIN)
+        seen = [_statuses(site.server, 1, X_Forwarded_For=f"203.0.113.{number}")[0] for number in range(4)]
+        assert seen == [200, 200, 429, 429]
 
 
 def test_a_trusted_proxy_tells_clients_apart(sqlite_settings: dict[str, object]) -> None:
     settings = sqlite_settings | {"ISSUE_LIMIT": "2/hour", "TRUSTED_PROXIES": "127.0.0.0/8, 10.1.2.3"}
     with running_site(settings) as site:
         server = site.server
-        assert _statuses(server, 3, X_Forwarded_For="203.0.113.1") == [503, 503, 429]
-        assert _statuses(server, 1, X_Forwarded_For="203.0.113.2, 10.1.2.3") == [503]
+        site.pool.add(drawn(9), PLAIN)
+        assert _statuses(server, 3, X_Forwarded_For="203.0.113.1") == [200, 200, 429]
+        assert _statuses(server, 1, X_Forwarded_For="203.0.113.2, 10.1.2.3") == [200]
         # What the client wrote itself stands to the left of what the proxy saw.
         assert _statuses(server, 1, X_Forwarded_For="198.51.100.77, 203.0.113.1") == [429]
         loaded = server.post("/load", files={"file": a_png()}, headers={"X-Forwarded-For": "127.0.0.1"})

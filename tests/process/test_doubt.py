@@ -210,3 +210,40 @@ def test_without_harder_ones_the_usual_are_handed_out(
     pool.add(drawn(200), HARD)
     assert _challenge(pool, server, "203.0.113.1")[1] == "hard"
     wait_until(lambda: server.get("/readyz").json()["warnings"] == [], "the next check")
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_harder_ones_beyond_a_reserve_are_better_than_none(
+    pool: Pool, settings: dict[str, object], serve: Callable[..., Server]
+) -> None:
+    """And who gets none has that not counted."""
+    pool.add(drawn(100), HARD)
+    server = serve(settings | ON | {"LOW_WATER": 20, "ISSUE_LIMIT": "110/day"})
+    answers = [server.get("/challenge").status_code for _ in range(150)]
+    assert 75 <= answers.count(200) <= 100
+    assert answers == sorted(answers)
+    assert set(answers) == {200, 503}
+    assert pool.level(HARD) > 0  # for visitors in doubt
+    pool.add(drawn(200), PLAIN)
+    wait_until(lambda: server.get("/challenge").ok, "the buffer to notice")
+    answers += [server.get("/challenge").status_code for _ in range(40)]
+    assert answers[-1] == 429
+    assert 100 <= answers.count(200) <= 110
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_what_is_filled_for_doubt_keeps_nobody_else_waiting(
+    pool: Pool, settings: dict[str, object], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("server.refill._SLICE", 10)
+    pool.add(drawn(40), PLAIN)
+    caplog.set_level(logging.INFO, "server.refill")
+    with own_refill(settings | {"DOUBT": "true"}, monkeypatch) as refill:
+        refill.start()
+        wait_until(lambda: bool(caplog.messages), "the fill for doubt")
+        pool.pop(30, stock=PLAIN)
+        wait_until(lambda: pool.level(HARD) >= 40, "the refill of both")
+    begun = [message.partition(":")[0] for message in caplog.messages if message.startswith("refill of")]
+    assert begun[0] == begun[-1] == "refill of plain (hard)"
+    assert begun.count("refill of plain (standard)") == 1
+    assert pool.level(PLAIN) >= 40

@@ -3,6 +3,8 @@
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import Engine, update
@@ -11,7 +13,7 @@ from pool import database, models
 from pool.errors import DatabaseError, LeaseLostError
 from pool.filling.lease import FILLING, SWEEPING, is_taken, lease
 from pool.pool import Pool
-from tests.conftest import PLAIN, ROOT, environment, run, wait_until
+from tests.conftest import PLAIN, ROOT, Server, environment, run, wait_until
 
 _HOLD = """
 import sys, time
@@ -21,6 +23,12 @@ with lease.lease(database.connect(sys.argv[1]), lease.FILLING) as taken:
     print("taken" if taken else "refused", flush=True)
     time.sleep(60)
 """
+
+
+@pytest.fixture(autouse=True)
+def _renewed_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no thread extend the deadlines that these tests shift."""
+    monkeypatch.setattr("pool.filling.lease._RENEW_SECONDS", 600)
 
 
 def test_another_process_is_refused_until_the_holder_lets_go(pool: Pool) -> None:
@@ -45,7 +53,11 @@ def _shift(engine: Engine, seconds: float) -> None:
         connection.execute(update(models.lease).values(deadline=models.lease.c.deadline + seconds))
 
 
-def test_a_holder_that_was_killed_is_outlived(pool: Pool, database_url: str) -> None:
+def test_a_holder_that_was_killed_is_outlived(
+    pool: Pool, database_url: str, settings: dict[str, object], serve: Callable[..., Server]
+) -> None:
+    """On SQLite at once; on PostgreSQL within 15 seconds, in which `/readyz` says what an empty pool waits for."""
+    server = serve(settings)
     with subprocess.Popen(
         [sys.executable, "-c", _HOLD, database_url], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as holder:
@@ -54,11 +66,31 @@ def test_a_holder_that_was_killed_is_outlived(pool: Pool, database_url: str) -> 
         with lease(pool.engine, FILLING) as held:
             assert held is None
         holder.send_signal(signal.SIGKILL)
-    assert is_taken(pool.engine, FILLING)
-    _shift(pool.engine, seconds=-60)
+        killed_at = time.monotonic()
+    if database_url.startswith("postgresql"):
+        wait_until(lambda: "a fill has been under way" in str(server.get("/readyz").json()["warnings"]), "the look")
+        wait_until(lambda: "and silent for" in str(server.get("/readyz").json()["warnings"]), "the silence", seconds=15)
+        wait_until(lambda: not is_taken(pool.engine, FILLING), "the lease to lapse", seconds=16)
     assert not is_taken(pool.engine, FILLING)
+    assert time.monotonic() < killed_at + 20
     with lease(pool.engine, FILLING) as held:
         assert held is not None
+    wait_until(lambda: not list(pool.files.folder.parent.glob("pool.db-lease-*")), "the server's sweep to end")
+
+
+def test_a_holder_whose_work_waits_keeps_the_lease(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread extends it, but not for ever."""
+    monkeypatch.setattr("pool.filling.lease._RENEW_SECONDS", 0.3)
+    monkeypatch.setattr("pool.filling.lease._SILENCE_SECONDS", {"sqlite": 2.0, "postgresql": 2.0})
+    with lease(pool.engine, FILLING):
+        time.sleep(4)
+        assert is_taken(pool.engine, FILLING)
+        with lease(pool.engine, FILLING) as other:
+            assert other is None
+    monkeypatch.setattr("pool.filling.lease._IDLE_SECONDS", 1)
+    with lease(pool.engine, FILLING) as held:
+        wait_until(lambda: not is_taken(pool.engine, FILLING), "the lease of work that hangs to lapse", seconds=15)
+        assert held
 
 
 def test_a_holder_that_was_silent_too_long_learns_of_it(pool: Pool) -> None:
@@ -82,7 +114,7 @@ def test_who_was_killed_while_the_clock_was_a_day_ahead_blocks_nobody(
         assert held is not None
         _shift(pool.engine, _DAY)
         assert "another fill" in run("batch.fill", "--target", 3, **settings).stdout  # it might live
-        assert is_taken(pool.engine, FILLING)  # for a minute from now
+        assert is_taken(pool.engine, FILLING)  # for a while from now
         _shift(pool.engine, -60)
         assert "3 captchas added" in run("batch.fill", "--target", 3, **settings).stdout
 
@@ -90,7 +122,7 @@ def test_who_was_killed_while_the_clock_was_a_day_ahead_blocks_nobody(
             with lease(pool.engine, FILLING) as taken:
                 return taken is not None
 
-        monkeypatch.setattr("pool.filling.lease._SILENCE_SECONDS", 1)
+        monkeypatch.setattr("pool.filling.lease._SILENCE_SECONDS", {"sqlite": 1.0, "postgresql": 1.0})
         with lease(pool.engine, FILLING):
             _shift(pool.engine, _DAY)
             assert not is_to_be_had()
@@ -134,6 +166,8 @@ def test_a_fill_that_was_stopped_for_long_ends_and_keeps_what_it_finished(
             fill.send_signal(signal.SIGCONT)
             _, errors = fill.communicate(timeout=120)
     assert fill.returncode == 1
-    assert errors == "error: the lease for filling is lost: this process was silent for 60 s and another took over\n"
+    assert (
+        errors == "error: the lease for filling is lost: this process was silent for too long and another took over\n"
+    )
     assert pool.level(PLAIN) >= kept > 0
     engine.dispose()

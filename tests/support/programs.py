@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 PACKAGES = {
+    "/usr/sbin/pgbouncer": "pgbouncer",
     "/usr/share/php/ReCaptcha/autoload.php": "php-google-recaptcha",
     "chromium": "chromium",
     "curl": "curl",
