@@ -113,15 +113,20 @@ class Pool:
         return cls(engine, files, timedelta(seconds=settings.ttl_seconds))
 
     def check_files(self) -> None:
-        """Check that the folder belongs to this pool; claim it if it belongs to none, and no captcha is ready.
+        """Check that the folder belongs to this pool; claim it if it belongs to none, and lacks no picture of this one.
 
         Raises:
             StorageError: it belongs to another pool, or the pictures of this one are elsewhere.
         """
         if not self._files_checked:
             with database.transaction(self.engine, **database.READ_ONLY) as connection:
-                has_ready = connection.execute(sa.select(captcha.c.id).where(_IS_READY).limit(1)).first()
-            self.files.belong_to(self.secret(), claim=not has_ready)
+                ready = connection.scalars(sa.select(captcha.c.id).where(_IS_READY).limit(1)).all()
+            claim = False
+            with suppress(FileNotFoundError):
+                for file_id in ready:
+                    self.files.read(file_id)
+                claim = True
+            self.files.belong_to(self.secret(), claim=claim)
             self._files_checked = True
 
     def check_picture(self, stock: Stock) -> None:

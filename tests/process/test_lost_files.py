@@ -82,6 +82,15 @@ def test_pictures_that_are_lost_are_told_counted_and_swept(
     assert left <= row_ids(pool)
 
 
+def test_a_folder_that_was_copied_without_its_owner_is_claimed(pool: Pool) -> None:
+    ids = pool.add(drawn(3), PLAIN)
+    (pool.files.folder / ".pool").unlink()
+    copied = Pool(pool.engine, FileStore(pool.files.folder), pool.ttl)
+    assert len(copied.add(drawn(1), PLAIN)) == 1
+    assert Sweep(copied, timedelta(0), lost_age=timedelta(0)).all() == Swept(0, 0, 0)
+    assert set(ids) < row_ids(pool)
+
+
 def test_an_unmounted_disk_loses_no_rows(pool: Pool) -> None:
     pool.add(drawn(5), PLAIN)
     shutil.move(pool.files.folder, pool.files.folder.with_name("moved"))

@@ -127,6 +127,7 @@ def test_kinds_come_and_go_with_their_revision(pool: Pool, migrate_to: Any) -> N
     with database.transaction(pool.engine) as connection:
         assert set(connection.execute(select(captcha.c.kind, captcha.c.difficulty))) == {("plain", "standard")}
     assert pool.levels() == {PLAIN: 1}
+    pool.files.write(READY, a_png())
     crossed = pool.add([Drawn("xyz789", a_png())] * 3, CROSSED_OUT)
     (shown,) = pool.pop(stock=CROSSED_OUT)
     migrate_to("0004")

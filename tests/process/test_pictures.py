@@ -67,10 +67,10 @@ def test_a_large_picture_is_whole(idle_server: Server) -> None:
     assert Image.open(io.BytesIO(shown.content)).tobytes() == picture.tobytes()
 
 
-def test_a_row_without_its_file_is_not_found(pool: Pool, settings: dict[str, object], serve: Serve) -> None:
+def test_a_row_without_its_file_is_a_fault_of_ours(pool: Pool, settings: dict[str, object], serve: Serve) -> None:
     (file_id,) = pool.add(drawn(1), PLAIN)
     pool.files.remove([file_id])
-    assert serve(settings).get(f"/{file_id}").status_code == 404
+    assert serve(settings).get(f"/{file_id}").status_code == 503
 
 
 def test_a_local_disk_is_read_at_once(small_disk: Path) -> None:
