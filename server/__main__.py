@@ -42,6 +42,8 @@ def main(
         Keys(settings)
         sockets = _listen(host, port)
         if check:
+            for listening in sockets:
+                listening.close()
             return
         Pool.open(settings).engine.dispose()
     logs.configure()
@@ -101,6 +103,8 @@ def _listen(host: str, port: int) -> list[socket.socket]:
             listening.bind(address)
             listening.listen(_BACKLOG)
     except OSError as error:
+        for listening in sockets:
+            listening.close()
         raise GantchaError(
             f"can't listen on port {port} of {host}: {error.strerror}; end what holds it, "
             "or choose another: --port 8080 (make run PORT=8080)"
