@@ -28,12 +28,12 @@ def test_the_form_takes_a_comment_with_a_token_and_no_other(site: Site, name: st
     url = f"http://127.0.0.1:{port}/"
     command = [program, *(part.format(port=port) for part in EXAMPLES[name])]
     settings = environment({"SITE_SECRET": Site.SECRET}) | {"GANTCHA_URL": site.server.url}
-    with subprocess.Popen(
-        command, cwd=ROOT, env=settings, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    ) as process:
+    with (
+        requests.Session() as session,
+        subprocess.Popen(command, cwd=ROOT, env=settings, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process,
+    ):
         try:
             wait_until(lambda: process.poll() is not None or answers(url), "the form")
-            session = requests.Session()
             page = session.get(url, timeout=10).text
             assert '<div class="gantcha"></div>' in page
             assert "/widget.js" in page
