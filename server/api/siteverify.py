@@ -41,10 +41,11 @@ async def _read(request: Request) -> SiteverifyRequest:
     return SiteverifyRequest.model_validate(fields | files)
 
 
-@router.post(SITEVERIFY[0], response_class=Response, responses=_REDEEMED, openapi_extra=_BODY)
 @router.api_route(SITEVERIFY[0], methods=["GET"], include_in_schema=False)
 @router.api_route(SITEVERIFY[1], methods=["GET", "POST"], include_in_schema=False)
 @router.api_route(SITEVERIFY[2], methods=["GET", "POST"], include_in_schema=False)
+# Last here is first in the table, and `Allow` names the methods of the first: the documented one.
+@router.post(SITEVERIFY[0], response_class=Response, responses=_REDEEMED, openapi_extra=_BODY)
 async def siteverify(request: Request) -> Response:
     """Tell a form's back end, once, whether its visitor solved a challenge; always 200."""
     try:
