@@ -138,13 +138,13 @@ def test_a_connection_cut_in_a_pop_loses_nothing_and_repeats_nothing(pool: Pool)
     seen: list[str] = []
     with _proxy(pool) as (proxy, through):
         seen += [issued.id for issued in through.pop(3, stock=PLAIN)]
-        for cut_at in (b"UPDATE captcha", b"COMMIT"):
+        for cut_at in (b"UPDATE captcha", b"COMMIT\0"):
             for deliver in (False, True):
                 proxy.cut_at, proxy.deliver = cut_at, deliver
                 try:
                     seen += [issued.id for issued in through.pop(3, stock=PLAIN)]
                 except DatabaseError:
-                    assert not (cut_at == b"COMMIT" and deliver)
+                    assert not (cut_at == b"COMMIT\0" and deliver)
                 assert proxy.cut_at == b""
         seen += [issued.id for issued in through.pop(3, stock=PLAIN)]
     wait_until(
@@ -158,7 +158,7 @@ def test_a_give_back_whose_confirmation_was_lost_is_repeated_without_harm(pool: 
     pool.add(drawn(5), PLAIN)
     with _proxy(pool) as (proxy, through):
         held = through.pop(5, stock=PLAIN)
-        proxy.cut_at, proxy.deliver = b"COMMIT", True
+        proxy.cut_at, proxy.deliver = b"COMMIT\0", True
         with pytest.raises(DatabaseError):
             through.give_back(held)
         wait_until(lambda: pool.level(PLAIN) == 5, "what was sent before the cut to be carried out")
@@ -172,7 +172,7 @@ def test_a_pop_of_which_nobody_heard_can_be_given_back(pool: Pool) -> None:
     pool.add(drawn(5), PLAIN)
     with _proxy(pool) as (proxy, through):
         through.level(PLAIN)
-        proxy.cut_at, proxy.deliver = b"COMMIT", True
+        proxy.cut_at, proxy.deliver = b"COMMIT\0", True
         proxy.path.unlink()  # what looks whether the pop took effect can't connect
         with pytest.raises(UnconfirmedPopError) as raised:
             through.pop(3, stock=PLAIN)

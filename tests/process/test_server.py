@@ -356,7 +356,7 @@ def test_a_server_that_stops_ends_its_refill(sqlite_settings: dict[str, object],
 
     wait_until(lambda: bool(children()), "the refill to start")
     (fill,) = children()
-    assert fill.nice() > psutil.Process(server.process.pid).nice()
+    wait_until(lambda: fill.nice() > psutil.Process(server.process.pid).nice(), "the refill to make way")
     wait_until(lambda: server.get("/generate").ok, "its first chunk")
     output = server.stop()
     assert not fill.is_running()
