@@ -19,6 +19,7 @@ from batch.evaluation.metrics import (
     kernel_distance,
     nearest_distances,
     precision_and_recall,
+    specks,
 )
 from batch.evaluation.two_sample import TwoSampleTest
 from batch.images.labelled import LabelledImages
@@ -94,6 +95,18 @@ def test_nearest_distances_find_copies() -> None:
     assert distances[5] == pytest.approx(expected, abs=1e-2)
 
 
+def test_specks_are_small_and_apart() -> None:
+    images = np.zeros((5, 28, 28), np.uint8)
+    images[:, 4:24, 12:15] = 255  # a stroke
+    images[1, 6, 20:22] = 255
+    images[2, 2:3, 14:16] = 255  # joined to the stroke at a corner of its end
+    images[2, 3, 15] = 255
+    images[3, 4:8, 20:24] = 255  # the dot of an i
+    images[4, 6, 20:22] = 40  # hardly to be seen
+    assert specks(images).tolist() == [False, True, False, False, False]
+    assert not specks(np.zeros((1, 28, 28), np.uint8)).any()
+
+
 def test_confusions_add_up_both_ways() -> None:
     truth, read = np.array([1, 1, 1, 1, 2, 2, 3]), np.array([1, 1, 1, 2, 1, 2, 3])
     assert confusions(truth, read) == {(1, 2): 0.25 + 0.5, (1, 3): 0, (2, 3): 0}
@@ -129,7 +142,8 @@ def test_evaluate_measures_glyphs_and_records_what_it_found(tmp_path: Path) -> N
     options = ("--classes", ",".join(measured), "--per-class", 200, "--repeats", 2, "--jobs", 1)
     finished = run(*typed("docs/training.md", "python -m batch.evaluate", *options))
     assert finished.returncode == 0, finished.stderr
-    assert "46-lower-t" in finished.stdout and "in captchas, ratio to real" in finished.stdout
+    for row in ("46-lower-t", "in captchas, ratio to real", "real, filtered, ratio to real"):
+        assert row in finished.stdout
     manifest = json.loads((checkpoints / "manifest.json").read_text())
     unlike = {name for name, entry in manifest["classes"].items() if entry != json.loads(before)["classes"][name]}
     assert unlike == set(measured)
@@ -142,6 +156,11 @@ def test_evaluate_measures_glyphs_and_records_what_it_found(tmp_path: Path) -> N
         assert found["worst_frechet_to_real"] > found["frechet_to_real"] > 1
         assert found["kernel"] > found["kernel_real"]
         assert 0 < errors["frechet"] < found["frechet"] / 2
+    filtered, generated = (manifest["evaluation"][kind] for kind in ("real_filtered", "in_captchas"))
+    # Real ones are dots, whichever of them are chosen.
+    assert 0.5 < filtered["frechet_to_real"] < generated["frechet_to_real"] / 2
+    assert filtered["recall_to_real"] > generated["recall_to_real"] + 0.2
+    assert filtered["specks"] == 0
     with Image.open(checkpoints / "evaluation.png") as picture:
         assert picture.size == ((16 + 1 + 16) * 28 * 2, len(measured) * 28 * 2)
     assert len(list((tmp_path / "cache").glob("reference-classifier-*.weights.h5"))) == 1

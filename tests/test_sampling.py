@@ -13,7 +13,7 @@ from PIL import Image
 from batch.alphabet import BYMERGE
 from batch.glyphs.checkpoints import CheckpointError, Checkpoints
 from batch.glyphs.network import Network
-from batch.glyphs.sampler import Sampler
+from batch.glyphs.sampler import OVERSAMPLING, Sampler, chances, legibility
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 from tests.conftest import only_line, run
 
@@ -91,6 +91,24 @@ def test_legible_glyphs_are_read_as_what_they_are_more_often(sampler: Sampler) -
     # What is doubtful nevertheless is not kept for the last of the batch.
     first, last = np.split(unsure, 2)
     assert last.mean() < first.mean() + 0.04
+
+
+def test_chances_say_how_often_a_glyph_is_kept(sampler: Sampler) -> None:
+    letters = np.full(500, BYMERGE.symbols.index("q"), np.uint8)
+    rng = np.random.default_rng(1)
+    glyphs = sampler.draw(letters, rng, latent_scale=1.3)
+    glyphs[:, 0, 0] = np.arange(500) % 256  # marks to know them by
+    glyphs[:, 0, 1] = np.arange(500) // 256
+    counts = np.full(len(BYMERGE), round(500 / OVERSAMPLING))
+    kept = np.zeros(500)
+    for _ in range(200):
+        chosen = sampler.choose_legible(glyphs, letters, counts, rng)
+        kept[chosen[:, 0, 0] + 256 * chosen[:, 0, 1].astype(int)] += 1 / 200
+    expected = chances(legibility(glyphs, letters, sampler.filter, sampler.classes))
+    assert expected.mean() == pytest.approx(1 / OVERSAMPLING, abs=0.01)
+    assert expected.min() < 0.1
+    assert expected.max() > 0.9
+    np.testing.assert_allclose(kept, expected, atol=0.15)
 
 
 def test_glyphs_are_bright_strokes_on_black(sampler: Sampler) -> None:
