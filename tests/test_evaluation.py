@@ -19,9 +19,9 @@ from batch.evaluation.metrics import (
     kernel_distance,
     nearest_distances,
     precision_and_recall,
-    specks,
 )
 from batch.evaluation.two_sample import TwoSampleTest
+from batch.glyphs.specks import specks
 from batch.images.labelled import LabelledImages
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 from tests import emnist_files

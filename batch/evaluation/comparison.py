@@ -13,10 +13,10 @@ from batch.evaluation.metrics import (
     kernel_distance,
     nearest_distances,
     precision_and_recall,
-    specks,
 )
 from batch.evaluation.two_sample import TwoSampleTest
 from batch.glyphs.sampler import OVERSAMPLING, Sampler
+from batch.glyphs.specks import specks
 
 _DRAWS = 3  # for small test sets: means over so many draws of as many images
 _TWO_SAMPLE_SIZE = 400

@@ -1,12 +1,9 @@
 """Distances between two sets of images, and other figures of an evaluation."""
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
 from sklearn.metrics.pairwise import euclidean_distances, pairwise_distances_argmin_min
-
-_INKED, _SPECK = 64, 10  # of 255; most pixels
 
 Features = npt.NDArray[np.float32]
 """`[N, F]`"""
@@ -68,12 +65,6 @@ def nearest_distances(images: npt.NDArray[np.uint8], among: npt.NDArray[np.uint8
     flat, flat_among = ((array.reshape(len(array), -1) / 255).astype(np.float32) for array in (images, among))
     _, nearest = pairwise_distances_argmin_min(flat, flat_among)
     return np.asarray(nearest, np.float32)
-
-
-def specks(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Say which of `[N, 28, 28]` have a speck of ink, apart from the rest of it: `[N]`."""
-    shapes = (cv2.connectedComponentsWithStats(inked)[2][1:] for inked in (images > _INKED).astype(np.uint8))
-    return np.array([len(parts) > 1 and parts[:, cv2.CC_STAT_AREA].min() <= _SPECK for parts in shapes], bool)
 
 
 def confusions(truth: npt.NDArray[np.int64], read: npt.NDArray[np.int64]) -> dict[tuple[int, int], float]:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from batch.alphabet import SIDE, GlyphClasses
 from batch.glyphs.checkpoints import Checkpoints
 from batch.glyphs.network import Network
+from batch.glyphs.specks import specks
 
 OVERSAMPLING = 1.4
 """Glyphs drawn for each one that captchas contain; the filter leaves the rest out."""
@@ -15,6 +16,7 @@ _LEGIBLE = 0.98  # a probability above which glyphs count as equally legible
 _STRICTNESS = 30  # how steeply the chance of a glyph falls below that
 _LEAST = 1e-30  # a probability, so that there is a logarithm
 _EXACT = 1e-3  # relative error of chances
+_SPECKED = 0.9  # of its probability is left to a glyph with specks
 
 
 class Sampler:
@@ -97,9 +99,13 @@ class Sampler:
 def legibility(
     glyphs: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], legibility_filter: Network, classes: GlyphClasses
 ) -> npt.NDArray[np.float32]:
-    """Give the probability that each of `[N, 28, 28]` is of its label's character or one that looks alike: `[N]`."""
+    """Give the probability that each of `[N, 28, 28]` is of its label's character or one that looks alike: `[N]`.
+
+    It is less where there are specks.
+    """
     own = classes.lookalikes[labels][:, None] == classes.lookalikes
     probabilities: npt.NDArray[np.float32] = (legibility_filter.run(glyphs=glyphs) * own).sum(1)
+    probabilities[specks(glyphs)] *= _SPECKED
     return probabilities
 
 
