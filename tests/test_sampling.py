@@ -14,6 +14,7 @@ from batch.alphabet import BYMERGE
 from batch.glyphs.checkpoints import CheckpointError, Checkpoints
 from batch.glyphs.network import Network
 from batch.glyphs.sampler import OVERSAMPLING, Sampler, chances, legibility
+from batch.glyphs.specks import specks
 from pool.settings import DEFAULT_CHECKPOINTS_DIR
 from tests.conftest import only_line, run
 
@@ -91,6 +92,13 @@ def test_legible_glyphs_are_read_as_what_they_are_more_often(sampler: Sampler) -
     # What is doubtful nevertheless is not kept for the last of the batch.
     first, last = np.split(unsure, 2)
     assert last.mean() < first.mean() + 0.04
+
+
+def test_captchas_contain_hardly_any_specks(sampler: Sampler) -> None:
+    letters = np.full(1000, BYMERGE.symbols.index("q"), np.uint8)
+    drawn, kept = (draw(letters, np.random.default_rng(1)) for draw in (sampler.draw, sampler.draw_legible))
+    assert specks(drawn).mean() > 0.02
+    assert specks(kept).mean() < specks(drawn).mean() / 3
 
 
 def test_chances_say_how_often_a_glyph_is_kept(sampler: Sampler) -> None:

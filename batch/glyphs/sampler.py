@@ -16,7 +16,7 @@ _LEGIBLE = 0.98  # a probability above which glyphs count as equally legible
 _STRICTNESS = 30  # how steeply the chance of a glyph falls below that
 _LEAST = 1e-30  # a probability, so that there is a logarithm
 _EXACT = 1e-3  # relative error of chances
-_SPECKED = 0.9  # of its probability is left to a glyph with specks
+_SPECKED = 0.7  # of its probability is left to a glyph with specks
 
 
 class Sampler:

@@ -66,6 +66,8 @@ class TrainingSettings:
     """Standard deviation of its latents, where the training before had 1: wider latents give more varied glyphs."""
     refined_filtered: float = 0.5
     """How much its real images count by their chance to pass the legibility filter: from 0, all alike, to 1."""
+    latent_scale: float = 0.95
+    """Standard deviation of the latents that glyphs are drawn from after the training."""
     copied: tuple[str, ...] = ("14-upper-e", "17-upper-h", "26-upper-q", "40-lower-f")
     """Classes of few images, which a generator would memorise without augmented copies."""
     copies: int = 8
