@@ -35,6 +35,16 @@ def _read_limits(action: str, text: str) -> list[_Limit]:
     return [_Limit.read(action, one) for one in text.split(";")]
 
 
+def _site_limits(action: Literal["issue", "answer"], visit: Visit) -> Sequence[_Limit]:
+    """Return the limits of the site alone, which few have."""
+    text = visit.site and (visit.site.issue_limit if action == "issue" else visit.site.answer_limit)
+    return _read_limits(action, text) if text else ()
+
+
+def _on_site(visit: Visit) -> str:
+    return f"{visit.client} on {visit.name}"
+
+
 class Limits:
     """Counts the requests of each client."""
 
@@ -51,19 +61,15 @@ class Limits:
 
     def spend_on_site(self, action: Literal["issue", "answer"], visit: Visit) -> None:
         """Count an action for the site alone if it has a limit of its own. Raises as `spend` does."""
-        if site := visit.site:
-            limit = site.issue_limit if action == "issue" else site.answer_limit
-            if limit:
-                self._spend(action, visit.client, f"{visit.client} on {visit.name}", _read_limits(action, limit))
+        if limits := _site_limits(action, visit):
+            self._spend(action, visit.client, _on_site(visit), limits)
 
     def refund(self, action: Literal["issue", "answer"], visit: Visit) -> None:
         """Take back what `spend` and `spend_on_site` counted for an action that came to nothing."""
-        site = visit.site
-        of_site = site and (site.issue_limit if action == "issue" else site.answer_limit)
         for limit in self._limits[action]:
             self._counters.count(visit.client, limit.window, -1)
-        for limit in _read_limits(action, of_site) if of_site else []:
-            self._counters.count(f"{visit.client} on {visit.name}", limit.window, -1)
+        for limit in _site_limits(action, visit):
+            self._counters.count(_on_site(visit), limit.window, -1)
 
     def _spend(self, action: str, client: str, subject: str, limits: Sequence[_Limit]) -> None:
         for limit in limits:
