@@ -15,6 +15,7 @@ from gantcha.errors import one_line_errors
 from pool import database
 from pool.filling import lease
 from pool.filling.fills import Fill, last_fills
+from pool.filling.lease import Held
 from pool.filling.stocks import kept_stocks
 from pool.filling.watermarks import Watermarks, watermarks
 from pool.models import State, Stock, captcha
@@ -59,8 +60,8 @@ class Status:
     """stocks that the settings keep, then others that have ready captchas"""
     fills: list[Fill]
     """latest fills, the newest first"""
-    leases: dict[str, float]
-    """seconds for which each lease has been held, by name"""
+    leases: list[Held]
+    """leases that are held now"""
     files: int
     disk_bytes: int
 
@@ -88,7 +89,7 @@ def read_status(pool: Pool, settings: Settings) -> Status:
         is_kept = stock in kept
         marks = watermarks(settings, demand) if is_kept else Watermarks(0, 0)
         stocks.append(StockStatus(*stock, is_kept, levels.get(stock, 0), demand, *marks))
-    fills, leases = last_fills(pool.engine, _FILLS), lease.ages(pool.engine)
+    fills, leases = last_fills(pool.engine, _FILLS), lease.current(pool.engine)
     return Status(states, stocks, fills, leases, files, disk_bytes)
 
 
@@ -108,7 +109,7 @@ def main(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
 
 def _as_json(status: Status) -> dict[str, Any]:
     fills = [row._asdict() | {"started_at": row.started_at.isoformat()} for row in status.fills]
-    return asdict(status) | {"fills": fills}
+    return asdict(status) | {"fills": fills, "leases": {held.name: held.age for held in status.leases}}
 
 
 def _lines(status: Status) -> Iterator[str]:
@@ -131,7 +132,7 @@ def _lines(status: Status) -> Iterator[str]:
         comment = comment if stock.is_kept else "not kept by these settings"
         yield f"{Stock(stock.kind, stock.difficulty)!s:<24}{numbers}  {comment}".rstrip()
     yield ""
-    yield from (f"{name} under way for {_duration(seconds)}" for name, seconds in status.leases.items())
+    yield from (f"{held.name} under way for {_duration(held.age)}" for held in status.leases)
     yield from lease.warnings(status.leases)
     yield f"disk {decimal(status.disk_bytes)} in {status.files} files"
 

@@ -59,16 +59,20 @@ class PoolCollector(Collector):
         yield _by_stock("gantcha_pool_low_water", "Level at which a refill starts", low_water)
         yield _by_stock("gantcha_pool_target", "Level at which a refill ends", target)
         try:
-            levels, fills, ages = self._pool.levels(), last_fills(self._pool.engine, 1), lease.ages(self._pool.engine)
+            levels, fills, leases = (
+                self._pool.levels(),
+                last_fills(self._pool.engine, 1),
+                lease.current(self._pool.engine),
+            )
         except DatabaseError:
             return
         yield _by_stock("gantcha_pool_level", "Ready captchas", dict.fromkeys(self._watermarks, 0) | levels)
-        held = GaugeMetricFamily(
+        ages = GaugeMetricFamily(
             "gantcha_lease_seconds", "How long a fill or a sweep has been running", labels=["name"]
         )
-        for name, age in ages.items():
-            held.add_metric([name], age)
-        yield held
+        for held in leases:
+            ages.add_metric([held.name], held.age)
+        yield ages
         for fill in fills:
             rate = fill.added / fill.seconds if fill.seconds else 0
             yield GaugeMetricFamily("gantcha_refill_rate", "Captchas a second of the last fill, by any process", rate)

@@ -67,9 +67,9 @@ class ReadinessChecks:
             problems += [f"the pool has no {stock} captchas" for stock in empty if stock in stocks.usual]
             in_doubt = [stock for stock in empty if stock not in stocks.usual]
             warnings += [f"the pool has no {stock} captchas for visitors in doubt" for stock in in_doubt]
-            if empty:
-                warnings += lease.explanations(self._pool.engine)
-            warnings += lease.warnings(lease.ages(self._pool.engine))
+            leases = lease.current(self._pool.engine)
+            warnings += lease.explanations(leases) if empty else []
+            warnings += lease.warnings(leases)
             self._pool.check_files()
             for stock in stocks.usual:
                 self._pool.check_picture(stock)

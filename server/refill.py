@@ -119,22 +119,25 @@ class Refill:
         """Fill stocks, the emptiest first; those for visitors in doubt come last and in slices.
 
         After each slice the levels are read again, and a usual stock that is low by now comes first. A stock whose fill
-        failed or added nothing is left for the next check, and does not keep the others empty.
+        failed or added nothing, since another host is filling, is left for the next check.
         """
-        left: set[Stock] = set()
+        pending, left = low, set[Stock]()
         first_error = None
-        while low and not self._stopping:
-            stock = min(low, key=lambda stock: (stock not in self.stocks.usual, self._expected_levels[stock]))
+        while pending and not self._stopping:
+            stock = min(pending, key=lambda stock: (stock not in self.stocks.usual, self._expected_levels[stock]))
             level, target = self._expected_levels[stock], self.watermarks[stock].target
-            is_usual = stock in self.stocks.usual
-            error = self._run_fill(stock, target if is_usual else min(target, level + _SLICE))
+            aim = target if stock in self.stocks.usual else min(target, level + _SLICE)
+            error = self._run_fill(stock, aim)
             REFILLS.labels("error" if error else "ok").inc()
             first_error = first_error or error
             newly_low = self._find_low()
-            if is_usual or error or not level < self._expected_levels[stock] < target:
-                low = low - {stock}
-            left |= {stock} if error else set()
-            low |= newly_low - left if low - {*self.stocks.usual} else set()
+            if error or self._expected_levels[stock] <= level:
+                left.add(stock)
+            if aim == target:
+                pending = pending - {stock}
+            if not pending <= set(self.stocks.usual):
+                pending = pending | newly_low
+            pending -= left
         self._note(first_error)
 
     def _run_fill(self, stock: Stock, target: int) -> str | None:

@@ -3,7 +3,9 @@
 import hashlib
 import hmac
 import io
+import os
 import shutil
+import signal
 import subprocess
 import wave
 from collections.abc import Sequence
@@ -87,12 +89,16 @@ def _voiced(characters: Sequence[str], language: Language, rng: np.random.Genera
 
 def _run(command: Sequence[str], text: bytes) -> bytes:
     """Run a program that `stop` can end; return its output."""
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    # A server that is killed can't end the program; `timeout`, of every Linux, then does.
+    watch = ["timeout", "-s", "KILL", str(_PATIENCE_SECONDS)] if shutil.which("timeout") else []
+    pipe = subprocess.PIPE
+    command = [*watch, *command]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, process_group=0) as process:
         _running.add(process)
         try:
             spoken, _ = process.communicate(text, timeout=_PATIENCE_SECONDS)
         finally:
-            process.kill()
+            _end(process)
             _running.discard(process)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, _PROGRAM)
@@ -102,7 +108,12 @@ def _run(command: Sequence[str], text: bytes) -> bytes:
 def stop() -> None:
     """End what is being spoken, at the end of the server: a program that hangs would outlive it."""
     for process in list(_running):
-        process.kill()
+        _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _wav(samples: _Samples) -> bytes:

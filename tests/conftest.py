@@ -292,9 +292,9 @@ def sqlite_settings(sqlite_template: Path, tmp_path: Path) -> dict[str, object]:
 
 
 @contextmanager
-def own_refill(settings: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> Iterator[Refill]:
+def own_refill(settings: dict[str, object], monkeypatch: pytest.MonkeyPatch, seconds: float = 0.2) -> Iterator[Refill]:
     """A refill in this process, from 20 to 40 captchas, whose fills have the same settings."""
-    for name, value in (settings | {"TARGET": 40, "LOW_WATER": 20, "REFILL_SECONDS": 0.2}).items():
+    for name, value in (settings | {"TARGET": 40, "LOW_WATER": 20, "REFILL_SECONDS": seconds}).items():
         monkeypatch.setenv(f"CAPTCHA_{name}", str(value))
     read = load_settings()
     pool = Pool.open(read)

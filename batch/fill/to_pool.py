@@ -58,7 +58,7 @@ def _up_to(target: int, pool: Pool, held: Lease) -> Lacking:
 def _fill(
     pool: Pool, settings: Settings, stocks: Sequence[Stock], engine: Engine, lacking: Lacking, quiet: bool
 ) -> str:
-    """Fill one stock after the other with the same workers, and return a line that reports it."""
+    """Fill stocks with the same workers, and return a line that reports it."""
     first = {stock: max(lacking(stock, 0), 0) for stock in stocks}
     if not any(first.values()):
         return f"0 captchas added, {_ready(pool, stocks)}"
@@ -69,37 +69,44 @@ def _fill(
         record.note(checkpoints=checkpoints.digest())
         # A worker more than there are chunks would start too late to draw anything.
         with engine(sum(-(-count // _CHUNK) for count in first.values())) as workers:
-            for stock, task in tasks.items():
-                own = settings.model_copy(update=stock._asdict())
-                _fill_stock(pool, own, workers, lacking, record, (progress, task))
+            _fill_chunks(pool, settings, tasks, workers, lacking, record, progress)
     rate = record.added / record.seconds
     return f"{record.added} captchas added in {record.seconds:.1f} s ({rate:.0f} a second), {_ready(pool, stocks)}"
 
 
-def _fill_stock(
+def _fill_chunks(
     pool: Pool,
     settings: Settings,
+    tasks: dict[Stock, TaskID],
     workers: Workers,
     lacking: Lacking,
     record: FillRecord,
-    bar: tuple[Progress, TaskID],
+    progress: Progress,
 ) -> None:
-    """Add captchas a chunk at a time as long as some are missing; the next chunks are drawn while one is written."""
-    stock, look, added = settings.stock, settings.look, 0
-    underway: deque[tuple[list[str], Future[list[bytes]]]] = deque()
-    missing = lacking(stock, 0)  # to start the engine, or to fill another stock, may have taken a while
-    while missing > 0 or underway:
-        missing -= sum(len(codes) for codes, _ in underway)
-        while missing > 0 and len(underway) <= workers.count:
-            count = min(_CHUNK, missing, max(-(-missing // workers.count), _LEAST))
-            codes = draw_codes(count, settings.alphabet, settings.length)
-            underway.append((codes, workers.submit(draw_chunk, codes, look, settings.checkpoints_dir)))
-            missing -= count
-        codes, drawing = underway.popleft()
-        added += _add(pool, map(Drawn, codes, drawing.result()), stock, record)
-        missing = lacking(stock, added)
-        progress, task = bar
-        progress.update(task, completed=added, total=added + max(missing, 0))
+    """Add captchas a chunk at a time as long as some are missing; the next chunks are drawn while one is written.
+
+    Each chunk is for the first stock that lacks some: one that visitors empty meanwhile does not wait for the others.
+    """
+    added = dict.fromkeys(tasks, 0)
+    underway: deque[tuple[Stock, list[str], Future[list[bytes]]]] = deque()
+    while True:
+        # Read anew: to start the engine, or to fill another stock, may have taken a while.
+        missing = {stock: lacking(stock, count) for stock, count in added.items()}
+        for stock, task in tasks.items():
+            progress.update(task, completed=added[stock], total=added[stock] + max(missing[stock], 0))
+        for stock, codes, _ in underway:
+            missing[stock] -= len(codes)
+        for stock in tasks:
+            own = settings.model_copy(update=stock._asdict())
+            while missing[stock] > 0 and len(underway) <= workers.count:
+                count = min(_CHUNK, missing[stock], max(-(-missing[stock] // workers.count), _LEAST))
+                codes = draw_codes(count, own.alphabet, own.length)
+                underway.append((stock, codes, workers.submit(draw_chunk, codes, own.look, own.checkpoints_dir)))
+                missing[stock] -= count
+        if not underway:
+            return
+        stock, codes, drawing = underway.popleft()
+        added[stock] += _add(pool, map(Drawn, codes, drawing.result()), stock, record)
 
 
 def _add(pool: Pool, drawn: Iterable[Drawn], stock: Stock, record: FillRecord) -> int:

@@ -13,7 +13,7 @@ Every function here raises DatabaseError when the database does not answer.
 
 import fcntl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
@@ -164,16 +164,21 @@ class Held(NamedTuple):
     """seconds since it was taken"""
     silence: float
     """seconds since it was renewed"""
+    remaining: float
+    """seconds until it lapses if it is not renewed"""
 
 
-def _current(engine: Engine) -> list[Held]:
+def current(engine: Engine) -> list[Held]:
+    """Return the leases that are held now, by name."""
     with database.transaction(engine, **database.READ_ONLY) as connection:
         now, silence = _now(connection), _silence(connection)
         # One second of tolerance for a deadline extended after this process read the clock.
         is_held = _row.deadline > now, _row.deadline <= now + silence + 1
-        times = now - _row.taken_at, now + silence - _row.deadline
+        times = now - _row.taken_at, now + silence - _row.deadline, _row.deadline - now
         rows = connection.execute(select(_row.name, _row.holder, *times).where(*is_held).order_by(_row.name)).all()
-    return [held for held in (Held(*row) for row in rows) if not _is_dead(engine, held.holder)]
+    return [
+        Held(name, holder, max(age, 0.0), *more) for name, holder, age, *more in rows if not _is_dead(engine, holder)
+    ]
 
 
 def _silence(connection: Connection) -> float:
@@ -181,35 +186,31 @@ def _silence(connection: Connection) -> float:
     return _SILENCE_SECONDS[connection.dialect.name]
 
 
-def ages(engine: Engine) -> dict[str, float]:
-    """Return for how many seconds each current lease has been held."""
-    return {held.name: max(held.age, 0.0) for held in _current(engine)}
+def is_taken(engine: Engine, name: str) -> bool:
+    """Return whether any process holds the lease."""
+    return any(held.name == name for held in current(engine))
 
 
-def explanations(engine: Engine) -> list[str]:
+def explanations(leases: Iterable[Held]) -> list[str]:
     """Return what an empty pool waits for: a line for the fill that is under way, or seems to be."""
     return [
         f"a fill has been under way for {held.age:.0f} s"
         + (
             f" and silent for {held.silence:.0f} s: if its process has died, the next fill begins within "
-            f"{_SILENCE_SECONDS[engine.dialect.name] - held.silence:.0f} s"
+            f"{held.remaining:.0f} s"
             if held.silence > _NOTABLE_SILENCE
             else ""
         )
-        for held in _current(engine)
+        for held in leases
         if held.name == FILLING
     ]
 
 
-def is_taken(engine: Engine, name: str) -> bool:
-    """Return whether any process holds the lease."""
-    return name in ages(engine)
-
-
-def warnings(ages: dict[str, float]) -> list[str]:
+def warnings(leases: Iterable[Held]) -> list[str]:
     """Return a warning for each lease that has been held for too long."""
     return [
-        f"the lease for {name} has been held for {age / 60:.0f} min: check whether the process for {name} hangs"
-        for name, age in ages.items()
-        if age > _LONG_SECONDS
+        f"the lease for {held.name} has been held for {held.age / 60:.0f} min: "
+        f"check whether the process for {held.name} hangs"
+        for held in leases
+        if held.age > _LONG_SECONDS
     ]

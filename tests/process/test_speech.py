@@ -193,17 +193,18 @@ def test_no_two_sounds_share_their_noise() -> None:
     assert len(set(first)) == len(first)
 
 
+@pytest.mark.parametrize("end", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=needs("timeout"))])
 def test_a_program_that_hangs_ends_with_the_server(
-    sqlite_settings: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sqlite_settings: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: signal.Signals
 ) -> None:
     runs = _slowed(tmp_path, monkeypatch, 1)
     (tmp_path / "bin/espeak-ng").write_text(f"#!/bin/sh\necho $$ > {runs}\nexec sleep 1000\n")
     with running_site(sqlite_settings) as site, ThreadPoolExecutor(1) as threads:
         asked = threads.submit(site.server.get, f"/{_issued(site, 1)[0].id}.wav")
         wait_until(runs.exists, "the program to start")
-        site.server.stop(signal.SIGTERM)
+        site.server.stop(end)
         assert asked.exception() or not asked.result().ok
-    wait_until(lambda: not psutil.pid_exists(int(runs.read_text())), "the program to end", 5)
+    wait_until(lambda: not psutil.pid_exists(int(runs.read_text())), "the program to end", 15)
 
 
 @pytest.mark.parametrize("said", ["", "RIFF", "no sound at all"])

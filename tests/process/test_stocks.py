@@ -2,10 +2,15 @@
 
 import re
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from batch.fill import to_pool
+from batch.workers import Workers, on_this_machine
+from gantcha.drawing.look import Look
 from pool.filling.stocks import kept_stocks
 from pool.models import Stock
 from pool.pool import Drawn, Pool
@@ -83,6 +88,32 @@ def test_a_target_tops_up_every_stock_or_the_one_that_is_named(pool: Pool, setti
     assert "5 captchas added" in run("batch.fill", "--target", 5, "--difficulty", "hard", **settings).stdout
     assert "2 captchas added" in run("batch.fill", "--count", 2, "--kind", "crossed-out", **settings).stdout
     assert pool.levels() == {PLAIN: 10, CROSSED_OUT: 22, Stock("plain", "hard"): 5}
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_a_stock_that_is_emptied_meanwhile_does_not_wait_for_the_others(
+    pool: Pool, settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(to_pool, "_CHUNK", 10)
+    read = Settings(**{name.lower(): value for name, value in (settings | BOTH_KINDS).items()})
+    pool.add(drawn(40), PLAIN)
+    drawn_kinds: list[str] = []
+
+    @contextmanager
+    def engine(calls: int) -> Iterator[Workers]:
+        with on_this_machine(1, read.checkpoints_dir)(calls) as workers:
+
+            def submit(function: Callable[..., object], codes: list[str], look: Look, folder: Path) -> Future[object]:
+                if not drawn_kinds:
+                    pool.pop(30, stock=PLAIN)
+                drawn_kinds.append(look.kind)
+                return workers.submit(function, codes, look, folder)
+
+            yield Workers(workers.count, submit)
+
+    to_pool.top_up(40, read, [PLAIN, CROSSED_OUT], engine, quiet=True)
+    assert drawn_kinds == ["crossed-out"] * 2 + ["plain"] * 3 + ["crossed-out"] * 2
+    assert pool.levels() == {PLAIN: 40, CROSSED_OUT: 40}
 
 
 def test_each_route_hands_out_its_kind_and_says_what_to_type(settings: dict[str, object]) -> None:

@@ -17,6 +17,7 @@ PACKAGES = {
     "openssl": "openssl",
     "php": "php-cli",
     "systemd-analyze": "systemd",
+    "timeout": "coreutils",
     "tesseract": "tesseract-ocr",
     "unshare": "util-linux",
     "useradd": "passwd",
