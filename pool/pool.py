@@ -1,6 +1,6 @@
 """The pool: what happens to captchas from drawing to deletion, each verb in one transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ from pool.models import REVISION, State, Stock, captcha, identity
 from pool.settings import Settings
 from pool.storage.files import FileStore, new_id
 from pool.storage.objects import ObjectStore
-from pool.tokens import Redemption, Solved
+from pool.tokens import Inquiry, Redemption, Solved
 
 # Written into the statement, not bound: otherwise SQLite would not use the partial index.
 _READY = sa.literal(State.READY.value, literal_execute=True)
@@ -245,17 +245,25 @@ class Pool:
         with database.transaction(self.engine) as connection:
             connection.execute(sa.update(captcha).where(*given_back).values(state=State.READY, **untaken))
 
-    def settle(self, asked: Sequence[Attempt | Redemption], timeout: float) -> list[Verdict | Solved | GantchaError]:
+    def settle(
+        self, asked: Sequence[Attempt | Redemption | Inquiry], timeout: float
+    ) -> list[Verdict | Solved | bool | GantchaError]:
         """Check answers and redeem tokens in one transaction of at most `timeout` seconds; return all results in order.
 
-        The result for a token that is not redeemed is an UnknownTokenError or a SpentTokenError.
+        The result for a token that is not redeemed is an UnknownTokenError or a SpentTokenError. Whether tokens are
+        open is told as it is afterwards.
         """
-        attempts = [one for one in asked if isinstance(one, Attempt)]
-        redemptions = [one for one in asked if isinstance(one, Redemption)]
+        ways: dict[type, Callable[..., Sequence[Any]]] = {
+            Attempt: check_answers,
+            Redemption: tokens.redeem_all,
+            Inquiry: tokens.are_open,
+        }
         with database.transaction(self.engine, timeout=timeout) as connection:
-            verdicts = iter(check_answers(connection, attempts))
-            redeemed = iter(tokens.redeem_all(connection, redemptions))
-        return [next(verdicts if isinstance(one, Attempt) else redeemed) for one in asked]
+            results: dict[type, Iterator[Any]] = {
+                cls: iter(answer_all(connection, [one for one in asked if isinstance(one, cls)]))
+                for cls, answer_all in ways.items()
+            }
+        return [next(results[type(one)]) for one in asked]
 
     def look_up(self, file_id: str) -> Shown:
         """Return the code of a picture and until when it may be shown.

@@ -24,6 +24,7 @@ _FOUND = (
     .order_by(token.c.digest)
     .with_for_update()
 )
+_OPEN = select(token.c.digest).where(_IS_ASKED, token.c.redeemed_at.is_(None), token.c.expires_at > bindparam("now"))
 _SPEND = update(token).where(_IS_ASKED).values(redeemed_at=bindparam("now"))
 
 
@@ -59,6 +60,17 @@ class Redemption(NamedTuple):
     def of(cls, text: str, idempotency_key: str | None = None, site: str | None = None) -> Self:
         """Prepare a redemption with the secret of a site. Raises ValueError if the key is not a UUID."""
         return cls(_digest(text), str(UUID(idempotency_key)) if idempotency_key else None, site)
+
+
+class Inquiry(NamedTuple):
+    """The question whether a token is open: a form that is sent again asks before it shows another captcha."""
+
+    digest: str
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """Prepare the question."""
+        return cls(_digest(text))
 
 
 def issue(connection: Connection, purposes: Sequence[Purpose]) -> list[str]:
@@ -104,6 +116,15 @@ def redeem_all(connection: Connection, redemptions: Sequence[Redemption]) -> lis
         spend = _SPEND.values(idempotency_key=case(own_keys, value=token.c.digest)) if own_keys else _SPEND
         connection.execute(spend, {"digests": list(newly), "now": now})
     return results
+
+
+def are_open(connection: Connection, inquiries: Sequence[Inquiry]) -> list[bool]:
+    """Return for each token whether it can still be redeemed; nothing changes by that."""
+    if not inquiries:
+        return []
+    digests = [one.digest for one in inquiries]
+    found = {row[0] for row in database.read_rows(connection, _OPEN, digests=digests, now=datetime.now(UTC))}
+    return [digest in found for digest in digests]
 
 
 def _digest(text: str) -> str:

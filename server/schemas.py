@@ -92,6 +92,22 @@ class Verified(BaseModel):
     """why it failed: `expired` also for a challenge that was answered before or never existed"""
 
 
+class TokenInquiry(BaseModel):
+    """A token that a page has had for a while."""
+
+    model_config = _example(token=_TOKEN)
+
+    token: _Text
+
+
+class TokenState(BaseModel):
+    """Whether a token can still be redeemed."""
+
+    model_config = _example(open=True)
+
+    open: bool
+
+
 class SiteverifyRequest(BaseModel):
     """What a form's back end asks, as form or JSON; fields of other products are ignored."""
 

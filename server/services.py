@@ -18,7 +18,7 @@ from pool.database import REQUEST_TIMEOUT
 from pool.errors import UnknownCaptchaError
 from pool.pool import Pool
 from pool.settings import Settings
-from pool.tokens import Redemption, Solved
+from pool.tokens import Inquiry, Redemption, Solved
 from server import errors, speech
 from server.access.advice import Advice
 from server.access.doubt import Doubt
@@ -44,7 +44,7 @@ class Services:
     buffers: Mapping[Kind, Buffer]
     """for callers that get the code, by kind"""
     challenge_buffers: Mapping[Difficulty, Buffer]
-    writer: GroupCommit[Attempt | Redemption, Verdict | Solved]
+    writer: GroupCommit[Attempt | Redemption | Inquiry, Verdict | Solved | bool]
     shown: ShownPictures
     sharing: Sharing
     keys: Keys

@@ -6,15 +6,15 @@ from server import errors
 from server.access.visits import visit_of
 from server.api.bodies import JSON, MOST_ANSWER_BYTES, documented_body, fields_checked, read_body
 from server.api.checks import limit_answering, limit_issuing
-from server.api.journey import check, hand_out
+from server.api.journey import check, hand_out, is_open
 from server.api.responses import hand_out_nothing, json_answer
 from server.errors import documented
-from server.schemas import Answer, Challenge, Verified
+from server.schemas import Answer, Challenge, TokenInquiry, TokenState, Verified
 from server.services import services_of
 
 router = APIRouter(tags=["challenges"])
 _NOT_CHALLENGED = (*errors.NOT_FOR_SITE, errors.INVALID, errors.LIMITED, errors.EMPTY, errors.OUT_OF_REACH)
-_NOT_VERIFIED = (*errors.UNREADABLE, *errors.NOT_FOR_SITE, errors.TOO_LONG, errors.INVALID, errors.LIMITED)
+_NOT_READ = (*errors.UNREADABLE, errors.TOO_LONG, errors.INVALID, errors.LIMITED, errors.OUT_OF_REACH)
 
 
 @router.get(
@@ -39,7 +39,7 @@ router.head("/challenge", include_in_schema=False)(hand_out_nothing)
     "/verify",
     dependencies=[Depends(limit_answering)],
     response_class=Response,
-    responses={200: {"model": Verified}, **documented(*_NOT_VERIFIED, errors.OUT_OF_REACH)},
+    responses={200: {"model": Verified}, **documented(*errors.NOT_FOR_SITE, *_NOT_READ)},
     openapi_extra=documented_body(Answer.model_json_schema(), JSON),
 )
 async def verify(request: Request) -> Response:
@@ -50,3 +50,18 @@ async def verify(request: Request) -> Response:
     visit = visit_of(request, answer.sitekey, services_of(request).keys)
     visit.check_hostname()
     return json_answer(await check(request, answer, visit))
+
+
+@router.post(
+    "/token",
+    dependencies=[Depends(limit_answering)],
+    response_class=Response,
+    responses={200: {"model": TokenState}, **documented(*_NOT_READ)},
+    openapi_extra=documented_body(TokenInquiry.model_json_schema(), JSON),
+)
+async def token(request: Request) -> Response:
+    """Tell a page whose form is sent again whether its token can still be redeemed; this redeems nothing."""
+    body = await read_body(request, MOST_ANSWER_BYTES, JSON)
+    with fields_checked():
+        inquiry = TokenInquiry.model_validate_json(body)
+    return json_answer(TokenState(open=await is_open(request, inquiry.token)))

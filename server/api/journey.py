@@ -13,7 +13,7 @@ from pool.errors import DatabaseError, SpentTokenError, UnknownTokenError
 from pool.filling.stocks import harder
 from pool.models import State
 from pool.pool import Issued
-from pool.tokens import Purpose, Redemption, Solved
+from pool.tokens import Inquiry, Purpose, Redemption, Solved
 from server import errors, metrics
 from server.access import testing_keys
 from server.access.visits import Visit
@@ -114,6 +114,14 @@ async def check(request: Request, answer: Answer, visit: Visit) -> Verified:
     if verdict.state is State.SOLVED:
         return Verified(success=True, token=verdict.token)
     return Verified(success=False, reason="wrong" if verdict.state is State.FAILED else "expired")
+
+
+async def is_open(request: Request, text: str) -> bool:
+    """Return whether a token can still be redeemed. Raises DatabaseError when the database does not answer."""
+    services = services_of(request)
+    if services.keys.for_tests and text == testing_keys.TOKEN:
+        return True
+    return cast(bool, await services.writer.ask(Inquiry.of(text)))
 
 
 async def redeem(request: Request, asked: SiteverifyRequest, site: str | None = None) -> Siteverified:
