@@ -148,17 +148,27 @@ def settings(database_url: str, tmp_path: Path) -> dict[str, object]:
     return {"DATABASE_URL": database_url, "FILES_DIR": tmp_path / "files"} | _NO_REFILL
 
 
-@pytest.fixture
-def s3_server(tmp_path: Path) -> Iterator[str]:
-    """URL of an S3-compatible server with an empty bucket `captchas`."""
+@pytest.fixture(scope="session")
+def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of an S3-compatible server."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [Path(sys.executable).parent / "moto_server", "--host", "127.0.0.1", "--port", str(port)]
-    with open(tmp_path / "moto.log", "w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+    with (
+        open(tmp_path_factory.mktemp("moto") / "log", "w") as log,
+        subprocess.Popen(command, stdout=log, stderr=log) as process,
+    ):
         wait_until(lambda: answers(url), "the bucket's server")
-        requests.put(f"{url}/captchas", timeout=30).raise_for_status()
         yield url
         process.terminate()
+
+
+@pytest.fixture
+def s3_server(moto_server: str) -> str:
+    """URL of an S3-compatible server with nothing but an empty bucket `captchas`."""
+    requests.post(f"{moto_server}/moto-api/reset", timeout=30).raise_for_status()
+    requests.put(f"{moto_server}/captchas", timeout=30).raise_for_status()
+    return moto_server
 
 
 @pytest.fixture

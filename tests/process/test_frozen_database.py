@@ -114,7 +114,7 @@ def test_a_program_stopped_amid_a_transaction_keeps_no_lock(database_url: str) -
 
 
 def test_what_is_locked_is_waited_for_no_longer_than_the_deadline(pool: Pool, database_url: str) -> None:
-    engine = database.connect(database_url, timeout=1)
+    engine = database.connect(database_url, timeout=2)
     with database.transaction(pool.engine) as connection:
         connection.execute(text("LOCK TABLE captcha"))
         impatient = Pool(engine, pool.files, pool.ttl)

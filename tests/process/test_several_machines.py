@@ -1,9 +1,6 @@
 """Servers and fills that share nothing but a PostgreSQL and a bucket of an S3-compatible server."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,7 +13,7 @@ from pool.pool import Drawn, Pool
 from pool.storage.files import PREFIXES, new_id
 from pool.storage.objects import ObjectStore
 from pool.sweep import Sweep
-from tests.conftest import PLAIN, ROOT, Server, a_png, drawn, environment, free_port, only_line, refusal, run
+from tests.conftest import PLAIN, Server, a_png, drawn, free_port, only_line, refusal, run
 
 
 @pytest.fixture
@@ -44,38 +41,6 @@ def machine(database_url: str, bucket: str, tmp_path: Path) -> Callable[[str], d
         "TARGET": 0,
         "LOW_WATER": 0,
     }
-
-
-@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
-def test_two_servers_and_two_fills_share_a_pool(
-    machine: Callable[[str], dict[str, object]], serve: Callable[..., Server], tmp_path: Path
-) -> None:
-    """300 pops, none twice, and each picture served by the server that did not hand it out."""
-    command = [sys.executable, "-m", "batch.fill", "--count", "150", "--jobs", "1", "--quiet"]
-    fills = [subprocess.Popen(command, cwd=ROOT, env=environment(machine(name))) for name in ("one", "two")]
-    assert [fill.wait(timeout=120) for fill in fills] == [0, 0]
-    servers = [serve(machine(name)) for name in ("three", "four")]
-
-    def pop(number: int) -> tuple[str, int]:
-        """Ask one server, or the other where the first has none: what one holds, the other can't hand out."""
-        for index in (number % 2, 1 - number % 2):
-            answer = servers[index].get("/generate")
-            if answer.ok:
-                return str(answer.json()["id"]), index
-        raise AssertionError(answer.text)
-
-    def fetch(popped: tuple[str, int]) -> bytes:
-        file_id, index = popped
-        return servers[1 - index].get(f"/{file_id}").content
-
-    with ThreadPoolExecutor(4) as clients:
-        popped = list(clients.map(pop, range(300)))
-        pictures = list(clients.map(fetch, popped))
-    assert len({file_id for file_id, _ in popped}) == 300
-    assert all(picture.startswith(b"\x89PNG") for picture in pictures)
-    assert len(set(pictures)) == 300
-    assert servers[0].get("/generate").status_code == servers[1].get("/generate").status_code == 503
-    assert not list(tmp_path.rglob("unused"))
 
 
 def test_a_redirect_leads_to_the_picture(

@@ -20,6 +20,7 @@ from gantcha.glyphs.network import Network
 from tests.conftest import ROOT, only_line, run, wait_until
 from tests.support import emnist_files
 from tests.support.documents import documented
+from tests.training.test_training import small_gan
 
 
 def _train(data: Path, folder: Path, *options: object) -> tuple[str, ...]:
@@ -112,3 +113,20 @@ def test_training_makes_reals_and_fakes_alike() -> None:
     for _ in range(150):
         gan.train_step()
     assert distance() < before / 4
+
+
+def test_a_training_resumed_ends_where_an_unbroken_one_does(tmp_path: Path) -> None:
+    unbroken = small_gan()
+    for _ in range(6):
+        unbroken.train_step()
+    stopped = small_gan()
+    for _ in range(3):
+        stopped.train_step()
+    stopped.save(tmp_path / "state.npz", "recipe")
+    resumed = small_gan()
+    resumed.restore(tmp_path / "state.npz", "recipe")
+    assert resumed.step == 3
+    for _ in range(3):
+        resumed.train_step()
+    for one, other in zip(unbroken.fused_generator().values(), resumed.fused_generator().values(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
