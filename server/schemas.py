@@ -63,6 +63,8 @@ class Challenge(BaseModel):
     audioURL: str | None  # noqa: N815 - as above
     """URL of the spoken code; null where the server can't speak"""
     expires_at: datetime
+    expires_in: int
+    """seconds until then, for clients whose clock is wrong"""
 
 
 class Answer(BaseModel):

@@ -3,16 +3,17 @@
 import gzip
 import hashlib
 import json
-import re
 
 from fastapi import APIRouter, Request, Response
+from rjsmin import jsmin
 
+from gantcha import __version__
 from server.api.responses import OWN_TYPE, PAGES
 from server.api.texts import TAGS, TEXTS
 
 router = APIRouter(tags=["site"])
 _SCRIPT, _JSON = "text/javascript", "application/json"
-_PARTS = ("style", "words", "texts", "view", "options", "captcha", "script", "widgets")
+_PARTS = ("words", "style", "view", "texts", "options", "pause", "form", "sound", "captcha", "script", "widgets")
 _SCRIPTS = {
     "widget.js": (*_PARTS, "element", "gantcha"),
     "recaptcha/api.js": (*_PARTS, "recaptcha"),
@@ -24,21 +25,21 @@ _SCRIPTS = {
 
 _LONGEST_LIST = 1024  # characters of a header; what follows is ignored
 
-_UNNEEDED = re.compile(r"^ *(?:/\*\*.*?\*/\n|//.*?\n|import .*?\n|export )?", re.MULTILINE | re.DOTALL)
-"""Comments, indentation, and what only modules have."""
-
 
 def join(*parts: str) -> bytes:
-    """Join modules of the widget into one script; only the names of its API reach the page."""
-    source = "".join(map(_module, parts))
-    source = _UNNEEDED.sub("", source)
-    return f'(() => {{\n"use strict";\n{source}}})();\n'.encode()
+    """Join modules of the widget into one script; only the names of its API reach the page.
+
+    Each import and each export of the modules is a line of its own, and no name is defined in two of them.
+    """
+    lines = "".join(map(_module, parts)).splitlines()
+    source = "\n".join(line.removeprefix("export ") for line in lines if not line.startswith("import "))
+    return bytes(jsmin(f'(() => {{"use strict";\n{source}\n}})();\n'.encode()))
 
 
 def _module(name: str) -> str:
     if name != "words":
         return (PAGES / "widget" / f"{name}.js").read_text("utf-8")
-    words = {"english": TEXTS["en"]} | TAGS
+    words = {"english": TEXTS["en"], "version": __version__} | TAGS
     return "".join(f"const {name} = {json.dumps(value)};\n" for name, value in words.items())
 
 
@@ -58,11 +59,11 @@ def _accepts_gzip(header: str) -> bool:
     return not weight or weight.strip("0.") != ""
 
 
-def _add_asset(path: str, content: bytes, media_type: str) -> None:
+def _add_asset(path: str, content: bytes, media_type: str, cache: str = "max-age=300") -> None:
     """Serve a file; it is compressed once."""
     gzipped = gzip.compress(content, mtime=0)
     etag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
-    headers = {"Cache-Control": "public, max-age=300", "ETag": etag, "Vary": "Accept-Encoding"} | OWN_TYPE
+    headers = {"Cache-Control": f"public, {cache}", "ETag": etag, "Vary": "Accept-Encoding"} | OWN_TYPE
 
     async def asset(request: Request) -> Response:
         if _names_etag(request.headers.get("if-none-match", ""), etag):
@@ -83,7 +84,10 @@ def _add_asset(path: str, content: bytes, media_type: str) -> None:
 
 
 for _path, _parts in _SCRIPTS.items():
-    _add_asset(_path, join(*_parts), _SCRIPT)
+    _content = join(*_parts)
+    _add_asset(_path, _content, _SCRIPT)
+    # The same for ever under the name of this version, so that a page can say its digest.
+    _add_asset(f"{_path.removesuffix('.js')}.v{__version__}.js", _content, _SCRIPT, "max-age=31536000, immutable")
 for _file in sorted((PAGES / "languages").glob("*.json")):
     _add_asset(f"languages/{_file.name}", _file.read_bytes(), _JSON)
 for _name in ("demo.css", "plain.css"):

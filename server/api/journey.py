@@ -63,6 +63,7 @@ def _described(file_id: str, url: str, kind: Kind, sound: str | None, expires_at
         "prompt": PROMPTS[kind],
         "audioURL": sound,
         "expires_at": expires_at,
+        "expires_in": max(0, round((expires_at - datetime.now(UTC)).total_seconds())),
     }
 
 

@@ -1,11 +1,15 @@
 /** One captcha on a page: its challenge, its answer, its token. */
+import { FormGuard } from "./form.js";
+import { pauseOf } from "./pause.js";
+import { Sound } from "./sound.js";
 import { chooseLanguage, direction, loadTexts, spoken } from "./texts.js";
 import { View } from "./view.js";
 import { english } from "./words.js";
 
 const LIFETIME = 290_000; // ms: a token is valid for 300 s
 const PATIENCE = 20_000; // ms for an answer of the server
-const DOUBLE_CLICK = 1_000; // ms
+const EARLY = 15_000; // ms: a picture is renewed so long before its end
+const MOST_RENEWALS = 2; // without a sign of the visitor
 const prompts = { plain: "plain", "crossed-out": "crossedOut" }; // by kind
 /** What an error says, by its code. */
 const errors = {
@@ -16,15 +20,19 @@ const errors = {
 };
 const codes = { 400: "invalid-sitekey", 403: "invalid-sitekey", 429: "rate-limited" }; // by status
 
-/** Call a function, or one that has a name such as "app.solved". */
+/** Call a function, or one that has a name such as "app.solved"; its error is the page's, and stops nothing here. */
 export function call(callback, ...values) {
-  if (typeof callback === "function") return callback(...values);
-  if (!callback) return undefined;
-  const names = callback.split(".");
-  const last = names.pop();
-  const owner = names.reduce((object, name) => object?.[name], window);
-  if (typeof owner?.[last] === "function") return owner[last](...values);
-  return console.warn(`gantcha: the page has no function ${callback}`);
+  try {
+    if (typeof callback === "function") return callback(...values);
+    if (!callback) return undefined;
+    const names = callback.split(".");
+    const last = names.pop();
+    const owner = names.reduce((object, name) => object?.[name], window);
+    if (typeof owner?.[last] === "function") return owner[last](...values);
+    return console.warn(`gantcha: the page has no function ${callback}`);
+  } catch (error) {
+    return reportError(error);
+  }
 }
 
 export class Captcha {
@@ -32,65 +40,94 @@ export class Captcha {
    * Show a captcha in `host`. `options` have lower-case names without dashes, `write` gets each token, and "" when it
    * is taken back; `server` is the URL of the captcha server, with a slash at its end.
    */
-  constructor(host, options, write, server, form = host.closest("form")) {
+  constructor(host, options, write, server) {
     Object.assign(this, { host, options, write, server });
     this.token = "";
     this.challenge = null;
+    this.renewals = 0;
     this.waiting = []; // those who execute() promised a token
-    this.message = ["", ""];
+    this.message = [""];
     this.ended = new AbortController();
+    this.pause = pauseOf(server);
     const { on } = this;
     const view = new View(host, { modal: options.size === "invisible", ...options });
     this.view = view;
-    this.language = chooseLanguage([
-      ...[options.language, options.lang, options.hl, host.closest("[lang]")?.lang],
-      ...navigator.languages,
-    ]);
-    this.say = (key) => options[`text${key.toLowerCase()}`] || (this.texts ?? english)[key];
-    loadTexts(server, this.language).then((texts) => this.translate(texts));
+    this.say = (key) => options[`text${key.toLowerCase()}`] || this.texts[key];
+    this.choose();
 
-    const isDark = matchMedia("(prefers-color-scheme: dark)");
-    const paint = () => {
-      const { theme } = options;
-      view.card.classList.toggle("dark", theme === "dark" || (theme !== "light" && isDark.matches));
-    };
-    paint();
-    on(isDark, "change", paint);
+    this.isDark = matchMedia("(prefers-color-scheme: dark)");
+    this.paint();
+    on(this.isDark, "change", () => this.paint());
 
     const another = () => {
-      this.start().then(() => this.focus());
+      const moveFocus = this.follow();
+      this.renewals = 0;
+      this.start().then(moveFocus);
       view.input.focus(); // or the keyboard would be nowhere meanwhile, since some of these buttons vanish
     };
     for (const button of [view.refresh, view.retry, view.again]) on(button, "click", another);
     on(view.check, "click", () => this.check());
-    on(view.listen, "click", () => this.listen());
+    on(view.listen, "click", () => {
+      view.input.focus();
+      this.listen();
+    });
+    on(view.speed, "click", () => this.changeSpeed());
     on(view.close, "click", () => view.dialog.close());
-    on(view.dialog, "close", () => this.token || this.reject("challenge-closed"));
-    on(view.input, "input", () => view.input.removeAttribute("aria-invalid"));
+    on(view.dialog, "close", () => this.noteClosed());
+    on(view.input, "input", () => {
+      this.renewals = 0;
+      view.input.removeAttribute("aria-invalid");
+      this.tell("");
+    });
     on(view.input, "keydown", (event) => {
-      if (event.key !== "Enter" || event.isComposing) return;
+      const isWriting = event.isComposing || event.keyCode === 229; // Safari says so of the key that ends it
+      if (event.key !== "Enter" || isWriting) return;
       event.preventDefault();
       this.check();
     });
-    on(form, "submit", (event) => this.hold(event), true);
-    on(form, "reset", () => this.reset());
-    this.requests = new PerformanceObserver((list) => this.look(list.getEntries()));
-    on(window, "pageshow", (event) => event.persisted && this.reset());
+    on(window, "pageshow", (event) => event.persisted && this.token && this.reset());
+    on(document, "visibilitychange", () => document.hidden || this.wake());
     // What nobody scrolls to takes no picture.
-    this.seen = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.start());
+    this.seen = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.begin());
     if (options.execution !== "execute") this.seen.observe(view.card);
   }
 
-  /** Listen for an event as long as the captcha is on the page. */
-  on = (target, type, listener, capture = false) =>
-    target?.addEventListener(type, listener, { capture, signal: this.ended.signal });
+  /** Belong to a form, or to none; the page may move the captcha. */
+  adopt(form) {
+    const guard = form ? FormGuard.of(form) : null;
+    if (guard === this.guard) return;
+    this.guard?.leave(this);
+    this.guard = guard;
+    guard?.captchas.add(this);
+  }
 
-  translate(texts) {
+  /** Listen for an event as long as the captcha is on the page. */
+  on = (target, type, listener) => target?.addEventListener(type, listener, { signal: this.ended.signal });
+
+  /** Choose the language, and label everything: in English until the texts have come. */
+  choose() {
+    const { options, host, server } = this;
+    this.language = chooseLanguage([
+      ...[options.language, options.lang, options.hl, host.closest("[lang]")?.lang],
+      ...navigator.languages,
+    ]);
+    const { language } = this;
+    if (!this.texts) this.translate(english, "en");
+    loadTexts(server, language).then((texts) => language === this.language && this.translate(texts, language));
+  }
+
+  translate(texts, language) {
+    if (this.ended.signal.aborted) return;
     this.texts = texts;
-    this.view.label(this.say, this.language, direction(this.language));
+    this.view.label(this.say, language, direction(language));
     this.tell(...this.message);
     this.ask();
     this.write(this.token);
+  }
+
+  paint() {
+    const { theme } = this.options;
+    this.view.card.classList.toggle("dark", theme === "dark" || (theme !== "light" && this.isDark.matches));
   }
 
   /** Say what to type. */
@@ -102,21 +139,34 @@ export class Captcha {
 
   tell(key, className = "") {
     this.message = [key, className];
-    const textContent = this.texts && key ? this.say(key) : "";
-    Object.assign(this.view.status, { textContent, className });
+    clearInterval(this.counter);
+    this.view.tell(key && this.say(key), className);
+  }
+
+  /** Show how long to wait; a screen reader is not told each second. */
+  countDown(end) {
+    const count = () => {
+      const seconds = Math.ceil((end - Date.now()) / 1000);
+      this.view.timer.textContent = seconds > 0 ? `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}` : "";
+    };
+    this.view.status.append(" ", this.view.timer);
+    count();
+    this.counter = setInterval(count, 1000);
   }
 
   async request(path, body) {
     const options = { credentials: "omit", cache: "no-store", signal: AbortSignal.timeout(PATIENCE) };
     if (body) Object.assign(options, { method: "POST", headers: { "Content-Type": "application/json" } });
     const answer = await fetch(this.server + path, body ? { ...options, body: JSON.stringify(body) } : options);
-    if (!answer.ok) throw answer.status;
-    return answer;
+    if (answer.ok) return answer;
+    const seconds = Number(answer.headers.get("Retry-After")) || 0;
+    throw Object.assign(new Error(`the captcha server answers ${answer.status}`), { status: answer.status, seconds });
   }
 
-  fail(error) {
-    const code = typeof error === "number" ? (codes[error] ?? "unavailable") : "network-error";
+  fail({ status, seconds = 0 }) {
+    const code = status ? (codes[status] ?? "unavailable") : "network-error";
     this.tell(errors[code], "bad");
+    if (code === "rate-limited") this.countDown(Math.max(this.pause.until, Date.now() + seconds * 1000));
     this.notify("error", { code });
     call(this.options.errorcallback, code);
   }
@@ -125,20 +175,71 @@ export class Captcha {
     this.host.dispatchEvent(new CustomEvent(`gantcha-${what}`, { bubbles: true, composed: true, detail }));
   }
 
+  show(state) {
+    this.view.show(state);
+    this.notify("statechange", { state });
+  }
+
+  /** Whether the page shows it: what is hidden keeps no form. */
+  get isShown() {
+    return Boolean(this.view.dialog) || this.view.card.getClientRects().length > 0;
+  }
+
+  /** Take back a token that is too old by the clock: while a computer sleeps, no timer runs. */
+  checkAge() {
+    if (this.token && Date.now() > this.tokenEnd) this.lapse();
+  }
+
+  /** Return a function that moves the keyboard here, unless the visitor has moved it elsewhere by then. */
+  follow() {
+    const place = () => this.host.getRootNode().activeElement;
+    const before = place();
+    return () => {
+      const now = place();
+      if (this.view.hasFocus || now === before || !now || now === document.body) this.focus();
+    };
+  }
+
   /** Forget the token and the challenge. */
   forget() {
     clearTimeout(this.timer);
     this.sound?.stop();
-    this.requests.disconnect();
-    Object.assign(this, { token: "", challenge: null, sent: 0, isSpent: false, sound: null, isExpired: false });
+    Object.assign(this, { token: "", challenge: null, wasSent: false, sound: null, isExpired: false, isOld: false });
     this.write("");
     this.view.input.value = "";
     this.view.input.removeAttribute("aria-invalid");
-    this.view.show("loading");
+    this.view.speed.hidden = true;
+    this.show("loading");
   }
 
-  /** Show another challenge, and say why. */
+  /** Show a challenge once the captcha is seen. */
+  arm(...message) {
+    this.turn = null;
+    this.isStarted = false;
+    this.forget();
+    this.tell(...message);
+    this.seen.disconnect();
+    if (!this.view.dialog) this.seen.observe(this.view.card);
+  }
+
+  /** Start, or wait while the server has a pause. */
+  begin() {
+    this.seen.disconnect();
+    if (this.pause.admits(this)) return this.start(...this.message);
+    this.isStarted = true;
+    this.show("failed");
+    return this.pause.waiting.add(this);
+  }
+
+  /** Try again after a pause. */
+  retry() {
+    this.pause.waiting.delete(this);
+    this.arm("");
+  }
+
+  /** Show another challenge now, and say why. */
   async start(...message) {
+    this.pause.waiting.delete(this);
     this.seen.disconnect();
     this.isStarted = true;
     this.forget();
@@ -154,32 +255,72 @@ export class Captcha {
       this.ask();
       view.image.src = this.server + challenge.id;
       await view.image.decode();
-      if (turn === this.turn) view.show("ready");
+      if (turn !== this.turn) return;
+      const life = challenge.expires_in * 1000;
+      this.timer = setTimeout(() => this.age(), Math.max(life - EARLY, life / 2));
+      this.show("ready");
+      this.pause.end();
     } catch (error) {
       if (turn !== this.turn) return;
       this.challenge = null;
       const { hasFocus } = view;
-      view.show("failed");
+      this.show("failed");
       if (hasFocus) this.focus();
+      if (codes[error.status] !== "invalid-sitekey") {
+        this.pause.begin(error.seconds ?? 0);
+        this.pause.waiting.add(this);
+      }
       this.fail(error);
     }
   }
 
-  /** Begin anew: the token, if there is one, is taken back. */
+  /** Replace a picture that is about to end, but nothing that was typed. */
+  age() {
+    if (!this.isTyped) this.renew("expired");
+  }
+
+  /** Show another challenge to who is looking, a few times; then wait for the visitor. */
+  renew(...message) {
+    if (this.view.dialog) return this.arm(...message);
+    if (document.hidden || this.renewals >= MOST_RENEWALS) {
+      this.turn = null;
+      this.forget();
+      this.tell("old");
+      this.show("failed");
+      this.isOld = true;
+      return undefined;
+    }
+    this.renewals += 1;
+    return this.arm(...message);
+  }
+
+  /** The page is looked at again, maybe after hours. */
+  wake() {
+    if (this.isOld && this.renewals < MOST_RENEWALS) {
+      this.isOld = false;
+      this.renew("expired");
+    }
+    this.checkAge();
+  }
+
+  /** Begin anew: the token, if there is one, is taken back. Whoever resets what failed or ended takes no picture. */
   reset() {
-    if (this.isStarted && !this.view.dialog) return this.start();
-    this.turn = null;
-    this.isStarted = false;
-    this.forget();
-    this.tell("");
-    return undefined;
+    const isNew = this.isExpired && !this.challenge;
+    if (isNew || this.view.state === "failed") return;
+    if (this.isStarted && !this.view.dialog) this.arm("");
+    else {
+      this.turn = null;
+      this.isStarted = false;
+      this.forget();
+      this.tell("");
+    }
   }
 
   /** Check what was typed, once at a time. */
   check() {
     return (this.checking ??= this.verify().finally(() => {
       this.checking = null;
-      this.view.wait(false);
+      this.view.wait(this.view.state === "loading");
     }));
   }
 
@@ -190,12 +331,13 @@ export class Captcha {
 
   async verify() {
     const { view, challenge, options } = this;
-    if (!challenge) return this.focus();
+    if (!challenge) return this.open();
     if (!this.isTyped) {
       view.input.setAttribute("aria-invalid", "true");
       this.tell("empty", "bad");
       return view.input.focus();
     }
+    const moveFocus = this.follow();
     view.wait(true);
     const { sitekey, action, cdata } = options;
     const answer = view.input.value;
@@ -209,16 +351,17 @@ export class Captcha {
     if (verdict.success) return this.succeed(verdict.token);
     await this.start(verdict.reason === "wrong" ? "wrong" : "expired", "bad");
     if (this.challenge) view.input.setAttribute("aria-invalid", "true");
-    return this.focus();
+    return moveFocus();
   }
 
   succeed(token) {
     const { view } = this;
     const hadFocus = view.hasFocus;
-    Object.assign(this, { token, isExpired: false });
+    Object.assign(this, { token, tokenEnd: Date.now() + LIFETIME });
+    clearTimeout(this.timer);
     this.timer = setTimeout(() => this.lapse(), LIFETIME);
     this.sound?.stop();
-    view.show("solved");
+    this.show("solved");
     this.tell("verified");
     this.write(token);
     if (view.dialog) view.dialog.close();
@@ -228,32 +371,35 @@ export class Captcha {
     call(this.options.callback, token);
   }
 
-  async lapse() {
-    if (this.view.dialog) this.reset();
-    else await this.start("again", "bad");
+  lapse() {
+    this.renew("again", "bad");
     this.isExpired = true;
     this.notify("expired");
     call(this.options.expiredcallback);
   }
 
-  reject(code) {
-    const waiting = this.waiting.splice(0);
-    for (const { reject } of waiting) reject(code);
+  noteClosed() {
+    this.notify("closed");
+    if (this.token) return;
+    for (const { reject } of this.waiting.splice(0)) reject("challenge-closed");
     call(this.options.closecallback);
   }
 
   focus() {
     const { view } = this;
-    if (view.card.matches(".failed")) view.retry.focus();
+    if (view.state === "failed") view.retry.focus();
     else if (this.token) view.status.focus();
     else view.input.focus();
   }
 
   /** Ask the visitor for the answer now: an invisible captcha opens. */
   open() {
-    if (this.view.dialog) {
+    const { view } = this;
+    if (view.dialog) {
       if (this.token) this.reset();
-      if (!this.view.dialog.open) this.view.dialog.showModal();
+      view.open();
+      this.notify("opened");
+      call(this.options.opencallback);
     }
     if (!this.isStarted) this.start();
     this.focus();
@@ -268,57 +414,41 @@ export class Captcha {
     });
   }
 
-  /** Let a form go only with a token that is not spent; a form without one is sent after the check. */
-  async hold(event) {
-    const isAgain = Date.now() - this.sent < DOUBLE_CLICK;
-    if (this.token && !this.isSpent && !isAgain) return this.noteSent(event);
-    event.preventDefault();
-    event.stopImmediatePropagation();
-    if (!this.token) return this.checkAndSend(event.target, event.submitter);
-    if (isAgain) return undefined;
-    await this.start("used", "bad");
-    return this.focus();
-  }
-
-  /** The token is spent once the browser sends the form, or the page's script a request; not if it found a mistake. */
-  noteSent(event) {
-    this.sent = Date.now();
-    this.requests.observe({ type: "resource" });
-    setTimeout(() => (this.isSpent ||= !event.defaultPrevented));
-  }
-
-  look(requests) {
-    const bySite = ({ initiatorType, name }) =>
-      ["fetch", "xmlhttprequest", "beacon"].includes(initiatorType) && !name.startsWith(this.server);
-    this.isSpent ||= requests.some(bySite);
-  }
-
-  async checkAndSend(form, submitter) {
+  /** Get an answer for a form that is being sent; say whether there is one. */
+  async obtain() {
     if (this.view.dialog) await this.execute().catch(() => {}); // the visitor closed it
     else await this.check();
-    if (this.token) form.requestSubmit(submitter);
+    return Boolean(this.token);
+  }
+
+  /** Ask the server whether the token can still be redeemed; if it does not say, the form's own server will. */
+  async isOpen() {
+    try {
+      return (await (await this.request("token", { token: this.token })).json()).open;
+    } catch {
+      return true;
+    }
   }
 
   async listen() {
     const { challenge, view } = this;
     if (!challenge) return;
-    let player;
+    const language = spoken.includes(this.language) ? this.language : "en";
+    this.sound ??= new Sound(async () =>
+      (await this.request(`${challenge.id}.wav?lang=${language}`)).arrayBuffer(),
+    );
+    view.speed.hidden = false;
+    view.speed.ariaPressed = this.sound.rate < 1;
     try {
-      player = new AudioContext();
-      const language = spoken.includes(this.language) ? this.language : "en";
-      const answer = await this.request(`${challenge.id}.wav?lang=${language}`);
-      const buffer = await player.decodeAudioData(await answer.arrayBuffer());
-      if (this.challenge !== challenge) return player.close(); // another picture is shown by now
-      this.sound?.stop();
-      this.sound = Object.assign(player.createBufferSource(), { buffer });
-      this.sound.connect(player.destination);
-      this.sound.onended = () => player.close();
-      this.sound.start();
-      view.input.focus();
+      await this.sound.play();
     } catch (error) {
-      player?.close();
-      if (this.challenge === challenge) this.tell(error === 429 ? "busy" : "silent", "bad");
+      if (this.challenge === challenge) this.tell(error.status === 429 ? "busy" : "silent", "bad");
     }
+  }
+
+  changeSpeed() {
+    this.sound.rate = this.sound.rate < 1 ? 1 : 0.75;
+    return this.listen();
   }
 
   disable(isDisabled) {
@@ -328,9 +458,12 @@ export class Captcha {
   /** Take the captcha off the page. */
   remove() {
     this.ended.abort();
+    this.adopt(null);
+    this.pause.leave(this);
     this.seen.disconnect();
     this.turn = null;
     this.forget();
-    this.view.root.replaceChildren();
+    this.tell("");
+    this.view.remove();
   }
 }

@@ -4,11 +4,13 @@ import { fieldNames, normalize } from "./options.js";
 
 /** Define the element; `server` is the URL of the captcha server for those that name none. */
 export function defineElement(server) {
-  if (customElements.get("gantcha-captcha")) return;
+  // A server that renders pages has no elements; the browser will define them.
+  if (!globalThis.customElements || customElements.get("gantcha-captcha")) return;
 
   class GantchaCaptcha extends HTMLElement {
     static formAssociated = true;
     static observedAttributes = ["sitekey", "server", "theme", "size", "language", "lang", "action", "cdata", "compat"];
+    static repainted = ["theme", "language", "lang"]; // without another picture
     #internals = this.attachInternals();
     #captcha = null;
     #names = [];
@@ -19,10 +21,13 @@ export function defineElement(server) {
       const { name, server: own, ...options } = normalize(attributes);
       this.#names = fieldNames({ responsefieldname: name || undefined, ...options });
       const base = own ? own.replace(/\/*$/, "/") : server;
-      this.#captcha = new Captcha(this, options, (token) => this.#write(token), base, this.form);
-      this.#captcha.on(this.form, "click", ({ target }) => this.#noteSubmitter(target.closest("button, input")), true);
+      this.#captcha = new Captcha(this, options, (token) => this.#write(token), base);
+      const { signal } = this.#captcha.ended;
+      const note = ({ target }) => this.#noteSubmitter(target.closest?.("button, input"));
+      this.form?.addEventListener("click", note, { capture: true, signal });
       this.#captcha.on(this, "invalid", (event) => this.#checkFirst(event));
       this.#captcha.disable(this.matches(":disabled"));
+      this.#captcha.adopt(this.form);
       this.#write("");
     }
 
@@ -31,8 +36,12 @@ export function defineElement(server) {
       this.#captcha = null;
     }
 
-    attributeChangedCallback(_name, before, now) {
-      if (before !== now) this.#rebuild();
+    attributeChangedCallback(name, before, now) {
+      if (before === now || !this.#captcha) return;
+      if (!GantchaCaptcha.repainted.includes(name)) return this.#rebuild();
+      this.#captcha.options[name] = now ?? undefined;
+      this.#captcha.paint();
+      this.#captcha.choose();
     }
 
     formAssociatedCallback() {
@@ -103,23 +112,27 @@ export function defineElement(server) {
     }
 
     #noteSubmitter(button) {
+      if (!this.#captcha.isShown) this.#internals.setValidity({}); // the browser could not say what is missing
       this.#submitter = button;
       setTimeout(() => (this.#submitter = null)); // the browser checks the form at once
     }
 
     /** A form that is sent before the characters were checked waits for the check. */
     #checkFirst(event) {
-      if (!this.#submitter || !this.#captcha.isTyped) return;
+      const submitter = this.#submitter;
+      if (!submitter || !this.#captcha.isTyped) return;
       event.preventDefault();
-      this.#captcha.checkAndSend(this.form, this.#submitter);
+      this.#captcha.obtain().then((isReady) => isReady && this.#captcha?.guard?.pass(submitter));
     }
 
     #write(token) {
+      if (!this.#captcha) return;
       const data = new FormData();
       for (const name of this.#names) data.set(name, token);
       this.#internals.setFormValue(token ? data : null);
-      if (token) this.#internals.setValidity({});
-      else this.#internals.setValidity({ valueMissing: true }, this.#captcha.say("empty"), this.#captcha.view.input);
+      const { view } = this.#captcha;
+      if (token || view.dialog) this.#internals.setValidity({}); // a dialog opens when the form is sent
+      else this.#internals.setValidity({ valueMissing: true }, this.#captcha.say("empty"), view.input);
     }
   }
   customElements.define("gantcha-captcha", GantchaCaptcha);

@@ -17,11 +17,11 @@ if (!window.grecaptcha?.render) {
   const api = {
     ready,
     render: (container, options) => Number(widgets.render(container, options)),
-    reset: (id) => void widgets.get(id).reset(),
+    reset: (id) => widgets.reset(id),
     getResponse: (id) => widgets.get(id).token,
-    execute: (id, options) => (typeof id === "string" ? executeKey(id, options) : widgets.get(id).open()),
+    execute: (id, options) => (typeof id === "string" ? executeKey(id, options) : widgets.get(id).execute().catch(() => null)),
   };
+  window.grecaptcha = Object.assign(api, { enterprise: api });
   // Pages may have kept what is to run once the script is there.
   (window.___grecaptcha_cfg?.fns ?? []).forEach(ready);
-  window.grecaptcha = Object.assign(api, { enterprise: api });
 }

@@ -2,12 +2,12 @@
 import { ready } from "./script.js";
 import { Widgets } from "./widgets.js";
 
-if (!window.turnstile) {
+if (!window.turnstile?.render) {
   const widgets = new Widgets(["turnstile/v0/api.js"], "cf-turnstile", { compat: "turnstile" });
   window.turnstile = {
     ready,
     render: (container, options) => widgets.render(container, options),
-    reset: (target) => void widgets.get(target).reset(),
+    reset: (target) => widgets.reset(target),
     remove: (target) => widgets.remove(target),
     getResponse: (target) => widgets.find(target)?.token || undefined,
     isExpired: (target) => widgets.get(target).isExpired,

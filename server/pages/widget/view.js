@@ -7,12 +7,27 @@ const icons = {
   close: "M6 6l12 12M18 6L6 18",
   tick: "M4.5 12.5l5 5L20 7",
 };
+/** What a page may set, on any element around the captcha. */
+const properties = ["accent", "on-accent", "ink", "soft", "line", "edge", "paper", "card", "bad", "good", "radius", "font"];
+const ours = new WeakSet();
 
-export const element = (name, properties, ...children) => {
-  const made = Object.assign(document.createElement(name), properties);
+export const element = (name, values, ...children) => {
+  const made = Object.assign(document.createElement(name), values);
   made.append(...children);
   return made;
 };
+
+/** Give the element that can have our shadow root: `host`, or one inside if it is a cell, a label, a form ... */
+function placeIn(host) {
+  if (ours.has(host)) return host;
+  try {
+    host.attachShadow({ mode: "open" });
+  } catch {
+    return placeIn([...host.children].find((child) => ours.has(child)) ?? host.appendChild(element("div", {})));
+  }
+  ours.add(host);
+  return host;
+}
 
 function icon(name) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -26,16 +41,24 @@ function icon(name) {
 }
 
 export class View {
-  /** Build the captcha in the shadow root of `host`; `modal`: in a dialog, which is closed at first. */
+  /** Build the captcha in `host`; `modal`: in a dialog of the page's body, since `host` may be hidden; closed at first. */
   constructor(host, { modal, size, tabindex }) {
-    const button = (className, ...children) => element("button", { type: "button", className }, ...children);
+    const button = (part, className, ...children) => {
+      const made = element("button", { type: "button", className }, ...children);
+      made.setAttribute("part", `button ${part}`);
+      return made;
+    };
     this.image = element("img", {});
-    this.retry = button("retry");
+    this.image.setAttribute("part", "picture");
+    this.retry = button("retry", "retry");
     this.prompt = element("p", { id: "prompt" });
-    this.listen = button("icon", icon("listen"));
+    this.prompt.setAttribute("part", "prompt");
+    this.listen = button("listen", "icon", icon("listen"));
     this.listen.hidden = true; // until a challenge has a sound
-    this.refresh = button("icon", icon("refresh"));
-    this.close = button("icon", icon("close"));
+    this.speed = button("speed", "icon", "0.75×");
+    this.speed.hidden = true; // until there is something to hear
+    this.refresh = button("refresh", "icon", icon("refresh"));
+    this.close = button("close", "icon close", icon("close"));
     this.input = element("input", {
       id: "answer",
       type: "text",
@@ -46,28 +69,32 @@ export class View {
       maxLength: 256, // text that was copied may have much in it that nobody sees
       enterKeyHint: "done",
     });
+    this.input.setAttribute("part", "input");
     this.input.setAttribute("aria-describedby", "prompt status");
-    this.check = button("check");
+    this.check = button("check", "check");
     this.status = element("p", { id: "status", role: "status", tabIndex: -1 });
-    this.again = button("icon again", icon("refresh"));
+    this.status.setAttribute("part", "status");
+    this.timer = element("span", { ariaHidden: "true" });
+    this.again = button("again", "icon again", icon("refresh"));
     this.close.hidden = !modal;
-    this.controls = [this.retry, this.listen, this.refresh, this.close, this.input, this.check, this.again];
+    this.controls = [this.retry, this.listen, this.speed, this.refresh, this.close, this.input, this.check, this.again];
     if (tabindex) for (const control of this.controls) control.tabIndex = Number(tabindex);
     const row = (className, ...children) => element("div", { className }, ...children);
-    this.challenge = row(
-      "challenge",
-      row("frame", row("spinner"), this.image, this.retry),
-      row(
-        "body",
-        row("row head", this.prompt, this.listen, this.refresh, this.close),
-        row("row", this.input, this.check),
-      ),
+    this.frame = row("frame", row("spinner"), this.image, icon("tick"), this.retry);
+    this.card = element(
+      "div",
+      { role: "group" },
+      this.frame,
+      row("corner", this.speed, this.again, this.close), // nothing that would lie on the picture while it is read
+      row("words", this.prompt, this.status),
+      row("row", this.input, row("icons", this.listen, this.refresh), this.check),
     );
-    const line = row("line", icon("tick"), this.status, this.again);
-    this.card = element("div", { role: "group" }, this.challenge, line);
+    this.card.setAttribute("part", "card");
     this.card.classList.add("card", ["compact", "flexible"].includes(size) ? size : "normal");
     this.dialog = modal ? element("dialog", {}, this.card) : null;
-    this.root = host.shadowRoot ?? host.attachShadow({ mode: "open" });
+    this.host = host;
+    this.place = placeIn(modal ? element("div", {}) : host);
+    this.root = this.place.shadowRoot;
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(css);
     this.root.adoptedStyleSheets = [sheet];
@@ -77,13 +104,31 @@ export class View {
 
   /** Show one state: "loading", "ready", "failed" or "solved". */
   show(state) {
+    this.state = state;
     for (const name of ["loading", "ready", "failed", "solved"]) this.card.classList.toggle(name, name === state);
     this.wait(state === "loading");
   }
 
+  /** Say something in the place of the prompt, or nothing. */
+  tell(text, className) {
+    Object.assign(this.status, { textContent: text, className });
+    this.card.classList.toggle("told", Boolean(text));
+  }
+
   wait(isBusy) {
-    this.challenge.ariaBusy = isBusy; // not of the card: what a busy part says is not read out
+    this.frame.ariaBusy = isBusy; // not of the card: what a busy part says is not read out
     this.check.ariaDisabled = isBusy;
+    this.card.classList.toggle("busy", isBusy);
+  }
+
+  /** Open the dialog. */
+  open() {
+    if (!this.place.isConnected) document.body.append(this.place);
+    const around = getComputedStyle(this.host);
+    for (const name of properties.map((one) => `--gantcha-${one}`)) {
+      this.place.style.setProperty(name, around.getPropertyValue(name));
+    }
+    if (!this.dialog.open) this.dialog.showModal();
   }
 
   /** Give every element its text. */
@@ -94,7 +139,7 @@ export class View {
       this[name].title = say(name); // which is their name too: with a label besides, both would be read out
     }
     this.again.title = say("refresh");
-    Object.assign(this.input, { placeholder: say("placeholder"), ariaLabel: say("label") });
+    Object.assign(this.input, { placeholder: say("label"), ariaLabel: say("label") }); // what is seen is its name
     this.check.textContent = say("check");
     this.retry.textContent = say("retry");
   }
@@ -102,5 +147,10 @@ export class View {
   /** Return whether the keyboard is in this captcha. */
   get hasFocus() {
     return Boolean(this.root.activeElement);
+  }
+
+  remove() {
+    this.root.replaceChildren();
+    if (this.place !== this.host) this.place.remove();
   }
 }

@@ -4,6 +4,13 @@ import { fieldNames, normalize } from "./options.js";
 import { locate, ready } from "./script.js";
 import { element } from "./view.js";
 
+/** Make a field for a token. */
+function field(name) {
+  const made = element("input", { type: "hidden", name, autocomplete: "off" });
+  made.dataset.gantchaField = "true";
+  return made;
+}
+
 export class Widgets {
   /** `paths` are those of the script; `product` the options that every captcha of the page has. */
   constructor(paths, className, product = {}) {
@@ -11,8 +18,9 @@ export class Widgets {
     Object.assign(this, { server, className, product, query });
     this.captchas = new Map();
     this.count = 0;
-    // After this script, since what it calls is defined by then, and once the page has been read.
-    queueMicrotask(() => ready(() => this.begin()));
+    this.failed = new WeakSet();
+    // After the `load` event of this script, as pages of other products expect, and once the page has been read.
+    setTimeout(() => ready(() => this.begin()));
   }
 
   /** Attach to the elements of the page, to those that come later, and let go of those that are gone. */
@@ -22,13 +30,27 @@ export class Widgets {
     const live = document.getElementsByClassName(this.className);
     const look = () => {
       for (const [id, captcha] of this.captchas) {
-        if (captcha.host.isConnected) captcha.wasOnPage = true; // some pages render first, and add the element later
-        else if (captcha.wasOnPage) this.remove(id);
+        if (captcha.host.isConnected) {
+          captcha.wasOnPage = true; // some pages render first, and add the element later
+          captcha.adopt(captcha.host.closest("form"));
+          if (captcha.fields[0]?.parentNode !== captcha.host) captcha.host.append(...captcha.fields); // the page drew it anew
+        } else if (captcha.wasOnPage) this.remove(id);
       }
-      if (!isExplicit) for (const found of [...live]) if (found.type !== "hidden") this.render(found); // a field for a token
+      if (isExplicit) return;
+      for (const found of [...live]) if (found.type !== "hidden") this.tryToRender(found); // a field for a token is
     };
     look();
     new MutationObserver(look).observe(document, { childList: true, subtree: true });
+  }
+
+  /** Render; what can't be shown stops no other captcha. */
+  tryToRender(found) {
+    try {
+      this.render(found);
+    } catch (error) {
+      if (!this.failed.has(found)) reportError(error);
+      this.failed.add(found);
+    }
   }
 
   /** Show a captcha in an element, or before a button; give its id: the same one if it shows one already. */
@@ -39,15 +61,22 @@ export class Widgets {
     const given = { hl: this.query.get("hl") ?? undefined, ...this.product };
     const all = { ...given, ...normalize(target.dataset), ...normalize(options) };
     const isButton = target.matches("button, input");
+    const copied = target.previousElementSibling;
+    if (isButton && copied?.dataset.gantchaHost) copied.remove(); // the page copied the form, or restored it
     const host = isButton ? element("div", {}) : target;
-    if (isButton) target.before(host);
+    if (isButton) {
+      host.dataset.gantchaHost = "true";
+      target.before(host);
+    }
+    for (const child of [...host.children]) if (child.dataset.gantchaField) child.remove();
     const id = String(this.count++);
-    const hidden = fieldNames(all).map((name) => element("input", { type: "hidden", name, autocomplete: "off" }));
-    if (all.compat) hidden.at(-1).id = hidden.at(-1).name + (id === "0" ? "" : `-${id}`); // pages look for it
-    if (String(all.responsefield) !== "false") host.append(...hidden);
-    const write = (token) => hidden.forEach((field) => (field.value = token));
+    const fields = String(all.responsefield) === "false" ? [] : fieldNames(all).map(field);
+    if (all.compat && fields.length) fields.at(-1).id = fields.at(-1).name + (id === "0" ? "" : `-${id}`); // pages look for it
+    host.append(...fields);
+    const write = (token) => fields.forEach((one) => (one.value = token));
     const captcha = new Captcha(host, isButton ? { ...all, size: "invisible" } : all, write, this.server);
-    Object.assign(captcha, { target, hidden, wasOnPage: host.isConnected });
+    Object.assign(captcha, { target, fields, wasOnPage: host.isConnected });
+    captcha.adopt(host.closest("form"));
     this.captchas.set(id, captcha);
     if (isButton) {
       captcha.on(target, "click", (event) => {
@@ -71,6 +100,11 @@ export class Widgets {
     return [...this.captchas.values()].find((captcha) => captcha.target === wanted);
   }
 
+  /** Begin a captcha anew; one that is gone needs nothing, and some frameworks ask for it late. */
+  reset(target) {
+    this.find(target)?.reset();
+  }
+
   get(target) {
     const captcha = this.find(target);
     if (!captcha) throw new Error(`gantcha: there is no captcha ${target ?? "on this page"}; pass what render() returned`);
@@ -78,9 +112,10 @@ export class Widgets {
   }
 
   remove(target) {
-    const captcha = this.get(target);
+    const captcha = this.find(target);
+    if (!captcha) return;
     captcha.remove();
-    captcha.hidden.forEach((field) => field.remove());
+    captcha.fields.forEach((one) => one.remove());
     if (captcha.host !== captcha.target) captcha.host.remove();
     for (const [id, one] of this.captchas) if (one === captcha) this.captchas.delete(id);
   }
