@@ -317,8 +317,13 @@ def test_the_element_is_a_control_of_its_form(elsewhere: Elsewhere) -> None:
     assert page.evaluate("form.checkValidity()")
     page.evaluate("set.disabled = false")
     expect(page.get_by_label("Answer")).to_be_enabled()
-    again = elsewhere.renewed_by(lambda: page.evaluate("one.setAttribute('language', 'ru')"))
-    expect(page.get_by_label("Ответ")).to_be_visible()
+    page.get_by_label("Answer").fill("typed")
+    page.evaluate("one.setAttribute('language', 'ru'); one.setAttribute('theme', 'dark')")
+    expect(page.get_by_label("Ответ")).to_have_value("typed")
+    expect(page.locator(".card")).to_have_class(re.compile(r"\bdark\b"))
     late = elsewhere.renewed_by(lambda: page.evaluate("one.replaceWith(one.cloneNode())"))
-    assert late != again
-    assert elsewhere.solve(late) == page.evaluate("one.execute()")
+    token = elsewhere.solve(late)
+    assert page.evaluate("one.execute()") == token
+    page.evaluate("one.setAttribute('language', 'de'); one.setAttribute('theme', 'light')")
+    expect(page.get_by_text("Bestätigt")).to_be_visible()
+    assert page.evaluate("one.value") == token

@@ -25,21 +25,21 @@ img { position: absolute; inset: 0; margin: auto; max-width: 100%; max-height: 1
 .words > * { grid-area: 1 / 1; }
 .told #prompt { opacity: 0; }
 .words { display: grid; align-items: center; min-height: 2.6em; padding: 5px 10px; box-sizing: content-box; }
-.row { display: flex; flex-wrap: wrap; align-items: center; gap: 4px; padding: 0 8px 8px; }
+.row { display: flex; flex-wrap: wrap; align-items: center; gap: 2px; padding: 0 8px 8px; }
 .icons { display: flex; }
 .compact .words { min-height: 1.3em; padding-block: 3px; }
 .compact .row { padding: 0 4px 4px; }
 p { margin: 0; overflow-wrap: anywhere; }
 input, button { box-sizing: border-box; min-height: 44px; margin: 0; border: 1px solid var(--line);
   border-radius: calc(var(--radius) * 0.75); font: inherit; color: var(--ink); background: var(--paper); }
-input { flex: 100 1 100px; min-width: 0; width: 100%; padding: 0 10px; font: max(17px, 1.0625rem) ui-monospace, monospace;
+input { flex: 100 1 90px; min-width: 0; width: 100%; padding: 0 10px; font: max(17px, 1.0625rem) ui-monospace, monospace;
   letter-spacing: 0.12em; }
 input::placeholder { font: var(--text) var(--font); letter-spacing: 0; color: var(--soft); opacity: 1; }
 [dir="rtl"] input { text-align: right; }
 input[aria-invalid] { border-color: var(--bad); }
 button { flex: none; min-width: 44px; padding: 4px; border-color: transparent; background: none; font-weight: 600; cursor: pointer; }
-.icon { min-width: 34px; padding: 2px; }
-.corner .icon { min-height: 34px; padding: 2px 6px; font-size: max(12px, 0.75rem); background: var(--card); }
+.icon { padding: 2px; }
+.corner .icon { font-size: max(12px, 0.75rem); background: var(--card); }
 .icon:hover { background: color-mix(in srgb, var(--ink) 14%, var(--card)); }
 [aria-pressed="true"] { color: var(--on-accent); background: var(--accent); }
 .check { position: relative; flex: 1 0 auto; max-width: 100%; }
@@ -55,7 +55,7 @@ svg { display: block; width: 20px; height: 20px; margin: auto; fill: none; strok
 #status.bad { color: var(--bad); }
 .tick { width: 44px; height: 44px; stroke-width: 2.4; color: var(--good); }
 .solved #status { font-weight: 600; text-align: center; }
-:is(.solved, .failed) .row { visibility: hidden; }
+:is(.solved, .failed) :is(.row, #prompt) { visibility: hidden; }
 :disabled { opacity: 0.55; cursor: default; }
 .busy .check { color: transparent; cursor: default; }
 .spinner, .busy .check::after { width: 28px; height: 28px; box-sizing: border-box; border: 3px solid var(--edge);
