@@ -15,9 +15,17 @@ CONFUSABLE = "01abcefghilnoqrstuvyz"
 # These look alike in handwriting, so one is accepted for the other. With at most one of each group in the alphabet, as
 # in the default one, this costs nothing; with all 36 characters a guess is right slightly more often.
 _LOOKALIKES = {"o": "0", "i": "1", "l": "1", "z": "2", "s": "5", "g": "9", "q": "9", "v": "u"}
-# A Cyrillic keyboard layout types letters that look the same.
-_CYRILLIC = dict(zip("авезкмнорстух", "abe3kmhopctyx", strict=True))
-_SAME_ANSWER = str.maketrans(_LOOKALIKES | {typed: _LOOKALIKES.get(meant, meant) for typed, meant in _CYRILLIC.items()})
+# Other keyboard layouts type letters that look the same (Unicode's confusables). Where the small letter looks like one
+# Latin letter and the capital like another, the capital counts: answers have no case.
+_TYPED = dict(
+    zip(
+        "авезкмнорстухіјѕԁһԛԝӏ" + "αβεζηικμνορτυχ" + "ı",  # noqa: RUF001 - Cyrillic, Greek, and Turkish
+        "abe3kmhopctyxijsdhqwl" + "abezhikmnoptyx" + "i",
+        strict=True,
+    )
+)
+_SAME_ANSWER = str.maketrans(_LOOKALIKES | {typed: _LOOKALIKES.get(meant, meant) for typed, meant in _TYPED.items()})
+_DOTTED_I = "i\u0307"  # what a Turkish capital with its dot is in small letters
 # Invisible characters that copied text may contain: zero-width spaces, direction marks, the soft hyphen and other
 # controls (by category), and the rest of what Unicode calls ignorable: joiners, fillers, tags.
 _CONTROLS = ("Cc", "Cf")
@@ -62,7 +70,7 @@ def normalize_answer(answer: str) -> str:
         return answer.lower().translate(_SAME_ANSWER)
     text = _IGNORABLE.sub("", unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", answer).casefold()))
     seen = (_plain_digit(character) for character in text if unicodedata.category(character) not in _CONTROLS)
-    return "".join("".join(seen).split()).translate(_SAME_ANSWER)
+    return "".join("".join(seen).split()).replace(_DOTTED_I, "i").translate(_SAME_ANSWER)
 
 
 def _plain_digit(character: str) -> str:

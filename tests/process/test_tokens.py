@@ -110,6 +110,9 @@ UNSEEN += [chr(point) for point in (0x2800, 0x3164, 0xFE0F, 0xFEFF, 0xFFA0, 0xE0
         ("7kzhgm", "7k2h9m"),
         ("ok1l5s", "0kil55"),
         ("х5кмрн", "x5kmph"),  # noqa: RUF001 - typed on a Cyrillic keyboard
+        ("јіѕԁһӏ", "jisdhl"),  # noqa: RUF001 - likewise
+        ("ΚΜρχwΝ", "kmpxwn"),  # noqa: RUF001 - on a Greek one
+        ("kİıd", "kiid"),  # noqa: RUF001 - on a Turkish one
         *((f"{unseen}7k2{unseen}h9m{unseen}", "7k2h9m") for unseen in UNSEEN),
     ],
 )

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 
 PACKAGES = {
+    "WebKitWebDriver": "webkit2gtk-driver",
+    "Xvfb": "xvfb",
     "/usr/sbin/pgbouncer": "pgbouncer",
     "/usr/share/php/ReCaptcha/autoload.php": "php-google-recaptcha",
     "chromium": "chromium",
     "curl": "curl",
     "espeak-ng": "espeak-ng",
+    "firefox-esr": "firefox-esr",
     "ip": "iproute2",
     "mount": "mount",
     "nginx": "nginx",

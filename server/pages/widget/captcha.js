@@ -401,7 +401,7 @@ export class Captcha {
       this.notify("opened");
       call(this.options.opencallback);
     }
-    if (!this.isStarted) this.start();
+    if (!this.isStarted) this.start(...this.message);
     this.focus();
   }
 

@@ -21,7 +21,8 @@ export const element = (name, values, ...children) => {
 function placeIn(host) {
   if (ours.has(host)) return host;
   try {
-    host.attachShadow({ mode: "open" });
+    // Firefox says what is missing only of a control that can have the focus.
+    host.attachShadow({ mode: "open", delegatesFocus: host.localName === "gantcha-captcha" });
   } catch {
     return placeIn([...host.children].find((child) => ours.has(child)) ?? host.appendChild(element("div", {})));
   }

@@ -88,7 +88,11 @@ export class Widgets {
   }
 
   lookUp(name) {
-    return document.getElementById(name) ?? document.querySelector(name);
+    try {
+      return document.getElementById(name) ?? document.querySelector(name);
+    } catch {
+      return null; // the id of a captcha that is gone is no selector
+    }
   }
 
   /** Find a captcha by its id, its element or a selector; without any of them, the first one. */

@@ -1,0 +1,181 @@
+"""A page in a browser as tests use it, whichever engine shows it; the drivers are Playwright and two of our own."""
+
+import json
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from playwright.sync_api import Browser, BrowserContext
+from playwright.sync_api import Error as PlaywrightError
+
+_POLL_SECONDS = 0.05
+
+_CENTRE = """(async () => {
+    const element = %s;
+    if (!element) return null;
+    element.scrollIntoView({ block: "center", inline: "center", behavior: "instant" });
+    const before = element.getBoundingClientRect();
+    await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+    const now = element.getBoundingClientRect();
+    if (!now.width || !now.height || before.x !== now.x || before.y !== now.y) return null;
+    const [x, y] = [Math.floor(now.x + now.width / 2), Math.floor(now.y + now.height / 2)];
+    let hit = document.elementFromPoint(x, y);
+    for (let inner; (inner = hit?.shadowRoot?.elementFromPoint(x, y)) && inner !== hit; ) hit = inner;
+    return element.contains(hit) ? [x, y] : null;
+})()"""
+"""Where a click meets the element and nothing that lies over it, once it stands still."""
+
+
+class ScriptError(Exception):
+    """What a script threw, or what kept it from running, such as a page that is being left."""
+
+
+class Engine(ABC):
+    """A page of its own: it shares neither cookies, storage nor cache with those of other tests."""
+
+    def evaluate(self, expression: str) -> Any:
+        """Give the value of an expression as JSON has it, once promises are kept."""
+        return json.loads(self._run(f"(async () => JSON.stringify((await ({expression}\n)) ?? null))()"))
+
+    def until(self, expression: str, what: str, seconds: float = 10) -> Any:
+        """Wait until an expression gives something true, and give it."""
+        deadline, failure = time.monotonic() + seconds, ""
+        while True:
+            try:
+                if value := self.evaluate(expression):
+                    return value
+                failure = ""
+            except ScriptError as error:  # while the page is left for another, there is none to ask
+                failure = f"\nThe script: {error}"
+            if time.monotonic() > deadline:
+                said = "".join(f"\nThe console: {complaint}" for complaint in self.complaints)
+                raise AssertionError(f"waited {seconds} s for {what}{failure}{said}\nThe page:\n{self._text()}")
+            time.sleep(_POLL_SECONDS)
+
+    def click(self, element: str) -> None:
+        """Click on what an expression gives, as a hand does: it may be in a shadow root, and is scrolled to."""
+        self._click_at(*self.until(_CENTRE % element, f"a place to click on {element}"))
+
+    def type(self, text: str) -> None:
+        """Type into what has the focus."""
+        for character in text:
+            self.press(character)
+
+    @abstractmethod
+    def open(self, url: str) -> None:
+        """Go there, and wait until the page has loaded."""
+
+    @abstractmethod
+    def press(self, key: str) -> None:
+        """Press a character, a key by its name in JavaScript, or "Shift+Tab" and the like."""
+
+    @property
+    @abstractmethod
+    def complaints(self) -> list[str]:
+        """Errors and warnings of the console, and errors that no script caught, so far."""
+
+    @abstractmethod
+    def _run(self, promise: str) -> str:
+        """Give the string that a promise comes to; what the page's policy forbids its own scripts is no hindrance."""
+
+    @abstractmethod
+    def _click_at(self, x: int, y: int) -> None:
+        """Press and release the left button there, in CSS pixels from the window's corner."""
+
+    def _text(self) -> str:
+        """What the page and its captchas show, for who reads of a failure."""
+        texts = """[document, ...[...document.querySelectorAll("*")].map((one) => one.shadowRoot?.firstElementChild)]
+            .map((one) => (one?.body ?? one)?.innerText ?? "").join("\\n")"""
+        try:
+            return f"{self.evaluate('location.href')}\n{str(self.evaluate(texts)).strip()}"
+        except ScriptError as error:
+            return str(error)
+
+
+class WebDriverEngine(Engine):
+    """A page that takes the actions of the WebDriver standards, of which both have the same ones."""
+
+    def press(self, key: str) -> None:
+        keys = [_KEYS.get(name, name) for name in (key.split("+") if len(key) > 1 else [key])]
+        strokes = [{"type": "keyDown", "value": value} for value in keys]
+        strokes += [{"type": "keyUp", "value": value} for value in reversed(keys)]
+        self._perform({"type": "key", "id": "keyboard", "actions": strokes})
+
+    def _click_at(self, x: int, y: int) -> None:
+        strokes = [
+            {"type": "pointerMove", "x": x, "y": y},
+            {"type": "pointerDown", "button": 0},
+            {"type": "pointerUp", "button": 0},
+        ]
+        self._perform({"type": "pointer", "id": "mouse", "actions": strokes})
+
+    @abstractmethod
+    def _perform(self, actions: dict[str, Any]) -> None:
+        """Do what one input device does."""
+
+
+_KEYS = {
+    "Backspace": "\ue003",
+    "Tab": "\ue004",
+    "Enter": "\ue007",
+    "Shift": "\ue008",
+    "Control": "\ue009",
+    "Alt": "\ue00a",
+    "Escape": "\ue00c",
+    "ArrowLeft": "\ue012",
+    "ArrowUp": "\ue013",
+    "ArrowRight": "\ue014",
+    "ArrowDown": "\ue015",
+}
+"""Characters that WebDriver takes for keys."""
+
+
+class ChromiumEngine(Engine):
+    """A page in Chromium."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self._complaints: list[str] = []
+        self._page = context.new_page()
+        # Playwright's own evaluate() takes a string by eval(), which the demo page's policy forbids.
+        self._protocol = context.new_cdp_session(self._page)
+        self._page.on(
+            "console", lambda said: self._complaints.append(said.text) if said.type in ("error", "warning") else None
+        )
+        self._page.on("pageerror", lambda error: self._complaints.append(str(error)))
+
+    def open(self, url: str) -> None:
+        self._page.goto(url)
+
+    def type(self, text: str) -> None:
+        self._page.keyboard.type(text)  # characters too that no key of Playwright's keyboard has
+
+    def press(self, key: str) -> None:
+        self._page.keyboard.press(key)
+
+    @property
+    def complaints(self) -> list[str]:
+        self._text()  # Playwright tells what happened when it is asked something
+        return self._complaints
+
+    def _run(self, promise: str) -> str:
+        asked = {"expression": promise, "awaitPromise": True, "returnByValue": True}
+        try:
+            answer = self._protocol.send("Runtime.evaluate", asked)
+        except PlaywrightError as error:
+            raise ScriptError(error.message) from error
+        if thrown := answer.get("exceptionDetails"):
+            raise ScriptError(thrown.get("exception", {}).get("description", thrown["text"]))
+        return str(answer["result"]["value"])
+
+    def _click_at(self, x: int, y: int) -> None:
+        self._page.mouse.click(x, y)
+
+
+@contextmanager
+def chromium_page(browser: Browser) -> Iterator[Engine]:
+    """Open a page in a running Chromium."""
+    context = browser.new_context(locale="en-GB")
+    yield ChromiumEngine(context)
+    context.close()
