@@ -27,6 +27,13 @@ main { display: grid; grid-template-columns: repeat(4, 302px); gap: 20px 24px; }
 h2 { font: inherit; margin: 0 0 6px; }"""
 
 
+_THEMES = {
+    "violet": "--gantcha-accent: #7b2d8b; --gantcha-radius: 0; --gantcha-font: Georgia, serif",
+    "leaf": "--gantcha-accent: #22663a; --gantcha-card: #eef6ee; --gantcha-paper: #fbfdf8; --gantcha-radius: 18px",
+    "night": "--gantcha-accent: #ffb454; --gantcha-card: #10141c; --gantcha-paper: #0b0e14; --gantcha-edge: #2a3342",
+}
+
+
 def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
         url = f"sqlite:///{temporary}/pool.db"
@@ -42,6 +49,9 @@ def main(folder: Path) -> None:
             visit = _visit(browser, 1320, "light")
             _show_states(visit, site)
             _save(visit.page.screenshot(full_page=True), folder / "states.png")
+            visit = _visit(browser, 994, "light")
+            _show_themes(visit, site)
+            _save(visit.page.locator("main").screenshot(), folder / "themes.png")
             visit = _visit(browser, 342, "light")
             visit.page.goto(f"{site.server.url}/plain")
             _save(visit.page.locator("main").screenshot(), folder / "plain.png")
@@ -79,6 +89,19 @@ def _show_states(visit: Visit, site: Site) -> None:
         card.locator(".spinner").wait_for(state="hidden")
         page.evaluate("document.activeElement.shadowRoot?.activeElement?.blur()")
     page.wait_for_load_state("networkidle")
+
+
+def _show_themes(visit: Visit, site: Site) -> None:
+    """Show a captcha in the colours of some pages."""
+    cells = "".join(
+        f'<section><h2>{name}</h2><div class="gantcha" style="{style}" data-theme="{look}"></div></section>'
+        for (name, style), look in zip(_THEMES.items(), ("light", "light", "dark"), strict=True)
+    )
+    style = _STYLE.replace("repeat(4", "repeat(3")
+    visit.serve(site.server.url, f'<style>{style}</style><script src="widget.js" defer></script><main>{cells}</main>')
+    visit.page.goto(f"{site.server.url}/page")
+    expect(visit.page.locator(".card.ready")).to_have_count(len(_THEMES))
+    visit.page.wait_for_load_state("networkidle")
 
 
 if __name__ == "__main__":

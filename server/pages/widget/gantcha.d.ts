@@ -19,6 +19,9 @@ export interface GantchaOptions {
   callback?: string | ((token: string) => void);
   "expired-callback"?: string | (() => void);
   "error-callback"?: string | ((code: GantchaError) => void);
+  /** The dialog of an invisible captcha opens, or is closed by the visitor. */
+  "open-callback"?: string | (() => void);
+  "close-callback"?: string | (() => void);
   /** Your own texts, such as "text-check". */
   [text: `text-${string}`]: string | undefined;
 }
@@ -68,5 +71,8 @@ declare global {
     "gantcha-verified": CustomEvent<{ token: string }>;
     "gantcha-expired": CustomEvent<null>;
     "gantcha-error": CustomEvent<{ code: GantchaError }>;
+    "gantcha-opened": CustomEvent<null>;
+    "gantcha-closed": CustomEvent<null>;
+    "gantcha-statechange": CustomEvent<{ state: "loading" | "ready" | "failed" | "solved" }>;
   }
 }

@@ -2,7 +2,10 @@
 import type { DetailedHTMLProps, HTMLAttributes } from "react";
 import type { GantchaCaptchaElement, GantchaError, GantchaOptions } from "./gantcha.js";
 
-type Attributes = Pick<GantchaOptions, "sitekey" | "action" | "cdata" | "theme" | "size" | "language" | "compat">;
+type Attributes = Pick<
+  GantchaOptions,
+  "sitekey" | "action" | "cdata" | "theme" | "size" | "language" | "compat" | "execution" | "tabindex"
+>;
 
 interface Properties extends Attributes, DetailedHTMLProps<HTMLAttributes<GantchaCaptchaElement>, GantchaCaptchaElement> {
   /** URL of the captcha server; without it, that of widget.js or of the page. */
@@ -12,6 +15,8 @@ interface Properties extends Attributes, DetailedHTMLProps<HTMLAttributes<Gantch
   "ongantcha-verified"?: (event: CustomEvent<{ token: string }>) => void;
   "ongantcha-expired"?: (event: CustomEvent<null>) => void;
   "ongantcha-error"?: (event: CustomEvent<{ code: GantchaError }>) => void;
+  "ongantcha-opened"?: (event: CustomEvent<null>) => void;
+  "ongantcha-closed"?: (event: CustomEvent<null>) => void;
 }
 
 declare module "react" {

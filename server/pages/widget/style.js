@@ -40,6 +40,7 @@ input[aria-invalid] { border-color: var(--bad); }
 button { flex: none; min-width: 44px; padding: 4px; border-color: transparent; background: none; font-weight: 600; cursor: pointer; }
 .icon { padding: 2px; }
 .corner .icon { font-size: max(12px, 0.75rem); background: var(--card); }
+.corner .again { background: none; }
 .icon:hover { background: color-mix(in srgb, var(--ink) 14%, var(--card)); }
 [aria-pressed="true"] { color: var(--on-accent); background: var(--accent); }
 .check { position: relative; flex: 1 0 auto; max-width: 100%; }
