@@ -23,6 +23,10 @@ ENVIRONMENT = {
 SPAWN = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
 
 
+class NoProcessesError(GantchaError):
+    """This machine lets no workers start."""
+
+
 class ProcessDiedError(GantchaError):
     """A worker died; most likely it was killed because memory ran out."""
 
@@ -32,12 +36,18 @@ def started(count: int, prepare: Callable[..., Any] | None = None, *arguments: A
     """Start up to `count` processes, each of which calls `prepare` first; unfinished work is dropped at the end.
 
     Raises:
+        NoProcessesError: they can't share memory.
         ProcessDiedError: one of them was killed.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)  # for the workers: this process has read its own already
     of_others = set(multiprocessing.active_children())  # of a program that uses `gantcha`
-    processes = ProcessPoolExecutor(count, SPAWN, _begin, (prepare, arguments))
+    try:
+        processes = ProcessPoolExecutor(count, SPAWN, _begin, (prepare, arguments))
+    except OSError as error:
+        raise NoProcessesError(
+            f"no process can start to draw ({error.strerror}): mount a temporary folder on /dev/shm"
+        ) from error
     try:
         yield processes
     except BrokenProcessPool as error:

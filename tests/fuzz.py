@@ -37,10 +37,11 @@ _PATIENCE_SECONDS = 2
 _UNREAD_SECONDS = 5
 _METHODS = "GET HEAD POST PUT DELETE OPTIONS PATCH TRACE CONNECT QUERY get".split()
 _PATHS = (
-    "/ /generate /challenge /verify /token /siteverify /recaptcha/api/siteverify /turnstile/v0/siteverify /load /demo /plain "
-    "/healthz /readyz /metrics /challenge/ /widget.js /demo.css /favicon.svg /openapi.json /docs "
+    "/ /generate /challenge /verify /token /siteverify /recaptcha/api/siteverify /turnstile/v0/siteverify /load /demo "
+    "/plain /healthz /readyz /metrics /challenge/ /widget.js /demo.css /favicon.svg /openapi.json /docs "
     "/{id} /{id}.wav /nothing * http://x/healthz"
 ).split()
+_TAKING_BODIES = "/load /verify /token /demo /plain".split()
 _CHARSETS = "utf-8 punycode idna utf-7 utf-16 hz zlib hex base64 unicode_escape undefined mbcs rot13 \xff".split(" ")
 _KINDS = [
     "application/json",
@@ -115,9 +116,7 @@ class _Requests:
             kind = "Content-Type: multipart/form-data; boundary=b"
             return f"{head}{kind}\r\nContent-Length: {len(form)}\r\n\r\n".encode() + form
         path = self._path()
-        method = (
-            "POST" if path in ("/load", "/verify", "/token", "/demo", "/plain") and rng.random() < 0.8 else rng.choice(_METHODS)
-        )
+        method = "POST" if path in _TAKING_BODIES and rng.random() < 0.8 else rng.choice(_METHODS)
         lines = [f"{method} {path} HTTP/{rng.choice(['1.1'] * 18 + ['1.0', '2.0'])}", "Host: localhost"]
         if rng.random() < 0.6:
             lines.append(f"Authorization: Bearer {KEY}")

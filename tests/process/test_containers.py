@@ -59,6 +59,21 @@ def test_workers_on_a_read_only_root(sqlite_settings: dict[str, object], tmp_pat
     )
 
 
+@needs("unshare")
+@needs("mount")
+def test_a_fill_without_shared_memory_says_what_to_mount(sqlite_settings: dict[str, object]) -> None:
+    words = f"mount -t tmpfs -o ro none /dev/shm || exit 77; exec {sys.executable} -m batch.fill --count 1"
+    finished = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", words], env=environment(sqlite_settings), capture_output=True, text=True
+    )
+    if finished.returncode == 77 or "unshare failed" in finished.stderr:
+        pytest.skip("only root can make a file system read-only")
+    assert finished.returncode == 1
+    assert finished.stderr.endswith(
+        "error: no process can start to draw (Read-only file system): mount a temporary folder on /dev/shm\n"
+    )
+
+
 @pytest.mark.parametrize("removed", ["files", "folder"])
 def test_metrics_survive_those_who_tidy_up(
     sqlite_settings: dict[str, object], serve: Callable[..., Server], removed: str
