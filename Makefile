@@ -26,9 +26,9 @@ test test-slow: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal
 
-# What needs minutes: load, kills, a Ray cluster, longer trainings, made-up requests, types.
+# What needs minutes: load, kills, three browsers, trainings, a Ray cluster, made-up requests, types.
 test-slow: $(VENV)/.installed-dev
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal tests/slow
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal tests/slow tests/training
 
 # Ratios of things measured side by side: let nothing else run meanwhile. OUT=docs/benchmarks updates the page's figures.
 bench: $(VENV)/.installed-dev
