@@ -17,6 +17,7 @@ PACKAGES = {
     "ip": "iproute2",
     "mount": "mount",
     "nginx": "nginx",
+    "npm": "npm",
     "openssl": "openssl",
     "php": "php-cli",
     "systemd-analyze": "systemd",
