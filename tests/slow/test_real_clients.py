@@ -28,7 +28,8 @@ FIELDS = {
 }
 """The form's field that each client has the token in."""
 _OUT_OF_REACH = re.compile(
-    r"npm error code (E(?:AI_AGAIN|BADENGINE|CONN\w+|HOSTUNREACH|NETUNREACH|NOTFOUND|TIMEDOUT|\d+)|ERR_SOCKET\w+|FETCH_ERROR)"
+    r"npm error code (E(?:AI_AGAIN|BADENGINE|CONN\w+|HOSTUNREACH|NETUNREACH|NOTFOUND|TIMEDOUT|\d+)"
+    r"|ERR_SOCKET\w+|FETCH_ERROR)"
 )
 """How npm says that it reaches no registry, or one without these packages, or that Node.js is too old for them."""
 
