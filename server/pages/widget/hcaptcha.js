@@ -4,9 +4,9 @@ import { Widgets } from "./widgets.js";
 if (!window.hcaptcha?.render) {
   const widgets = new Widgets(["1/api.js"], "h-captcha", { compat: "hcaptcha" });
   const key = ({ token, challenge }) => (token ? challenge.id : "");
-  const execute = (id, { async: isAsync = false } = {}) => {
+  const execute = (id, options) => {
     const captcha = widgets.get(id);
-    if (isAsync) return captcha.execute().then((response) => ({ response, key: key(captcha) }));
+    if (options?.async) return captcha.execute().then((response) => ({ response, key: key(captcha) }));
     return captcha.open(); // others are told by their callbacks
   };
   window.hcaptcha = {

@@ -31,7 +31,8 @@ export class Widgets {
     const look = () => {
       for (const [id, captcha] of this.captchas) {
         if (captcha.host.isConnected) {
-          captcha.wasOnPage = true; // some pages render first, and add the element later
+          if (!captcha.wasOnPage) captcha.choose(); // some pages render first, and add the element later: to a language
+          captcha.wasOnPage = true;
           captcha.adopt(captcha.host.closest("form"));
           if (captcha.fields[0]?.parentNode !== captcha.host) captcha.host.append(...captcha.fields); // the page drew it anew
         } else if (captcha.wasOnPage) this.remove(id);
