@@ -12,6 +12,12 @@ from playwright.sync_api import Error as PlaywrightError
 
 _POLL_SECONDS = 0.05
 
+_AS_JSON = """(async () => {
+    const value = await (%s
+    );
+    return JSON.stringify(value ?? null, (_, one) => (one instanceof Node ? true : one));
+})()"""
+
 _CENTRE = """(async () => {
     const element = %s;
     if (!element) return null;
@@ -36,8 +42,8 @@ class Engine(ABC):
     """A page of its own: it shares neither cookies, storage nor cache with those of other tests."""
 
     def evaluate(self, expression: str) -> Any:
-        """Give the value of an expression as JSON has it, once promises are kept."""
-        return json.loads(self._run(f"(async () => JSON.stringify((await ({expression}\n)) ?? null))()"))
+        """Give the value of an expression as JSON has it, once promises are kept; an element is True."""
+        return json.loads(self._run(_AS_JSON % expression))
 
     def until(self, expression: str, what: str, seconds: float = 10) -> Any:
         """Wait until an expression gives something true, and give it."""
@@ -86,10 +92,10 @@ class Engine(ABC):
 
     def _text(self) -> str:
         """What the page and its captchas show, for who reads of a failure."""
-        texts = """[document, ...[...document.querySelectorAll("*")].map((one) => one.shadowRoot?.firstElementChild)]
-            .map((one) => (one?.body ?? one)?.innerText ?? "").join("\\n")"""
+        parts = """[document.body, ...[...document.querySelectorAll("*")].map((one) => one.shadowRoot?.firstChild)]"""
+        texts = f"{parts}.map((one) => one?.innerText ?? '').filter(Boolean)"
         try:
-            return f"{self.evaluate('location.href')}\n{str(self.evaluate(texts)).strip()}"
+            return "\n".join([self.evaluate("location.href"), *self.evaluate(texts)])
         except ScriptError as error:
             return str(error)
 
@@ -156,7 +162,7 @@ class ChromiumEngine(Engine):
 
     @property
     def complaints(self) -> list[str]:
-        self._text()  # Playwright tells what happened when it is asked something
+        self._text()  # Playwright tells what it heard whenever it is asked something
         return self._complaints
 
     def _run(self, promise: str) -> str:
@@ -177,5 +183,7 @@ class ChromiumEngine(Engine):
 def chromium_page(browser: Browser) -> Iterator[Engine]:
     """Open a page in a running Chromium."""
     context = browser.new_context(locale="en-GB")
-    yield ChromiumEngine(context)
-    context.close()
+    try:
+        yield ChromiumEngine(context)
+    finally:
+        context.close()

@@ -51,9 +51,10 @@ class Firefox:
         """Open a page in a container of its own."""
         self.heard.clear()
         user = self.command("browser.createUserContext")["userContext"]
-        context = self.command("browsingContext.create", type="tab", userContext=user)["context"]
-        yield FirefoxEngine(self, context)
-        self.command("browser.removeUserContext", userContext=user)  # closes the page too
+        try:
+            yield FirefoxEngine(self, self.command("browsingContext.create", type="tab", userContext=user)["context"])
+        finally:
+            self.command("browser.removeUserContext", userContext=user)  # closes the page too
 
 
 class FirefoxEngine(WebDriverEngine):

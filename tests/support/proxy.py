@@ -147,7 +147,9 @@ def running_proxy(server: str) -> Iterator[Proxy]:
         proxy = listener.proxy = Proxy(f"http://127.0.0.1:{listener.server_port}", server)
         thread = Thread(target=listener.serve_forever, args=[0.05])
         thread.start()
-        yield proxy
-        proxy.heal()
-        listener.shutdown()
-        thread.join()
+        try:
+            yield proxy
+        finally:
+            proxy.heal()
+            listener.shutdown()
+            thread.join()
