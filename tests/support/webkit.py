@@ -47,7 +47,7 @@ class WebKit:
         """Open a page in a browser of its own."""
         wanted = {
             "webkitgtk:browserOptions": {"binary": _browser(), "args": ["--automation"]},
-            # Not "eager", with which scripts sometimes never answer; the load event of <audio> comes three seconds late.
+            # With "eager", scripts sometimes never answer.
             "pageLoadStrategy": "normal",
             "timeouts": {"script": 10_000},
         }
