@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -16,6 +16,9 @@ from gantcha.drawing.png import encode_pngs, to_grey
 from gantcha.drawing.render import Rendered, render
 from gantcha.drawing.text_lines import bits
 from gantcha.glyphs.sampler import Sampler
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 PART = 50
 """Captchas rendered at once: few enough for the processor's caches."""
@@ -74,6 +77,29 @@ class Captcha:
     def png(self) -> bytes:
         """The picture as a PNG: the same bytes for the same picture."""
         return encode_pngs(self.levels[None], repeatable=True)[0]
+
+    @property
+    def image(self) -> "Image":
+        """The picture for Pillow, which must be installed."""
+        from PIL import Image  # noqa: PLC0415 - the engine does without
+
+        return Image.fromarray(self.picture)
+
+    def _repr_png_(self) -> bytes:
+        """Return what a notebook shows."""
+        return self.png
+
+    def __eq__(self, other: object) -> bool:
+        """Compare what is drawn."""
+        return isinstance(other, Captcha) and self._drawn == other._drawn
+
+    def __hash__(self) -> int:
+        return hash(self._drawn)
+
+    @property
+    def _drawn(self) -> tuple[object, ...]:
+        crossed, classes = tuple(self.crossed_out), tuple(self.glyph_classes)
+        return self.code, self.characters, crossed, classes, self.look, self.levels.shape, self.levels.tobytes()
 
     @property
     def cased(self) -> str:

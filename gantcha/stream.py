@@ -6,8 +6,9 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, product
+from numbers import Integral
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, TypedDict, get_args
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from gantcha.patterns import Pattern, pattern_of
 
 TOGETHER = 125
 """Captchas drawn together from one seed; the size of a shard should be a multiple of it."""
+EPOCH = TOGETHER * 2**32
+"""Captchas of a stream from one epoch of a training to the next: more than anybody draws in one."""
 _MIXED: dict[str, tuple[str, ...]] = {
     "kind": get_args(Kind),
     "difficulty": get_args(Difficulty),
@@ -33,6 +36,22 @@ class MixedLook(NamedTuple):
 
     share: float
     look: Look
+
+
+class Settings(TypedDict, total=False):
+    """Keywords of `samples` that its streams for PyTorch and TensorFlow take too."""
+
+    length: int | tuple[int, int]
+    alphabet: str | None
+    pattern: str | None
+    kind: Kind
+    difficulty: Difficulty
+    theme: Theme
+    pixel_ratio: int
+    mix: Mapping[str, float] | None
+    change: Change | None
+    masks: bool
+    checkpoints_dir: Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +107,7 @@ def samples(
     masks: bool = False,
     worker: int = 0,
     workers: int = 1,
+    start: int = 0,
     checkpoints_dir: Path = CHECKPOINTS,
 ) -> Iterator[Captcha]:
     """Draw random captchas without end.
@@ -109,6 +129,7 @@ def samples(
         masks: whether to tell where each character has ink.
         worker: number of this worker, from 0.
         workers: number of workers that split the stream.
+        start: number of the first captcha, to go on where another run ended.
         checkpoints_dir: folder of the generators.
 
     Raises:
@@ -116,6 +137,9 @@ def samples(
     """
     if not 0 <= worker < workers:
         raise GantchaError(f"worker {worker} of {workers}: workers count from 0")
+    for name, number in {"seed": seed or 0, "start": start}.items():
+        if not isinstance(number, Integral) or number < 0:
+            raise GantchaError(f"{name} {number!r}: must be a whole number, 0 or more")
     drawn = drawn_characters(checkpoints_dir)
     chosen = to_characters(alphabet or usual_alphabet(drawn))
     text = pattern or pattern_of(chosen, length, drawn)
@@ -124,12 +148,12 @@ def samples(
         {"kind": kind, "difficulty": difficulty, "theme": theme}, mix or {}, change or {}, chosen, pixel_ratio
     )
     stream = Stream(seed=secrets.randbits(63) if seed is None else seed, pattern=text, looks=looks, masks=masks)
-    return _draw_stream(stream, load_sampler(checkpoints_dir), worker, workers)
+    return _draw_stream(stream, load_sampler(checkpoints_dir), worker, workers, int(start))
 
 
-def _draw_stream(stream: Stream, sampler: Sampler, worker: int, workers: int) -> Iterator[Captcha]:
-    for number in count(worker, workers):
-        yield from draw_group(stream, number * TOGETHER, sampler)
+def _draw_stream(stream: Stream, sampler: Sampler, worker: int, workers: int, start: int) -> Iterator[Captcha]:
+    for number in count(start // TOGETHER + worker, workers):
+        yield from (drawn for drawn in draw_group(stream, number * TOGETHER, sampler) if drawn.index >= start)
 
 
 def mix_looks(

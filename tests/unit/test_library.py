@@ -53,6 +53,22 @@ def test_workers_share_a_stream() -> None:
     assert [shared[index] for index in range(250)] == alone
 
 
+def test_a_stream_goes_on_where_it_was_left() -> None:
+    alone = _first(260)
+    assert _first(60, start=200) == alone[200:]
+    shared = [sample for worker in (0, 1) for sample in _first(60, start=130, worker=worker, workers=2)]
+    assert sorted(sample.index for sample in shared)[:60] == [*range(130, 190)]
+
+
+def test_captchas_are_values_and_a_notebook_shows_them() -> None:
+    one, same = (gantcha.draw("7k2h9m", seed=1) for _ in range(2))
+    assert one == same != gantcha.draw("7k2h9m", seed=2)
+    assert len({one, same}) == 1
+    assert "7k2h9m" in repr(one) and len(repr(one)) < 100
+    assert one._repr_png_() == one.png
+    assert np.array_equal(one.image, one.picture)
+
+
 def test_a_code_is_drawn_as_asked() -> None:
     sample = gantcha.draw(
         "AB12xyz", seed=1, difficulty="easy", theme="dark", change={"noise": 0, "baseline_amplitude": (0.0, 0.0)}
@@ -76,6 +92,8 @@ def test_what_cant_be_drawn_is_told() -> None:
         ({"pattern": "a{99}"}, r"^pattern a\{99\}: codes"),
         ({"difficulty": "medium"}, "^difficulty 'medium': must be"),
         ({"worker": 2, "workers": 2}, "worker 2 of 2"),
+        ({"seed": -1}, "^seed -1: must be"),
+        ({"start": 0.5}, "^start 0.5: must be"),
     ):
         with pytest.raises(gantcha.GantchaError, match=reason):
             gantcha.samples(**fault)  # type: ignore[arg-type] # wrong on purpose
