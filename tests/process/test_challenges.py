@@ -62,11 +62,30 @@ def test_a_page_without_a_name_is_not_given_ours(site: Site, headers: dict[str, 
 def test_a_challenge_shows_a_picture_and_no_code(site: Site) -> None:
     answer = site.server.get("/challenge")
     challenge = answer.json()
-    assert set(challenge) == {"id", "fileURL", "kind", "prompt", "audioURL", "expires_at"}
+    assert set(challenge) == {"id", "fileURL", "kind", "prompt", "audioURL", "expires_at", "expires_in"}
+    assert 590 <= challenge["expires_in"] <= 600
     assert answer.headers["cache-control"] == "no-store"
     assert site.code(challenge["id"]) not in answer.text + str(answer.headers)
     picture = requests.get(challenge["fileURL"], timeout=10)
     assert picture.headers["content-type"] == "image/png"
+
+
+def test_a_token_is_open_until_it_is_redeemed_and_asking_redeems_nothing(site: Site) -> None:
+    def is_open(token: object) -> object:
+        answer = site.server.post("/token", json={"token": token})
+        return answer.json()["open"] if answer.ok else answer.status_code
+
+    token, other = site.token(), site.token()
+    assert [is_open(one) for one in (token, token, other, "made up", "x" * 5000, 7)] == [
+        True,
+        True,
+        True,
+        False,
+        413,
+        422,
+    ]
+    assert site.siteverify(token)["success"]
+    assert [is_open(token), is_open(other)] == [False, True]
 
 
 def test_one_try_right_or_wrong(site: Site) -> None:
