@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from secrets import compare_digest
 from typing import NamedTuple, TypeVar
@@ -90,9 +90,10 @@ class Keys:
                 return
             file = read_keys_file(self._path)
             self._check(self._path, file)
+            changes = ", ".join(_changes(self._file, file)) or "nothing changed"
             self._take(file)
             self._version, self.error = version, None
-            log.info("keys read again from %s", self._path)
+            log.info("keys read again from %s: %s", self._path, changes)
         except SettingsError as error:  # a mistake in the file must not lock everyone out
             if str(error) != self.error:
                 log.error("the keys stay as they were: %s", error)
@@ -110,6 +111,19 @@ class Keys:
                     f"CAPTCHA_KEYS_FILE {path}, sites.{name}.difficulty: no {site.difficulty} captchas are kept since "
                     "the start: restart the server to have them drawn"
                 )
+
+
+def _changes(before: KeysFile, now: KeysFile) -> Iterator[str]:
+    """Name what was added, removed or changed, without any secret."""
+    for kind in KeysFile.model_fields:
+        old, new = getattr(before, kind), getattr(now, kind)
+        for name in sorted(old.keys() | new.keys()):
+            if name not in old or name not in new:
+                yield f"{kind}.{name} {'added' if name in new else 'removed'}"
+            elif old[name] != new[name]:
+                fields = getattr(type(new[name]), "model_fields", ())
+                changed = [field for field in fields if getattr(old[name], field) != getattr(new[name], field)]
+                yield f"{kind}.{name} changed" + (f" ({', '.join(changed)})" if changed else "")
 
 
 def _owner(given: str, keys: Iterable[tuple[Name, Key]]) -> Name | None:

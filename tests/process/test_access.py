@@ -57,9 +57,11 @@ def test_keys_are_rotated_without_a_restart(sqlite_settings: dict[str, object], 
         )
         assert statuses() == [200, 200, 401]
         assert "keys.toml" not in server.get("/readyz").text  # who has no key learns no paths
-        file.write_text(f'[api_keys]\nshop-next = "{NEW}"\n')
+        file.write_text(f'[api_keys]\nshop-next = {{key = "{NEW}", may = ["metrics"]}}\n')
         wait_until(lambda: statuses() == [401, 200, 401], "the old key to go")
         log = server.stop()
+    assert "api_keys.shop-next added, site_secrets.other removed" in log
+    assert "api_keys.shop removed, api_keys.shop-next changed (may)" in log
     named = {(line.get("path"), line.get("key")) for line in server.logged()}
     assert {("/metrics", "shop"), ("/metrics", "shop-next"), ("/readyz", "shop-next")} <= named
     assert not any(secret in log for secret in (OLD, NEW, SECRET, Site.SECRET))
