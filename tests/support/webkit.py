@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,6 +15,8 @@ from tests.conftest import answers, free_port, wait_until
 from tests.support.engines import Engine, ScriptError, WebDriverEngine
 
 _LONGEST_SECONDS = 60
+_START_SECONDS = 15
+_STARTS = 3
 _LISTEN = """(() => {
     const heard = (window.complaintsForTests = []);
     for (const level of ["error", "warn"]) {
@@ -33,10 +35,10 @@ class WebKit:
         self._url = url
         self._http = requests.Session()
 
-    def command(self, method: str, path: str, **parameters: Any) -> Any:
+    def command(self, method: str, path: str, timeout: float = _LONGEST_SECONDS, **parameters: Any) -> Any:
         """Send a command; give its value."""
         body = parameters if method == "POST" else None
-        answer = self._http.request(method, self._url + path, json=body, timeout=_LONGEST_SECONDS)
+        answer = self._http.request(method, self._url + path, json=body, timeout=timeout)
         value = answer.json()["value"]
         if not answer.ok:
             raise ScriptError(value["message"] or value["error"])
@@ -51,11 +53,21 @@ class WebKit:
             "pageLoadStrategy": "normal",
             "timeouts": {"script": 10_000},
         }
-        session = self.command("POST", "/session", capabilities={"alwaysMatch": wanted})["sessionId"]
+        session = self._start({"alwaysMatch": wanted})
         try:
             yield WebKitEngine(self, f"/session/{session}")
         finally:
             self.command("DELETE", f"/session/{session}")
+
+    def _start(self, capabilities: dict[str, Any]) -> str:
+        """Start a browser; give its session.
+
+        The driver chooses a free port for it, and waits for ever if another program has that port by then.
+        """
+        for _ in range(_STARTS - 1):
+            with suppress(requests.Timeout):
+                return str(self.command("POST", "/session", _START_SECONDS, capabilities=capabilities)["sessionId"])
+        return str(self.command("POST", "/session", capabilities=capabilities)["sessionId"])
 
     def close(self) -> None:
         self._http.close()
@@ -90,7 +102,7 @@ class WebKitEngine(WebDriverEngine):
     def _perform(self, actions: dict[str, Any]) -> None:
         self._command("actions", actions=[actions])
 
-    def _command(self, path: str, **parameters: object) -> Any:
+    def _command(self, path: str, **parameters: Any) -> Any:
         return self._webkit.command("POST", f"{self._session}/{path}", **parameters)
 
 
