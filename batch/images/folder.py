@@ -15,6 +15,7 @@ from gantcha.alphabet import SIDE, GlyphClasses
 from gantcha.characters import to_characters
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+_OF_OTHERS = (".", "@", "__MACOSX")  # such as ._A.png, .ipynb_checkpoints and @eaDir
 _CODE_POINT = re.compile(r"U\+([0-9A-F]{4,6})")
 _MOST_CLASSES = 256  # labels are bytes
 _TEST_EVERY = 10
@@ -50,9 +51,16 @@ def read_folder(folder: Path, split: Split) -> LabelledImages:
 
 
 def find_images(folder: Path) -> dict[Path, list[Path]]:
-    """List the images in each sub-folder that has some."""
-    places = sorted(path for path in folder.glob("*") if path.is_dir())
-    found = {place: [path for path in sorted(place.iterdir()) if path.suffix.lower() in _SUFFIXES] for place in places}
+    """List the images in each sub-folder that has some, without what other programs leave there."""
+    places = sorted(path for path in folder.glob("*") if path.is_dir() and not path.name.startswith(_OF_OTHERS))
+    found = {
+        place: [
+            path
+            for path in sorted(place.iterdir())
+            if path.suffix.lower() in _SUFFIXES and not path.name.startswith(_OF_OTHERS)
+        ]
+        for place in places
+    }
     return {place: files for place, files in found.items() if files}
 
 

@@ -42,6 +42,9 @@ def test_each_sub_folder_is_a_character(tmp_path: Path) -> None:
     transparent.save(tmp_path / "ж" / "transparent.png")
     (tmp_path / "ж" / "notes.txt").write_text("no image")
     (tmp_path / "empty").mkdir()
+    for left in ("ж/._1.png", ".ipynb_checkpoints/1.png", "@eaDir/1.png"):  # by other programs
+        (tmp_path / left).parent.mkdir(exist_ok=True)
+        (tmp_path / left).write_bytes(b"no image")
     train, test = read_images(tmp_path, "train"), read_images(tmp_path, "test")
     assert train.classes.symbols == "Жжий"
     assert [c.name for c in train.classes] == ["00-u0416", "01-u0436", "02-u0438", "03-u0439"]
