@@ -19,7 +19,7 @@ from pool.errors import UnknownCaptchaError
 from pool.pool import Pool
 from pool.settings import Settings
 from pool.tokens import Inquiry, Redemption, Solved
-from server import errors, speech
+from server import errors, espeak
 from server.access.advice import Advice
 from server.access.doubt import Doubt
 from server.access.keys import Keys
@@ -93,7 +93,7 @@ class Services:
             readiness=ReadinessChecks(pool, refill, [*buffers.values(), *challenge_buffers.values()], keys),
             pool_metrics=PoolCollector(pool, refill.watermarks),
             public_url=str(settings.public_url).rstrip("/") if settings.public_url else None,
-            speaks=settings.audio and speech.can_say(settings.alphabet),
+            speaks=settings.audio and espeak.can_say(settings.alphabet),
             sounds=Sounds(limits, partial(_speak, pool)),
         )
 
@@ -129,6 +129,8 @@ def _speak(pool: Pool, key: SoundKey) -> bytes:
         raise errors.EXPIRED.error()
     if code is None:
         raise errors.UNKNOWN.error("There is no sound for this picture.")
+    from server import speech  # noqa: PLC0415 - NumPy, which a server that nobody listens to does without
+
     return speech.say(code, key.language, speech.rng_for(*key, pool.secret()))
 
 

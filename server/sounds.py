@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from fastapi import Request
 
-from server import errors, speech
+from server import errors, espeak
 from server.access.limits import Limits
-from server.speech import Language
+from server.espeak import Language
 
 _AT_ONCE = 2
 _MOST_OPEN = 8  # being spoken or waiting: about three seconds of espeak-ng
@@ -40,7 +40,7 @@ class Sounds:
     def close(self) -> None:
         """End what is being spoken, and what waits for it."""
         self._speakers.shutdown(wait=False, cancel_futures=True)
-        speech.stop()
+        espeak.stop()
 
     async def get(self, key: SoundKey, client: str, request: Request) -> bytes:
         """Return a sound; only the first request for it counts for the limit of this client.

@@ -3,43 +3,28 @@
 import hashlib
 import hmac
 import io
-import os
-import shutil
-import signal
 import subprocess
 import wave
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from gantcha.characters import CHARACTERS
 from pool.errors import SpeechError
+from server import espeak
+from server.espeak import Language
 
-Language = Literal[
-    "bg", "cs", "da", "de", "el", "en", "es", "fi", "fr", "hu", "id",
-    "it", "nb", "nl", "pl", "pt", "ro", "ru", "sv", "tr", "uk"
-]  # fmt: skip
-"""Languages in which espeak-ng names digits and Latin letters well; the widget has the same list."""
 _Samples = npt.NDArray[np.float32]
 
-_PROGRAM = "espeak-ng"
-_PATIENCE_SECONDS = 10
 _HALVED_RATE = 11025  # Hz: half of what espeak-ng produces, and enough for speech
 _VOICES = ("", "+f2", "+f4", "+m3", "+m7")
 _CHATTER = 0.22  # share of the speech's loudness
 _HISS = 0.04
-_running: set["subprocess.Popen[bytes]"] = set()
 # Letters sound alike (d e p t); each comes with its word of the radio alphabet, which is the same in every language.
 _WORDS = """alfa bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike november oscar papa quebec
 romeo sierra tango uniform victor whiskey x-ray yankee zulu"""
 _SPELLED = {word[0]: f"{word[0]}, {word}" for word in _WORDS.split()}
-
-
-def can_say(alphabet: str) -> bool:
-    """Return whether espeak-ng is installed, and names these characters in every language: 0-9 and a-z."""
-    return set(alphabet) <= set(CHARACTERS) and shutil.which(_PROGRAM) is not None
 
 
 def rng_for(file_id: str, language: Language, secret: str) -> np.random.Generator:
@@ -74,46 +59,16 @@ def _voiced(characters: Sequence[str], language: Language, rng: np.random.Genera
         parts.append(f'<prosody pitch="{pitch:+.0f}%" rate="{rate:.0f}%">{text}</prosody><break time="{pause:.0f}ms"/>')
     voice = language + str(rng.choice(_VOICES))
     # The text goes through a pipe: everyone on the machine can see the arguments of a process.
-    command = [_PROGRAM, "-v", voice, "-m", "--stdin", "--stdout"]
     try:
-        spoken = _run(command, f"<speak>{''.join(parts)}</speak>".encode())
+        spoken = espeak.run(["-v", voice, "-m", "--stdin", "--stdout"], f"<speak>{''.join(parts)}</speak>".encode())
         with wave.open(io.BytesIO(spoken)) as sound:
             samples = np.frombuffer(sound.readframes(len(spoken)), "<i2").astype(np.float32)
     except (OSError, subprocess.SubprocessError, EOFError, wave.Error) as error:
-        raise SpeechError(f"{_PROGRAM} failed: {type(error).__name__}") from error
+        raise SpeechError(f"{espeak.PROGRAM} failed: {type(error).__name__}") from error
     if len(samples) < 2:
-        raise SpeechError(f"{_PROGRAM} produced no sound")
+        raise SpeechError(f"{espeak.PROGRAM} produced no sound")
     halved: _Samples = samples[: len(samples) // 2 * 2].reshape(-1, 2).mean(axis=1)
     return halved / np.float32(max(np.abs(halved).max(), 1))
-
-
-def _run(command: Sequence[str], text: bytes) -> bytes:
-    """Run a program that `stop` can end; return its output."""
-    # A server that is killed can't end the program; `timeout`, of every Linux, then does.
-    watch = ["timeout", "-s", "KILL", str(_PATIENCE_SECONDS)] if shutil.which("timeout") else []
-    pipe = subprocess.PIPE
-    command = [*watch, *command]
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, process_group=0) as process:
-        _running.add(process)
-        try:
-            spoken, _ = process.communicate(text, timeout=_PATIENCE_SECONDS)
-        finally:
-            _end(process)
-            _running.discard(process)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, _PROGRAM)
-    return spoken
-
-
-def stop() -> None:
-    """End what is being spoken, at the end of the server: a program that hangs would outlive it."""
-    for process in list(_running):
-        _end(process)
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _wav(samples: _Samples) -> bytes:

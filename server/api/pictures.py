@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse
 from pool.errors import UnknownCaptchaError
 from pool.storage.files import ID
 from pool.storage.objects import ObjectStore
-from server import errors, metrics, speech
+from server import errors, espeak, metrics
 from server.access import testing_keys
 from server.access.visits import client_of
 from server.api.checks import refuse_prefetch
@@ -40,7 +40,7 @@ _Read = TypeVar("_Read")
         **documented(*_GONE, errors.LIMITED, errors.NO_SPEECH, errors.SPEAKING, errors.PREFETCHED),
     },
 )
-async def sound(request: Request, file_id: str, lang: speech.Language = "en") -> Response:
+async def sound(request: Request, file_id: str, lang: espeak.Language = "en") -> Response:
     """Speak the code of a captcha, for those who can't see the picture; picture and sound share the one attempt."""
     services = services_of(request)
     if not services.speaks:

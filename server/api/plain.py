@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, HttpUrl
 from starlette.exceptions import HTTPException
 
 from pool.errors import DatabaseError
-from server import errors, speech
+from server import errors, espeak
 from server.access.visits import Visit, name_of, visit_of
 from server.api.bodies import FORM, MOST_ANSWER_BYTES, MULTIPART, fields_checked, parse_form, read_body
 from server.api.checks import limit_answering, limit_issuing
@@ -162,7 +162,7 @@ async def _show_challenge(page: _Page, fault: _Fault = "") -> Response:
     except (HTTPException, DatabaseError) as error:
         return _show_fault(page, error)
     file_id, message = str(challenge["id"]), page.say(fault)
-    spoken = page.language if page.language in get_args(speech.Language) else "en"
+    spoken = page.language if page.language in get_args(espeak.Language) else "en"
     content = page.fill(
         "challenge",
         id=file_id,

@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from server import speech
+from server import espeak
 from tests.conftest import ROOT, Site
 from tests.support.chromium import Visit
 from tests.support.programs import needs
@@ -106,7 +106,7 @@ def test_every_state_passes_axe_and_says_what_it_should(site: Site, browser: Bro
         f"paragraph | {asked}",
         "status",
         f"textbox | Answer | {asked}",
-        *["button | Listen"] * speech.can_say("a"),
+        *["button | Listen"] * espeak.can_say("a"),
         "button | Another picture",
         "button | Check",
     ]

@@ -17,7 +17,7 @@ from gantcha.drawing.png import encode_pngs
 from pool import database
 from pool.models import captcha
 from pool.pool import Drawn
-from server import speech
+from server import espeak
 from tests.conftest import PLAIN, Site, a_png, running_site, sqlite_settings_in
 from tests.support.chromium import Visit
 from tests.support.programs import needs
@@ -94,7 +94,7 @@ def test_the_keyboard_is_enough(site: Site, visit: Visit) -> None:
         # evaluate on a handle: the page's policy forbids evaluating strings
         reached.append(page.locator(":focus").last.evaluate("e => (e.shadowRoot?.activeElement ?? e).id || e.title"))
     wanted = ["comment", "answer", "Listen", "Another picture"]
-    if not speech.can_say("a"):
+    if not espeak.can_say("a"):
         wanted.remove("Listen")
     assert [name for name in reached if name in wanted][: len(wanted)] == wanted
     page.get_by_label("Answer").focus()

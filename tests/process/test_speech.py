@@ -27,7 +27,7 @@ from pool.errors import SpeechError
 from pool.models import captcha
 from pool.pool import Drawn, Issued
 from pool.storage.files import new_id
-from server import speech
+from server import espeak, speech
 from tests.conftest import PLAIN, ROOT, Site, a_png, running_server, running_site, wait_until
 from tests.support.programs import needs
 
@@ -47,7 +47,7 @@ def _likeness(sound: bytes, other: bytes) -> float:
 
 @needs("espeak-ng")
 @pytest.mark.parametrize("language", ["en", "ru"])
-def test_the_code_is_spoken_over_noise(monkeypatch: pytest.MonkeyPatch, language: speech.Language) -> None:
+def test_the_code_is_spoken_over_noise(monkeypatch: pytest.MonkeyPatch, language: espeak.Language) -> None:
     heard = speech.say("7k2h9m", language, np.random.default_rng(1))
     monkeypatch.setattr(speech, "_CHATTER", 0)
     monkeypatch.setattr(speech, "_HISS", 0)
@@ -60,12 +60,12 @@ def test_the_code_is_spoken_over_noise(monkeypatch: pytest.MonkeyPatch, language
 @needs("espeak-ng")
 def test_every_language_says_every_character(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speech, "_VOICES", ("",))
-    for language in get_args(speech.Language):
+    for language in get_args(espeak.Language):
         sounds = [speech.say(code, language, np.random.default_rng(1)) for code in ("2468", "kmwx")]
         assert min(len(_samples(sound)) for sound in sounds) > 3 * 11025, language
         assert language == "en" or sounds[0] != speech.say("2468", "en", np.random.default_rng(1))
     texts = (ROOT / "server/pages/widget/texts.js").read_text()
-    assert re.search(r'spoken = "(.*?)"', texts)[1].split() == list(get_args(speech.Language))  # type: ignore[index]
+    assert re.search(r'spoken = "(.*?)"', texts)[1].split() == list(get_args(espeak.Language))  # type: ignore[index]
 
 
 @needs("espeak-ng")
@@ -189,7 +189,7 @@ def test_a_sound_is_spoken_and_counted_once(
 
 def test_no_two_sounds_share_their_noise() -> None:
     file_id = new_id()
-    first = [speech.rng_for(file_id, language, "secret").random() for language in get_args(speech.Language)]
+    first = [speech.rng_for(file_id, language, "secret").random() for language in get_args(espeak.Language)]
     assert len(set(first)) == len(first)
 
 

@@ -193,7 +193,7 @@ main()
 
 def test_what_needs_no_drawing_imports_none_of_it() -> None:
     imported = "import gantcha.alphabet, gantcha.characters, gantcha.drawing.look, server.__main__, server.app, sys"
-    drawing = ("cv2", "onnxruntime", "isal", "tensorflow")
+    drawing = ("cv2", "onnxruntime", "isal", "numpy", "tensorflow")
     code = f"{imported}; print([name for name in {drawing} if name in sys.modules])"
     finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert finished.stdout == "[]\n"

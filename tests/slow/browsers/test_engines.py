@@ -2,7 +2,7 @@
 
 from urllib.parse import parse_qs
 
-from server import speech
+from server import espeak
 from tests.conftest import Site
 from tests.slow.browsers.conftest import Widget
 from tests.support.engines import Engine
@@ -54,7 +54,7 @@ def test_the_tab_key_reaches_everything(proxy: Proxy, engine: Engine, widget: Wi
     engine.open(f"{proxy.url}/demo")
     widget.shown()
     engine.click("document.querySelector('#comment')")
-    wanted = ["answer", *["Listen"] * speech.can_say("a"), "Another picture", "Check", "Send"]
+    wanted = ["answer", *["Listen"] * espeak.can_say("a"), "Another picture", "Check", "Send"]
     for name in wanted:
         engine.press("Tab")
         widget.has_focus(name)

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from gantcha import __version__
-from server import speech
+from server import espeak
 from tests.conftest import Site, wait_until
 from tests.slow.browsers.conftest import Widget
 from tests.support.engines import Engine
@@ -336,7 +336,7 @@ def test_what_ends_writing_is_no_answer_and_everything_has_a_name(show: Show, en
     assert proxy.asked("/verify") == []
 
 
-@pytest.mark.skipif(not speech.can_say("a"), reason="espeak-ng is not installed (apt-get install espeak-ng)")
+@pytest.mark.skipif(not espeak.can_say("a"), reason="espeak-ng is not installed (apt-get install espeak-ng)")
 def test_a_sound_waits_for_the_screen_reader_and_begins_again(show: Show, engine: Engine, proxy: Proxy) -> None:
     widget = show("""<div class="gantcha"></div><script>
         const { start } = AudioBufferSourceNode.prototype;
