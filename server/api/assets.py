@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import re
 
 from fastapi import APIRouter, Request, Response
 from rjsmin import jsmin
@@ -38,7 +39,8 @@ def join(*parts: str) -> bytes:
 
 def _module(name: str) -> str:
     if name != "words":
-        return (PAGES / "widget" / f"{name}.js").read_text("utf-8")
+        source = (PAGES / "widget" / f"{name}.js").read_text("utf-8")
+        return source if name != "style" else re.sub(r"(?<=[:;{},]) +|\n +", "", source)  # the CSS needs none of these
     words = {"english": TEXTS["en"], "version": __version__} | TAGS
     return "".join(f"const {name} = {json.dumps(value)};\n" for name, value in words.items())
 

@@ -36,5 +36,5 @@ def test_every_answer_is_as_documented(sqlite_settings: dict[str, object], tmp_p
             text=True,
         )
         assert finished.returncode == 0, finished.stdout + finished.stderr
-        assert "11 passed" in finished.stdout
+        assert "12 passed" in finished.stdout
         assert "Exception" not in site.server.printed()

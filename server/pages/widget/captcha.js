@@ -62,6 +62,7 @@ export class Captcha {
     const another = () => {
       const moveFocus = this.follow();
       this.renewals = 0;
+      this.checking = null;
       this.start().then(moveFocus);
       view.input.focus(); // or the keyboard would be nowhere meanwhile, since some of these buttons vanish
     };
@@ -120,7 +121,9 @@ export class Captcha {
     if (this.ended.signal.aborted) return;
     this.texts = texts;
     this.view.label(this.say, language, direction(language));
+    const { countEnd } = this;
     this.tell(...this.message);
+    if (countEnd > Date.now()) this.countDown(countEnd);
     this.ask();
     this.write(this.token);
   }
@@ -139,6 +142,7 @@ export class Captcha {
 
   tell(key, className = "") {
     this.message = [key, className];
+    this.countEnd = 0;
     clearInterval(this.counter);
     this.view.tell(key && this.say(key), className);
   }
@@ -147,8 +151,10 @@ export class Captcha {
   countDown(end) {
     const count = () => {
       const seconds = Math.ceil((end - Date.now()) / 1000);
+      if (seconds <= 0) clearInterval(this.counter);
       this.view.timer.textContent = seconds > 0 ? `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}` : "";
     };
+    this.countEnd = end;
     this.view.status.append(" ", this.view.timer);
     count();
     this.counter = setInterval(count, 1000);
@@ -176,7 +182,9 @@ export class Captcha {
   }
 
   show(state) {
+    const { hasFocus } = this.view;
     this.view.show(state);
+    if (hasFocus && state !== "solved" && !this.ended.signal.aborted) this.focus(); // what had it may be gone
     this.notify("statechange", { state });
   }
 
@@ -205,6 +213,7 @@ export class Captcha {
     clearTimeout(this.timer);
     this.sound?.stop();
     Object.assign(this, { token: "", challenge: null, wasSent: false, sound: null, isExpired: false, isOld: false });
+    this.isObtained = false;
     this.write("");
     this.view.input.value = "";
     this.view.input.removeAttribute("aria-invalid");
@@ -214,12 +223,13 @@ export class Captcha {
 
   /** Show a challenge once the captcha is seen. */
   arm(...message) {
+    this.pause.leave(this);
     this.turn = null;
     this.isStarted = false;
     this.forget();
     this.tell(...message);
     this.seen.disconnect();
-    if (!this.view.dialog) this.seen.observe(this.view.card);
+    if (!this.view.dialog || this.view.dialog.open) this.seen.observe(this.view.card);
   }
 
   /** Start, or wait while the server has a pause. */
@@ -263,10 +273,10 @@ export class Captcha {
     } catch (error) {
       if (turn !== this.turn) return;
       this.challenge = null;
-      const { hasFocus } = view;
       this.show("failed");
-      if (hasFocus) this.focus();
-      if (codes[error.status] !== "invalid-sitekey") {
+      if (codes[error.status] === "invalid-sitekey") {
+        this.pause.end(); // the server answers
+      } else {
         this.pause.begin(error.seconds ?? 0);
         this.pause.waiting.add(this);
       }
@@ -281,7 +291,7 @@ export class Captcha {
 
   /** Show another challenge to who is looking, a few times; then wait for the visitor. */
   renew(...message) {
-    if (this.view.dialog) return this.arm(...message);
+    if (this.view.dialog && !this.view.dialog.open) return this.arm(...message);
     if (document.hidden || this.renewals >= MOST_RENEWALS) {
       this.turn = null;
       this.forget();
@@ -307,7 +317,7 @@ export class Captcha {
   reset() {
     const isNew = this.isExpired && !this.challenge;
     if (isNew || this.view.state === "failed") return;
-    if (this.isStarted && !this.view.dialog) this.arm("");
+    if (this.isStarted) this.arm("");
     else {
       this.turn = null;
       this.isStarted = false;
@@ -318,10 +328,13 @@ export class Captcha {
 
   /** Check what was typed, once at a time. */
   check() {
-    return (this.checking ??= this.verify().finally(() => {
+    if (this.checking) return this.checking;
+    const mine = this.verify().finally(() => {
+      if (this.checking !== mine) return; // the visitor did not wait for it
       this.checking = null;
       this.view.wait(this.view.state === "loading");
-    }));
+    });
+    return (this.checking = mine);
   }
 
   /** Whether something was typed that shows. */
@@ -364,8 +377,10 @@ export class Captcha {
     this.show("solved");
     this.tell("verified");
     this.write(token);
-    if (view.dialog) view.dialog.close();
-    else if (hadFocus) view.status.focus(); // or it would fall to the page's beginning
+    if (view.dialog) {
+      this.isSolvedNow = view.dialog.open;
+      view.dialog.close();
+    } else if (hadFocus) view.status.focus(); // or it would fall to the page's beginning
     for (const { resolve } of this.waiting.splice(0)) resolve(token);
     this.notify("verified", { token });
     call(this.options.callback, token);
@@ -380,7 +395,9 @@ export class Captcha {
 
   noteClosed() {
     this.notify("closed");
-    if (this.token) return;
+    const { isSolvedNow } = this; // the event comes later, and the page may have reset the captcha by then
+    this.isSolvedNow = false;
+    if (isSolvedNow || this.token) return;
     for (const { reject } of this.waiting.splice(0)) reject("challenge-closed");
     call(this.options.closecallback);
   }
@@ -396,6 +413,7 @@ export class Captcha {
   open() {
     const { view } = this;
     if (view.dialog) {
+      if (this.takeObtained()) return;
       if (this.token) this.reset();
       view.open();
       this.notify("opened");
@@ -407,7 +425,8 @@ export class Captcha {
 
   /** Ask for the answer; give a promise of the token. */
   execute() {
-    if (this.token && !this.view.dialog) return Promise.resolve(this.token);
+    this.checkAge();
+    if (this.token && (!this.view.dialog || this.takeObtained())) return Promise.resolve(this.token);
     return new Promise((resolve, reject) => {
       this.waiting.push({ resolve, reject });
       this.open();
@@ -416,9 +435,18 @@ export class Captcha {
 
   /** Get an answer for a form that is being sent; say whether there is one. */
   async obtain() {
-    if (this.view.dialog) await this.execute().catch(() => {}); // the visitor closed it
-    else await this.check();
+    if (this.view.dialog) {
+      await this.execute().catch(() => {}); // the visitor closed it
+      this.isObtained = Boolean(this.token);
+    } else await this.check();
     return Boolean(this.token);
+  }
+
+  /** Whether the form has just had the token got that its page asks for now: once. */
+  takeObtained() {
+    const { isObtained } = this;
+    this.isObtained = false;
+    return isObtained && Boolean(this.token);
   }
 
   /** Ask the server whether the token can still be redeemed; if it does not say, the form's own server will. */
@@ -452,6 +480,7 @@ export class Captcha {
   }
 
   disable(isDisabled) {
+    this.isDisabled = isDisabled;
     for (const control of this.view.controls) control.disabled = isDisabled;
   }
 
@@ -464,6 +493,7 @@ export class Captcha {
     this.turn = null;
     this.forget();
     this.tell("");
+    for (const { reject } of this.waiting.splice(0)) reject("challenge-closed");
     this.view.remove();
   }
 }

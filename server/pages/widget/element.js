@@ -14,7 +14,7 @@ export function defineElement(server) {
     #internals = this.attachInternals();
     #captcha = null;
     #names = [];
-    #submitter = null;
+    #sending = null;
 
     connectedCallback() {
       const attributes = Object.fromEntries([...this.attributes].map(({ name, value }) => [name, value]));
@@ -23,12 +23,16 @@ export function defineElement(server) {
       const base = own ? own.replace(/\/*$/, "/") : server;
       this.#captcha = new Captcha(this, options, (token) => this.#write(token), base);
       const { signal } = this.#captcha.ended;
-      const note = ({ target }) => this.#noteSubmitter(target.closest?.("button, input"));
-      this.form?.addEventListener("click", note, { capture: true, signal });
+      // Of buttons elsewhere on the page too, which may belong to the form.
+      this.getRootNode().addEventListener("click", (event) => this.#noteSubmitter(event), { capture: true, signal });
       this.#captcha.on(this, "invalid", (event) => this.#checkFirst(event));
       this.#captcha.disable(this.matches(":disabled"));
       this.#captcha.adopt(this.form);
       this.#write("");
+      // A control that is hidden must not be missed: the browser could not say what is missing.
+      const sizes = new ResizeObserver(() => this.#write(this.value));
+      sizes.observe(this.#captcha.view.card);
+      signal.addEventListener("abort", () => sizes.disconnect());
     }
 
     disconnectedCallback() {
@@ -111,18 +115,22 @@ export function defineElement(server) {
       this.connectedCallback();
     }
 
-    #noteSubmitter(button) {
-      if (!this.#captcha.isShown) this.#internals.setValidity({}); // the browser could not say what is missing
-      this.#submitter = button;
-      setTimeout(() => (this.#submitter = null)); // the browser checks the form at once
+    #noteSubmitter(event) {
+      const button = event.target.closest?.("button, input");
+      if (button?.form !== this.form || !["submit", "image"].includes(button?.type)) return;
+      this.#sending = { button, event };
+      setTimeout(() => (this.#sending = null)); // the browser checks the form at once
     }
 
     /** A form that is sent before the characters were checked waits for the check. */
     #checkFirst(event) {
-      const submitter = this.#submitter;
-      if (!submitter || !this.#captcha.isTyped) return;
+      const sending = this.#sending;
+      const captcha = this.#captcha;
+      if (!sending || !captcha.isTyped) return;
       event.preventDefault();
-      this.#captcha.obtain().then((isReady) => isReady && this.#captcha?.guard?.pass(submitter));
+      // Twice clicked, or sent by the page: once is enough. A page that only asked sends its form itself.
+      const isWanted = () => !captcha.wasSent && !sending.event.defaultPrevented;
+      captcha.obtain().then((isReady) => isReady && isWanted() && captcha.guard?.pass(sending.button));
     }
 
     #write(token) {
@@ -131,7 +139,8 @@ export function defineElement(server) {
       for (const name of this.#names) data.set(name, token);
       this.#internals.setFormValue(token ? data : null);
       const { view } = this.#captcha;
-      if (token || view.dialog) this.#internals.setValidity({}); // a dialog opens when the form is sent
+      // A dialog opens when the form is sent.
+      if (token || view.dialog || !this.#captcha.isShown) this.#internals.setValidity({});
       else this.#internals.setValidity({ valueMissing: true }, this.#captcha.say("empty"), view.input);
     }
   }

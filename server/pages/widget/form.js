@@ -21,7 +21,7 @@ export class FormGuard {
 
   hold(event) {
     const { submitter } = event;
-    const captchas = [...this.captchas].filter((captcha) => captcha.isShown);
+    const captchas = [...this.captchas].filter((captcha) => captcha.isShown && !captcha.isDisabled);
     const isFinal = !submitter?.formNoValidate && (submitter?.formMethod || this.form.getAttribute("method")) !== "dialog";
     if (!captchas.length || !isFinal) return;
     captchas.forEach((captcha) => captcha.checkAge());
@@ -34,7 +34,8 @@ export class FormGuard {
     if (this.isBusy || isTwice) return;
     this.isBusy = true;
     const task = open.length ? this.fill(open) : this.ask(captchas);
-    task.finally(() => (this.isBusy = false)).then((isReady) => isReady && this.pass(submitter));
+    const isSent = () => open.some((captcha) => captcha.wasSent); // by the page, when it got the token
+    task.finally(() => (this.isBusy = false)).then((isReady) => isReady && !isSent() && this.pass(submitter));
   }
 
   /** Have captchas answered, one after the other; say whether all are. */
@@ -48,9 +49,10 @@ export class FormGuard {
     const moveFocus = captchas[0].follow();
     const used = [];
     for (const captcha of captchas) if (!(await captcha.isOpen())) used.push(captcha);
-    for (const captcha of used) await captcha.start("used", "bad");
-    if (used.length) moveFocus();
-    return !used.length;
+    for (const captcha of used) await (captcha.view.dialog ? captcha.obtain() : captcha.start("used", "bad"));
+    const isReady = used.every((captcha) => captcha.token);
+    if (!isReady) moveFocus();
+    return isReady;
   }
 
   /** Send the form as the visitor did. */

@@ -23,17 +23,20 @@ export class Pause {
 
   /** Begin a pause of the server's own choice or a longer one, with jitter: pages must not come back all at once. */
   begin(seconds) {
-    const grown = Math.min(SHORTEST * 2 ** this.failures++, LONGEST);
-    this.last = Math.max(seconds * 1000, grown) * (1 + Math.random() / 4);
-    this.until = Date.now() + this.last;
+    if (!this.failures || Date.now() >= this.until) this.failures += 1; // those that failed together count once
+    const grown = Math.min(SHORTEST * 2 ** (this.failures - 1), LONGEST);
+    const wait = Math.max(seconds * 1000, grown) * (1 + Math.random() / 4);
+    this.until = Date.now() + wait;
     this.trial = null;
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.tryOne(), this.last);
+    this.timer = setTimeout(() => this.tryOne(), wait);
   }
 
   leave(captcha) {
     this.waiting.delete(captcha);
-    if (this.trial === captcha) this.trial = null;
+    if (this.trial !== captcha) return;
+    this.trial = null;
+    this.tryOne();
   }
 
   /** Let the captchas come that a visitor may see: the first to ask is the trial. */

@@ -12,8 +12,8 @@ export class Sound {
     this.stop();
     const player = (this.player = new AudioContext());
     try {
-      this.bytes ??= await this.get();
-      const buffer = await player.decodeAudioData(this.bytes.slice(0)); // which takes the bytes away
+      this.bytes ??= this.get();
+      const buffer = await player.decodeAudioData((await this.bytes).slice(0)); // which takes the bytes away
       if (player !== this.player) return; // stopped, or begun again
       const source = Object.assign(player.createBufferSource(), { buffer });
       source.playbackRate.value = this.rate;
@@ -21,6 +21,7 @@ export class Sound {
       source.onended = () => player === this.player && this.stop();
       source.start(player.currentTime + SILENCE);
     } catch (error) {
+      this.bytes = null;
       if (player !== this.player) return;
       this.stop();
       throw error;

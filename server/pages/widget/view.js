@@ -44,16 +44,11 @@ function icon(name) {
 export class View {
   /** Build the captcha in `host`; `modal`: in a dialog of the page's body, since `host` may be hidden; closed at first. */
   constructor(host, { modal, size, tabindex }) {
-    const button = (part, className, ...children) => {
-      const made = element("button", { type: "button", className }, ...children);
-      made.setAttribute("part", `button ${part}`);
-      return made;
-    };
-    this.image = element("img", {});
-    this.image.setAttribute("part", "picture");
+    const button = (part, className, ...children) =>
+      element("button", { type: "button", part: `button ${part}`, className }, ...children);
+    this.image = element("img", { part: "picture" });
     this.retry = button("retry", "retry");
-    this.prompt = element("p", { id: "prompt" });
-    this.prompt.setAttribute("part", "prompt");
+    this.prompt = element("p", { id: "prompt", part: "prompt" });
     this.listen = button("listen", "icon", icon("listen"));
     this.listen.hidden = true; // until a challenge has a sound
     this.speed = button("speed", "icon", "0.75×");
@@ -62,6 +57,7 @@ export class View {
     this.close = button("close", "icon close", icon("close"));
     this.input = element("input", {
       id: "answer",
+      part: "input",
       type: "text",
       dir: "ltr",
       autocomplete: "off",
@@ -70,11 +66,9 @@ export class View {
       maxLength: 256, // text that was copied may have much in it that nobody sees
       enterKeyHint: "done",
     });
-    this.input.setAttribute("part", "input");
     this.input.setAttribute("aria-describedby", "prompt status");
     this.check = button("check", "check");
-    this.status = element("p", { id: "status", role: "status", tabIndex: -1 });
-    this.status.setAttribute("part", "status");
+    this.status = element("p", { id: "status", part: "status", role: "status", tabIndex: -1 });
     this.timer = element("span", { ariaHidden: "true" });
     this.again = button("again", "icon again", icon("refresh"));
     this.close.hidden = !modal;
@@ -84,13 +78,12 @@ export class View {
     this.frame = row("frame", row("spinner"), this.image, icon("tick"), this.retry);
     this.card = element(
       "div",
-      { role: "group" },
+      { role: "group", part: "card" },
       this.frame,
       row("corner", this.speed, this.again, this.close), // nothing that would lie on the picture while it is read
       row("words", this.prompt, this.status),
       row("row", this.input, row("icons", this.listen, this.refresh), this.check),
     );
-    this.card.setAttribute("part", "card");
     this.card.classList.add("card", ["compact", "flexible"].includes(size) ? size : "normal");
     this.dialog = modal ? element("dialog", {}, this.card) : null;
     this.host = host;
