@@ -417,3 +417,97 @@ def test_calls_of_wrappers(site: Site, show: Show, engine: Engine, proxy: Proxy)
     engine.until("log.length === 3", "the promise")
     assert site.siteverify(engine.evaluate("log[2]"))["success"]
     assert engine.complaints == []
+
+
+def test_a_form_that_its_callback_sends_is_sent_once(site: Site, show: Show, engine: Engine, proxy: Proxy) -> None:
+    widget = show("""<form id="form"><div class="gantcha" data-callback="solved"></div><button id="send">Send</button>
+        </form><script>
+        window.solved = () => form.requestSubmit();
+        form.addEventListener("submit", (event) => { event.preventDefault(); log.push(gantcha.getResponse()); });
+        </script>""")
+    file_id = widget.shown()
+    engine.click(widget.part("#answer"))
+    engine.type(site.code(file_id))
+    engine.click(_SEND)  # instead of Check
+    widget.says("Confirmed")
+    engine.evaluate("new Promise((done) => setTimeout(done, 200))")
+    (token,) = engine.evaluate("log")
+    assert site.siteverify(token)["success"]
+    assert len(proxy.asked("/challenge")) == 1
+
+
+def test_a_submit_handler_that_executes_asks_once(site: Site, show: Show, engine: Engine, proxy: Proxy) -> None:
+    show(
+        """<form id="form"><div class="h-captcha" data-size="invisible"></div><button id="send">Send</button></form>
+        <script>form.addEventListener("submit", async (event) => {
+            event.preventDefault();
+            log.push((await hcaptcha.execute(undefined, { async: true })).response);
+        });</script>""",
+        '<script src="1/api.js"></script>',
+    )
+    engine.until("!!document.querySelector('[name=h-captcha-response]')", "the widget")
+    for count in (1, 2):  # the second time the token is used
+        engine.click(_SEND)
+        widget = Widget(engine, "body > div:last-child")
+        widget.has_focus("answer")
+        engine.type(site.code(widget.shown()))
+        engine.press("Enter")
+        engine.until(f"log.length === {count}", "the page's own handler")
+        assert site.siteverify(engine.evaluate("log.at(-1)"))["success"]
+    engine.evaluate("new Promise((done) => setTimeout(done, 200))")
+    assert len(engine.evaluate("log")) == len(proxy.asked("/challenge")) == 2
+
+
+def test_an_open_dialog_heals(site: Site, show: Show, engine: Engine, proxy: Proxy) -> None:
+    proxy.answer("/challenge", 503)
+    show(
+        '<form method="post"><div class="gantcha" data-size="invisible"></div><button id="send">Send</button></form>',
+        _FASTER.format(times=10) + '<script src="widget.js"></script>',
+    )
+    engine.until("!!document.querySelector('[name=gantcha-response]')", "the widget")
+    engine.click(_SEND)
+    widget = Widget(engine, "body > div:last-child")
+    widget.says("No picture at the moment")
+    widget.has_focus("Try again")
+    proxy.heal()
+    file_id = widget.shown()
+    widget.has_focus("answer")
+    engine.type(site.code(file_id))
+    engine.press("Enter")
+    assert len(_await(proxy, 1)) == 1
+
+
+@pytest.mark.parametrize(
+    "around", ["<fieldset disabled>{}</fieldset>", '<div style="display: none">{}</div>'], ids=["disabled", "hidden"]
+)
+def test_an_element_that_counts_for_nothing_keeps_no_form(
+    show: Show, engine: Engine, proxy: Proxy, around: str
+) -> None:
+    show(
+        f"""<form id="form" method="post">{around.format("<gantcha-captcha></gantcha-captcha>")}</form>
+        <button form="form" id="send">Send</button>""",
+        host="gantcha-captcha",
+    )
+    engine.until("!!document.querySelector('gantcha-captcha').shadowRoot", "the widget")
+    engine.click(_SEND)
+    assert len(_await(proxy, 1)) == 1
+
+
+def test_a_double_click_on_what_is_typed_sends_an_element_once(
+    site: Site, show: Show, engine: Engine, proxy: Proxy
+) -> None:
+    widget = show(
+        """<form id="form"><gantcha-captcha></gantcha-captcha></form><button form="form" id="send">Send</button>
+        <script>form.addEventListener("submit", (event) => { event.preventDefault(); log.push("sent"); });</script>""",
+        host="gantcha-captcha",
+    )
+    file_id = widget.shown()
+    engine.click(widget.part("#answer"))
+    engine.type(site.code(file_id))
+    proxy.delay("/verify")
+    engine.evaluate("(send.click(), setTimeout(() => send.click(), 20), 0)")
+    engine.evaluate("new Promise((done) => setTimeout(done, 200))")
+    proxy.heal()
+    widget.says("Confirmed")
+    engine.evaluate("new Promise((done) => setTimeout(done, 200))")
+    assert engine.evaluate("log") == ["sent"]
