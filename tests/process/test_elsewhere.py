@@ -249,6 +249,7 @@ def test_no_redirect_goes_where_the_host_header_says(idle_server: Server) -> Non
         assert answer.status_code == 404
 
 
+@pytest.mark.skipif(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, reason="nohup has programs ignore a hang-up")
 def test_a_hang_up_gives_the_buffer_back(sqlite_settings: dict[str, object]) -> None:
     pool = Pool.open(
         Settings(database_url=str(sqlite_settings["DATABASE_URL"]), files_dir=sqlite_settings["FILES_DIR"])

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, BrowserContext
 from playwright.sync_api import Error as PlaywrightError
 
 _POLL_SECONDS = 0.05
+_LONGEST_SECONDS = 30
 
 _AS_JSON = """(async () => {
     const value = await (%s
@@ -143,6 +144,7 @@ class ChromiumEngine(Engine):
 
     def __init__(self, context: BrowserContext) -> None:
         self._complaints: list[str] = []
+        self._runs = 0
         self._page = context.new_page()
         # Playwright's own evaluate() takes a string by eval(), which the demo page's policy forbids.
         self._protocol = context.new_cdp_session(self._page)
@@ -166,14 +168,32 @@ class ChromiumEngine(Engine):
         return self._complaints
 
     def _run(self, promise: str) -> str:
-        asked = {"expression": promise, "awaitPromise": True, "returnByValue": True}
+        # Chromium itself never answers, now and then, if the page is left while it awaits a promise.
+        self._runs += 1
+        run, deadline = f"globalThis.runForTests{self._runs}", time.monotonic() + _LONGEST_SECONDS
+        self._ask(
+            f"""({run} = {{}}, {promise}.then((value) => ({run}.value = value),
+            (error) => ({run}.error = `${{error?.stack ?? error}}`)), 0)"""
+        )
+        while time.monotonic() < deadline:
+            answer = self._ask(f"{run} ?? null")
+            if answer is None:
+                raise ScriptError("the page was left")
+            if "error" in answer:
+                raise ScriptError(answer["error"])
+            if "value" in answer:
+                return str(answer["value"])
+            time.sleep(_POLL_SECONDS / 5)
+        raise ScriptError(f"no answer within {_LONGEST_SECONDS} s")
+
+    def _ask(self, expression: str) -> Any:
         try:
-            answer = self._protocol.send("Runtime.evaluate", asked)
+            answer = self._protocol.send("Runtime.evaluate", {"expression": expression, "returnByValue": True})
         except PlaywrightError as error:
             raise ScriptError(error.message) from error
         if thrown := answer.get("exceptionDetails"):
             raise ScriptError(thrown.get("exception", {}).get("description", thrown["text"]))
-        return str(answer["result"]["value"])
+        return answer["result"].get("value")
 
     def _click_at(self, x: int, y: int) -> None:
         self._page.mouse.click(x, y)
