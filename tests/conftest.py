@@ -359,6 +359,15 @@ def running_site(settings: dict[str, object], **options: Any) -> Iterator[Site]:
     pool.engine.dispose()
 
 
+@contextmanager
+def running_open_site(sqlite_template: Path, folder: Path, count: int) -> Iterator[Site]:
+    """A site that pages of any origin may use, with so many captchas."""
+    with running_site(sqlite_settings_in(sqlite_template, folder) | {"CORS_ORIGINS": "*"}) as running:
+        codes = (f"{number % 10}k{number % 7}m{number % 9}w" for number in range(count))
+        running.pool.add([Drawn(code, a_png()) for code in codes], PLAIN)
+        yield running
+
+
 @pytest.fixture(scope="session")
 def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One site with plenty of captchas of both kinds, for tests that take a few."""

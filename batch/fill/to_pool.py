@@ -87,6 +87,7 @@ def _fill_chunks(
 
     Each chunk is for the first stock that lacks some: one that visitors empty meanwhile does not wait for the others.
     """
+    own_settings = {stock: settings.model_copy(update=stock._asdict()) for stock in tasks}
     added = dict.fromkeys(tasks, 0)
     underway: deque[tuple[Stock, list[str], Future[list[bytes]]]] = deque()
     while True:
@@ -96,8 +97,7 @@ def _fill_chunks(
             progress.update(task, completed=added[stock], total=added[stock] + max(missing[stock], 0))
         for stock, codes, _ in underway:
             missing[stock] -= len(codes)
-        for stock in tasks:
-            own = settings.model_copy(update=stock._asdict())
+        for stock, own in own_settings.items():
             while missing[stock] > 0 and len(underway) <= workers.count:
                 count = min(_CHUNK, missing[stock], max(-(-missing[stock] // workers.count), _LEAST))
                 codes = draw_codes(count, own.alphabet, own.length)

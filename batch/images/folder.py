@@ -52,16 +52,13 @@ def read_folder(folder: Path, split: Split) -> LabelledImages:
 
 def find_images(folder: Path) -> dict[Path, list[Path]]:
     """List the images in each sub-folder that has some, without what other programs leave there."""
-    places = sorted(path for path in folder.glob("*") if path.is_dir() and not path.name.startswith(_OF_OTHERS))
-    found = {
-        place: [
-            path
-            for path in sorted(place.iterdir())
-            if path.suffix.lower() in _SUFFIXES and not path.name.startswith(_OF_OTHERS)
-        ]
-        for place in places
-    }
+    places = [path for path in _list(folder) if path.is_dir()]
+    found = {place: [path for path in _list(place) if path.suffix.lower() in _SUFFIXES] for place in places}
     return {place: files for place, files in found.items() if files}
+
+
+def _list(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if not path.name.startswith(_OF_OTHERS))
 
 
 def _symbol(place: Path) -> str:

@@ -13,8 +13,7 @@ import playwright
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
-from pool.pool import Drawn
-from tests.conftest import PLAIN, ROOT, Site, a_png, running_site, sqlite_settings_in
+from tests.conftest import ROOT, Site, running_open_site
 from tests.support.chromium import Visit
 from tests.support.programs import needs
 
@@ -26,9 +25,7 @@ ELSEWHERE = "http://localhost:5999"
 @pytest.fixture(scope="module")
 def open_site(sqlite_template: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site that pages of any origin may use."""
-    settings = sqlite_settings_in(sqlite_template, tmp_path_factory.mktemp("open")) | {"CORS_ORIGINS": "*"}
-    with running_site(settings) as running:
-        running.pool.add([Drawn(f"{number % 10}k{number % 7}m{number % 9}w", a_png()) for number in range(300)], PLAIN)
+    with running_open_site(sqlite_template, tmp_path_factory.mktemp("open"), 300) as running:
         yield running
 
 

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Request, Route, expect
 
-from pool.pool import Drawn
-from tests.conftest import PLAIN, ROOT, Site, a_png, running_site, sqlite_settings_in
+from tests.conftest import ROOT, Site, running_open_site
 from tests.support.chromium import Visit, running_chromium
 from tests.support.programs import needs
 
@@ -44,9 +43,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def open_site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site that pages of any origin may use."""
-    settings = sqlite_settings_in(sqlite_template, tmp_path_factory.mktemp("open")) | {"CORS_ORIGINS": "*"}
-    with running_site(settings) as running:
-        running.pool.add([Drawn(f"{number % 10}k{number % 7}m{number % 9}w", a_png()) for number in range(2000)], PLAIN)
+    with running_open_site(sqlite_template, tmp_path_factory.mktemp("open"), 2000) as running:
         yield running
 
 

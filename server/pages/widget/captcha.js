@@ -140,7 +140,7 @@ export class Captcha {
     this.view.image.alt = `${this.view.prompt.textContent} ${this.say("image")}`;
   }
 
-  tell(key, className = "") {
+  tell(key = "", className = "") {
     this.message = [key, className];
     this.countEnd = 0;
     clearInterval(this.counter);
@@ -212,8 +212,8 @@ export class Captcha {
   forget() {
     clearTimeout(this.timer);
     this.sound?.stop();
-    Object.assign(this, { token: "", challenge: null, wasSent: false, sound: null, isExpired: false, isOld: false });
-    this.isObtained = false;
+    Object.assign(this, { token: "", challenge: null, sound: null });
+    Object.assign(this, { wasSent: false, isExpired: false, isOld: false, isObtained: false });
     this.write("");
     this.view.input.value = "";
     this.view.input.removeAttribute("aria-invalid");
@@ -243,7 +243,6 @@ export class Captcha {
 
   /** Try again after a pause. */
   retry() {
-    this.pause.waiting.delete(this);
     this.arm("");
   }
 
@@ -253,7 +252,7 @@ export class Captcha {
     this.seen.disconnect();
     this.isStarted = true;
     this.forget();
-    this.tell(...(message.length ? message : [""]));
+    this.tell(...message);
     const { view, options } = this;
     const turn = (this.turn = {}); // what comes late for an earlier one is dropped
     try {
