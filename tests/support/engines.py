@@ -3,15 +3,17 @@
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext
-from playwright.sync_api import Error as PlaywrightError
+from playwright.async_api import BrowserContext
+from playwright.async_api import Error as PlaywrightError
+
+from tests.support.chromium import LONGEST_SECONDS, Chromium
 
 _POLL_SECONDS = 0.05
-_LONGEST_SECONDS = 30
+_ANSWER_SECONDS = 3
 
 _AS_JSON = """(async () => {
     const value = await (%s
@@ -140,37 +142,37 @@ _KEYS = {
 
 
 class ChromiumEngine(Engine):
-    """A page in Chromium."""
+    """A page in Chromium, which now and then never answers what it is asked while the page is left for another."""
 
-    def __init__(self, context: BrowserContext) -> None:
+    def __init__(self, chromium: Chromium, context: BrowserContext) -> None:
         self._complaints: list[str] = []
         self._runs = 0
-        self._page = context.new_page()
+        self._do = chromium.do
+        self._page = self._do(context.new_page())
         # Playwright's own evaluate() takes a string by eval(), which the demo page's policy forbids.
-        self._protocol = context.new_cdp_session(self._page)
+        self._protocol = self._do(context.new_cdp_session(self._page))
         self._page.on(
             "console", lambda said: self._complaints.append(said.text) if said.type in ("error", "warning") else None
         )
         self._page.on("pageerror", lambda error: self._complaints.append(str(error)))
 
     def open(self, url: str) -> None:
-        self._page.goto(url)
+        self._do(self._page.goto(url), 2 * LONGEST_SECONDS)
 
     def type(self, text: str) -> None:
-        self._page.keyboard.type(text)  # characters too that no key of Playwright's keyboard has
+        self._act(self._page.keyboard.type(text))  # characters too that no key of Playwright's keyboard has
 
     def press(self, key: str) -> None:
-        self._page.keyboard.press(key)
+        self._act(self._page.keyboard.press(key))
 
     @property
     def complaints(self) -> list[str]:
-        self._text()  # Playwright tells what it heard whenever it is asked something
+        self._text()  # what is told before the answer to this comes before it
         return self._complaints
 
     def _run(self, promise: str) -> str:
-        # Chromium itself never answers, now and then, if the page is left while it awaits a promise.
         self._runs += 1
-        run, deadline = f"globalThis.runForTests{self._runs}", time.monotonic() + _LONGEST_SECONDS
+        run, deadline = f"globalThis.runForTests{self._runs}", time.monotonic() + LONGEST_SECONDS
         self._ask(
             f"""({run} = {{}}, {promise}.then((value) => ({run}.value = value),
             (error) => ({run}.error = `${{error?.stack ?? error}}`)), 0)"""
@@ -184,26 +186,34 @@ class ChromiumEngine(Engine):
             if "value" in answer:
                 return str(answer["value"])
             time.sleep(_POLL_SECONDS / 5)
-        raise ScriptError(f"no answer within {_LONGEST_SECONDS} s")
+        raise ScriptError(f"no answer within {LONGEST_SECONDS} s")
 
     def _ask(self, expression: str) -> Any:
+        asked = {"expression": expression, "returnByValue": True}
         try:
-            answer = self._protocol.send("Runtime.evaluate", {"expression": expression, "returnByValue": True})
+            answer = self._do(self._protocol.send("Runtime.evaluate", asked), _ANSWER_SECONDS)
         except PlaywrightError as error:
             raise ScriptError(error.message) from error
+        except TimeoutError as error:
+            raise ScriptError(f"no answer within {_ANSWER_SECONDS} s") from error
         if thrown := answer.get("exceptionDetails"):
             raise ScriptError(thrown.get("exception", {}).get("description", thrown["text"]))
         return answer["result"].get("value")
 
+    def _act(self, action: Awaitable[None]) -> None:
+        with suppress(TimeoutError):  # it may have been done, and what comes of it is looked at anyway
+            self._do(action, _ANSWER_SECONDS)
+
     def _click_at(self, x: int, y: int) -> None:
-        self._page.mouse.click(x, y)
+        self._act(self._page.mouse.click(x, y))
 
 
 @contextmanager
-def chromium_page(browser: Browser) -> Iterator[Engine]:
+def chromium_page(chromium: Chromium) -> Iterator[Engine]:
     """Open a page in a running Chromium."""
-    context = browser.new_context(locale="en-GB")
+    context = chromium.do(chromium.browser.new_context(locale="en-GB"))
     try:
-        yield ChromiumEngine(context)
+        yield ChromiumEngine(chromium, context)
     finally:
-        context.close()
+        with suppress(TimeoutError):
+            chromium.do(context.close())

@@ -4,10 +4,9 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser
 
 from tests.conftest import Site
-from tests.support.chromium import running_chromium
+from tests.support.chromium import Chromium, running_impatient_chromium
 from tests.support.engines import Engine, chromium_page
 from tests.support.firefox import Firefox, running_firefox
 from tests.support.programs import needs
@@ -16,9 +15,8 @@ from tests.support.webkit import WebKit, running_webkit
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium; it ends with this folder, since Playwright's event loop would be in the way of others."""
-    with running_chromium() as chromium:
+def chromium() -> Iterator[Chromium]:
+    with running_impatient_chromium() as chromium:
         yield chromium
 
 
@@ -47,7 +45,7 @@ _FOR_WEBKIT = [needs("WebKitWebDriver"), *([] if os.environ.get("DISPLAY") else 
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """A new page, in each engine by turns."""
     if request.param == "chromium":
-        opened = chromium_page(request.getfixturevalue("browser"))
+        opened = chromium_page(request.getfixturevalue("chromium"))
     else:
         opened = request.getfixturevalue(request.param).page()
     with opened as page:
