@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from gantcha.characters import normalize_answer
 from gantcha.drawing.look import DIFFICULTIES, Difficulty
 from pool import database, tokens
-from pool.models import State, captcha
+from pool.models import Mode, State, captcha
 from pool.storage.files import ID
 from pool.tokens import Purpose
 
@@ -19,7 +19,7 @@ _NO_PURPOSE = Purpose()
 _IS_ASKED = captcha.c.id.in_(bindparam("ids", expanding=True))
 _OPEN = (
     select(
-        *(captcha.c[name] for name in ("id", "code", "difficulty")),
+        *(captcha.c[name] for name in ("id", "code", "difficulty", "spoken")),
         (captcha.c.expires_at <= bindparam("now")).label("is_lapsed"),
     )
     .where(_IS_ASKED, captcha.c.state == State.ISSUED, captcha.c.redeemable)
@@ -73,17 +73,19 @@ def check_answers(connection: Connection, attempts: Sequence[Attempt]) -> list[V
     ids: dict[State, list[str]] = {}
     verdicts: dict[str, Verdict] = {}
     rows = database.read_rows(connection, _OPEN, ids=list(first), now=datetime.now(UTC))
-    for file_id, code, difficulty, is_lapsed in rows:
+    modes: dict[str, Mode] = {}
+    for file_id, code, difficulty, spoken, is_lapsed in rows:
         attempt = first[file_id]
         is_right = compare_digest(attempt.answer, normalize_answer(code).encode())
         is_too_easy = DIFFICULTIES.index(difficulty) < DIFFICULTIES.index(attempt.least)
         state = State.EXPIRED if is_lapsed or is_too_easy else State.SOLVED if is_right else State.FAILED
         ids.setdefault(state, []).append(file_id)
+        modes[file_id] = "sound" if spoken else "picture"
         verdicts[file_id] = Verdict(state)
     for state, of_state in ids.items():
         connection.execute(_SETTLE, {"ids": of_state, "to": state})
     solved = ids.get(State.SOLVED, [])
-    issued = tokens.issue(connection, [first[file_id].purpose for file_id in solved])
+    issued = tokens.issue(connection, [(first[file_id].purpose, modes[file_id]) for file_id in solved])
     verdicts |= {file_id: Verdict(State.SOLVED, token) for file_id, token in zip(solved, issued, strict=True)}
     # Taken out by the first attempt, so that a second one finds nothing.
     return [verdicts.pop(attempt.file_id, Verdict(None)) for attempt in attempts]

@@ -282,20 +282,26 @@ def insert_rows(
     columns: tuple[sa.Column[Any], ...],
     rows: Sequence[Sequence[str | int | None]],
     adding: sa.Column[int] | None = None,
+    new_only: bool = False,
     **same: Any,
 ) -> None:
     """Insert rows with these columns of text or numbers, and in each row the same values for other columns.
 
-    With `adding`, a row whose key exists adds its number in that column to the one that is there.
+    With `adding`, a row whose key exists adds its number in that column to the one that is there; with `new_only`, it
+    is left out.
     """
-    connection.execute(
-        _unpack(connection.dialect.name, columns, tuple(same), adding), {"rows": json.dumps(rows)} | same
-    )
+    insert = _unpack(connection.dialect.name, columns, tuple(same), adding, new_only=new_only)
+    connection.execute(insert, {"rows": json.dumps(rows)} | same)
 
 
 @lru_cache(64)
 def _unpack(
-    dialect: str, columns: tuple[sa.Column[Any], ...], same: tuple[str, ...], adding: sa.Column[int] | None
+    dialect: str,
+    columns: tuple[sa.Column[Any], ...],
+    same: tuple[str, ...],
+    adding: sa.Column[int] | None,
+    *,
+    new_only: bool,
 ) -> sa.Insert:
     table, given, is_sqlite = columns[0].table, sa.bindparam("rows", type_=sa.Text), dialect == "sqlite"
     each = sa.func.json_each(given) if is_sqlite else sa.func.json_array_elements(sa.cast(given, sa.JSON))
@@ -308,6 +314,8 @@ def _unpack(
     # SQLite needs a WHERE, or takes ON CONFLICT for the condition of a join.
     insert = (sqlite.insert if is_sqlite else postgresql.insert)(table)
     insert = insert.from_select([*names, *same], sa.select(*values, *others).where(sa.true()))
+    if new_only:
+        return insert.on_conflict_do_nothing()
     if adding is None:
         return insert
     total = {adding.name: adding + insert.excluded[adding.name]}

@@ -21,7 +21,8 @@ from pydantic import (
 
 from gantcha.drawing.look import Difficulty
 from pool.errors import SettingsError
-from pool.settings import Key, Limit, first_fault, like
+from pool.models import Mode
+from pool.settings import Key, Limit, Work, first_fault, like
 
 _MOST_BYTES = 2**20
 DEFAULT = "default"
@@ -69,6 +70,20 @@ class Site(BaseModel):
     """least difficulty of its captchas; None: CAPTCHA_DIFFICULTY"""
     issue_limit: Limit | None = None
     answer_limit: Limit | None = None
+    work: Work | None = None
+    """work of its visitors' browsers for a challenge; None: CAPTCHA_WORK"""
+    mode: Literal["picture", "quiet"] = "picture"
+    """quiet: pages may ask for work alone, and visitors without doubt see no picture"""
+    quiet_limit: Limit = "60/minute"
+    """how many visitors may pass without a picture; the others see one"""
+    alternative: Literal["work"] | None = None
+    """work: visitors who can neither see nor hear may let their device work for some 20 s instead"""
+
+    @property
+    def passes(self) -> frozenset[Mode]:
+        """How its tokens may be earned without a picture."""
+        modes: dict[Mode, bool] = {"quiet": self.mode == "quiet", "alternative": self.alternative == "work"}
+        return frozenset(mode for mode, is_allowed in modes.items() if is_allowed)
 
     def names(self, hostname: str) -> bool:
         """Return whether this host, or one that it is a subdomain of, is listed."""

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import sqlalchemy as sa
 
@@ -30,6 +30,10 @@ class Stock(NamedTuple):
         return f"{self.kind} ({self.difficulty})"
 
 
+Mode = Literal["picture", "sound", "quiet", "alternative"]
+"""How a token was earned: by what was read, by what was heard, or by work alone, as usual or at the visitor's wish."""
+
+
 class UtcDateTime(sa.TypeDecorator[datetime]):
     """An aware UTC datetime on both databases; SQLite alone would drop the zone."""
 
@@ -45,7 +49,7 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
         return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
 
 
-REVISION = "0007"
+REVISION = "0008"
 """The newest migration, which this version needs."""
 metadata = sa.MetaData()
 
@@ -70,6 +74,7 @@ captcha = sa.Table(
     # Popped for a challenge: its code has not left the server.
     sa.Column("redeemable", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("pop_id", FileId),  # id of the pop that took it
+    sa.Column("spoken", sa.Boolean, nullable=False, server_default=sa.false()),  # its sound was fetched
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("issued_at", UtcDateTime),
     sa.Column("expires_at", UtcDateTime),
@@ -95,6 +100,25 @@ token = sa.Table(
     sa.Column("site", sa.String(64)),  # name of the site whose secret redeems it; NULL: that of no site
     sa.Column("action", sa.String(32)),  # what its page sent, for the back end
     sa.Column("cdata", sa.String(255)),
+    sa.Column("mode", sa.String(16)),  # how it was earned; NULL: by a server that did not note it
+)
+
+# What signs the work of challenges. Not the pool's id, which lies beside the files too.
+work_key = sa.Table(
+    "work_key",
+    metadata,
+    sa.Column("id", FileId, primary_key=True),
+    sa.Column("secret", sa.String(64), nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+)
+
+# Work that has earned a token without a picture: it becomes a row only then, and works once.
+work_pass = sa.Table(
+    "work_pass",
+    metadata,
+    sa.Column("id", FileId, primary_key=True),
+    sa.Column("spent_by", FileId, nullable=False),  # id of the transaction that was the first
+    sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),  # seconds since 1970; then the work is too old
 )
 
 fill = sa.Table(

@@ -14,6 +14,7 @@ from pool import database, tokens
 from pool.answers import Attempt, Verdict, check_answers
 from pool.errors import AddingStoppedError, DatabaseError, UnknownCaptchaError
 from pool.models import REVISION, State, Stock, captcha, identity
+from pool.passes import Pass, spend_passes
 from pool.settings import Settings
 from pool.storage.files import FileStore, new_id
 from pool.storage.objects import ObjectStore
@@ -65,6 +66,8 @@ class Shown(NamedTuple):
     """code of the picture; None for an upload without one"""
     expires_at: datetime | None
     """end of its time to live; None for a captcha that was not issued yet"""
+    redeemable: bool
+    """whether it is a challenge, whose code nobody was told"""
 
 
 _SHOWN = sa.select(*(captcha.c[name] for name in ("id", *Shown._fields))).where(
@@ -246,15 +249,18 @@ class Pool:
             connection.execute(sa.update(captcha).where(*given_back).values(state=State.READY, **untaken))
 
     def settle(
-        self, asked: Sequence[Attempt | Redemption | Inquiry], timeout: float
+        self, asked: Sequence[Attempt | Pass | Redemption | Inquiry], timeout: float
     ) -> list[Verdict | Solved | bool | GantchaError]:
-        """Check answers and redeem tokens in one transaction of at most `timeout` seconds; return all results in order.
+        """Check answers, and redeem work and tokens, in one transaction of at most `timeout` seconds.
+
+        Return all results in order.
 
         The result for a token that is not redeemed is an UnknownTokenError or a SpentTokenError. Whether tokens are
         open is told as it is afterwards.
         """
         ways: dict[type, Callable[..., Sequence[Any]]] = {
             Attempt: check_answers,
+            Pass: spend_passes,
             Redemption: tokens.redeem_all,
             Inquiry: tokens.are_open,
         }
@@ -264,6 +270,11 @@ class Pool:
                 for cls, answer_all in ways.items()
             }
         return [next(results[type(one)]) for one in asked]
+
+    def note_spoken(self, file_id: str) -> None:
+        """Note that the code of a captcha was said: its token was earned by the sound."""
+        with database.transaction(self.engine) as connection:
+            connection.execute(sa.update(captcha).where(captcha.c.id == file_id).values(spoken=True))
 
     def look_up(self, file_id: str) -> Shown:
         """Return the code of a picture and until when it may be shown.

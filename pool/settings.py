@@ -124,6 +124,8 @@ def _check_public_url(value: HttpUrl) -> HttpUrl:
 Key = Annotated[SecretStr, AfterValidator(_check_key)]
 _LIMIT = r"[1-9][0-9]{0,8}/(second|minute|hour|day)"
 Limit = Annotated[str, like(f"{_LIMIT}(;{_LIMIT})*", "60/minute or 30/minute;300/hour")]
+Work = Literal["off", "light", "heavy"]
+"""How much a visitor's browser computes for a challenge."""
 _Origin = Annotated[str, AfterValidator(_check_origin)]
 _FILES_URL = r"s3://[a-z0-9.-]+(/[\w./-]*)?|file:///.+"
 _FilesUrl = Annotated[str, like(_FILES_URL, "s3://bucket/prefix or file:///srv/captchas")]
@@ -153,6 +155,7 @@ class Settings(BaseSettings):
     challenge_kind: Kind = "plain"
     difficulty: Difficulty = "standard"
     doubt: bool = True
+    work: Work = "off"
     theme: Theme = "light"
     pixel_ratio: int = Field(default=1, ge=1, le=2)
     length: int = Field(default=6, ge=4, le=8)

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, select, tuple_, update
 from gantcha.errors import one_line_errors
 from pool import database
 from pool.filling.lease import SWEEPING, lease
-from pool.models import State, captcha, counter, fill, token
+from pool.models import State, captcha, counter, fill, token, work_key, work_pass
 from pool.pool import IS_TAKEN, Pool
 from pool.settings import load_settings
 from pool.storage.files import PREFIXES
@@ -98,7 +98,7 @@ class Sweep:
     def _purge(self) -> tuple[int, int, bool]:
         """Set lapsed captchas to expired, and delete those that expired long enough ago: first rows, then files.
 
-        Tokens and counters that nobody reads any more are deleted as well.
+        Tokens, counters and spent work that nobody reads any more are deleted as well.
 
         Return how many challenges expired, how many rows were purged, and whether anything was due.
         """
@@ -110,6 +110,7 @@ class Sweep:
         of_counter = tuple_(*counter.primary_key)
         old_counters = select(*counter.primary_key).where(counter.c.expires_at <= now.timestamp()).limit(_COUNTERS)
         old_counters = old_counters.with_for_update(skip_locked=True)
+        old_passes = select(work_pass.c.id).where(work_pass.c.expires_at <= now.timestamp()).limit(_ROWS)
         newest_fill = select(func.max(fill.c.id)).scalar_subquery()
         with database.transaction(self._pool.engine) as connection:
             tokens = connection.execute(
@@ -119,9 +120,12 @@ class Sweep:
             redeemable = list(connection.scalars(expire))
             ids = list(connection.scalars(delete(captcha).where(forgotten).returning(captcha.c.id)))
             counters = connection.execute(delete(counter).where(of_counter.in_(old_counters))).rowcount
+            passes = connection.execute(
+                delete(work_pass).where(work_pass.c.id.in_(old_passes.scalar_subquery()))
+            ).rowcount
             connection.execute(delete(fill).where(fill.c.id <= newest_fill - _FILLS))
         self._pool.files.remove(ids)
-        return sum(redeemable), len(ids), bool(redeemable or ids or tokens or counters)
+        return sum(redeemable), len(ids), bool(redeemable or ids or tokens or counters or passes)
 
     def _compare(self, prefix: str) -> tuple[int, int]:
         """Remove files without a row, and ready captchas without a file; return how many of each."""
@@ -148,16 +152,18 @@ class Sweep:
 
 
 def discard(pool: Pool) -> int:
-    """Delete all captchas that are ready or open now, and all tokens; return the number of captchas.
+    """Delete all captchas that are ready or open now, all tokens and keys of work; return the number of captchas.
 
     After a failover to a standby that lagged, or a restore, captchas that visitors have seen are ready again, and spent
-    tokens can be redeemed again.
+    tokens and work can be redeemed again.
 
     Raises:
         DatabaseError: the database does not answer; a second call deletes the rest.
         StorageError: a picture can't be deleted; the sweep deletes those that are left.
     """
     discarded, now, found = 0, datetime.now(UTC), True
+    with database.transaction(pool.engine) as connection:
+        connection.execute(delete(work_key))
     while found:
         rows = select(captcha.c.id).where(captcha.c.state.in_(_OPEN), captcha.c.created_at <= now).limit(_ROWS)
         digests = select(token.c.digest).where(token.c.solved_at <= now).limit(_ROWS)

@@ -12,11 +12,11 @@ from sqlalchemy import Connection, bindparam, case, select, update
 from gantcha.errors import GantchaError
 from pool import database
 from pool.errors import SpentTokenError, UnknownTokenError
-from pool.models import token
+from pool.models import Mode, token
 
 LIFETIME = timedelta(seconds=300)
 _IS_ASKED = token.c.digest.in_(bindparam("digests", expanding=True))
-_READ = ("digest", "redeemed_at", "idempotency_key", "site", "solved_at", "hostname", "action", "cdata")
+_READ = ("digest", "redeemed_at", "idempotency_key", "site", "solved_at", "hostname", "action", "cdata", "mode")
 _COLUMNS = [token.c[name] for name in _READ]
 _FOUND = (
     select(*_COLUMNS, (token.c.expires_at <= bindparam("now")).label("is_old"))
@@ -47,6 +47,8 @@ class Solved(NamedTuple):
     """host of the page, as the browser sent it; empty if it sent none"""
     action: str | None = None
     cdata: str | None = None
+    mode: Mode | None = None
+    """how the token was earned; None: by a server that did not note it"""
 
 
 class Redemption(NamedTuple):
@@ -73,12 +75,12 @@ class Inquiry(NamedTuple):
         return cls(_digest(text))
 
 
-def issue(connection: Connection, purposes: Sequence[Purpose]) -> list[str]:
-    """Make a token for each captcha that the transaction sets to solved; the database keeps only digests."""
-    texts, now = [secrets.token_urlsafe(32) for _ in purposes], datetime.now(UTC)
-    rows = [[_digest(text), *purpose] for text, purpose in zip(texts, purposes, strict=True)]
+def issue(connection: Connection, earned: Sequence[tuple[Purpose, Mode]]) -> list[str]:
+    """Make a token for each that the transaction finds earned; the database keeps only digests."""
+    texts, now = [secrets.token_urlsafe(32) for _ in earned], datetime.now(UTC)
+    rows = [[_digest(text), *purpose, mode] for text, (purpose, mode) in zip(texts, earned, strict=True)]
     if rows:
-        columns = token.c.digest, *(token.c[name] for name in Purpose._fields)
+        columns = token.c.digest, *(token.c[name] for name in (*Purpose._fields, "mode"))
         database.insert_rows(connection, columns, rows, solved_at=now, expires_at=now + LIFETIME)
     return texts
 

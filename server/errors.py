@@ -68,6 +68,7 @@ NO_CHARSET = RouteError(415, "The body must be UTF-8; omit the charset in Conten
 WRONG_TYPE = RouteError(415, "The body must be application/json.")
 BAD_CODE = RouteError(422, "The code must be 6 characters of 0-9 and a-z.")
 INVALID = RouteError(422, "answer: Field required.")
+NO_WORK = RouteError(428, "Solve the work, and send its solution as `work`; the documentation says how.")
 LIMITED = RouteError(429, "Too many requests from this address; wait a moment.", {"Retry-After": "42"})
 NO_SPEECH = RouteError(501, "This server can't speak: espeak-ng is not installed on it, or can't name its alphabet.")
 SPEAKING = RouteError(503, "Other sounds are being spoken; try again in a moment.", {"Retry-After": "2"})

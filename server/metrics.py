@@ -34,6 +34,10 @@ ANSWERS = Counter(
 LAPSED = Counter("gantcha_lapsed", "Challenges that nobody answered in time, as the sweep finds them")
 REDEEMED = Counter("gantcha_redeemed", "Answers of siteverify: success, or the error code", ["result"])
 LIMITED = Counter("gantcha_limited", "Requests rejected because their client made too many", ["action"])
+WORK = Counter(
+    "gantcha_work", "Work of browsers that was checked: what it was done for, or missing, or refused", ["result"]
+)
+MODES = Counter("gantcha_redeemed_modes", "Redeemed tokens by how they were earned", ["mode"])
 REFILLS = Counter("gantcha_refills", "Refills that this server ran", ["result"])
 DROPPED = Counter("gantcha_log_lines_dropped", "Log lines that were not read or written in time")
 MISSING = Counter("gantcha_missing_pictures", "Requests for pictures whose captcha is known and whose file is gone")

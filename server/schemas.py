@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from gantcha.drawing.look import Difficulty, Kind
+from pool.models import Mode
 
 PROMPTS: dict[Kind, str] = {
     "plain": "Type the characters.",
@@ -16,6 +17,7 @@ _URL = f"http://127.0.0.1:8000/{_ID}"
 _TOKEN = "Zq3v1mXo7Y0a9sLr5bWc2dKe8fTg4hUj6iNkPlQmRno"  # noqa: S105 - an example
 _LONGEST_ID = 64
 _LONGEST_ANSWER = 256  # copied text may have a dozen invisible characters for each visible one
+LONGEST_WORK = 2048
 _IF_GIVEN = Field(exclude_if=lambda value: value is None)
 _Text = Annotated[str, Field(max_length=4096)]  # a limit also rejects invalid Unicode
 Sitekey = Annotated[str, Field(max_length=64)]
@@ -43,8 +45,31 @@ class Generated(BaseModel):
     expires_at: datetime
 
 
+class WorkParameters(BaseModel):
+    """What is to be found: the counter whose derived key begins with the prefix. The format is ALTCHA's, version 2."""
+
+    algorithm: str
+    cost: int
+    """iterations of PBKDF2 for each try"""
+    nonce: str
+    salt: str
+    keyLength: int  # noqa: N815 - ALTCHA's names
+    keyPrefix: str  # noqa: N815
+    keySignature: str  # noqa: N815
+    expiresAt: int  # noqa: N815
+    data: dict[str, JsonValue]
+    """what the work is for, and `tries`: the right counter is less than this"""
+
+
+class Work(BaseModel):
+    """Work for the visitor's browser; send the solution with the answer."""
+
+    parameters: WorkParameters
+    signature: str
+
+
 class Challenge(BaseModel):
-    """A captcha whose code stays with the server."""
+    """A captcha whose code stays with the server, or work alone."""
 
     model_config = _example(
         id=_ID,
@@ -56,24 +81,39 @@ class Challenge(BaseModel):
     )
 
     id: str
-    fileURL: str  # noqa: N815 - as above
-    kind: Kind
-    prompt: str
+    fileURL: str | None  # noqa: N815 - as above
+    """URL of the picture; null where there is nothing to read"""
+    kind: Kind | Literal["quiet"]
+    """`quiet`: the work is enough"""
+    prompt: str | None
     """sentence that tells the visitor what to type, in English"""
     audioURL: str | None  # noqa: N815 - as above
     """URL of the spoken code; null where the server can't speak"""
     expires_at: datetime
     expires_in: int
     """seconds until then, for clients whose clock is wrong"""
+    work: Work | None = None
+    """what the browser computes meanwhile; null where the server asks for none"""
+    alternative: bool = False
+    """whether the visitor may ask for work instead of the picture: `mode=alternative`"""
+
+
+class NeedsWork(BaseModel):
+    """Work that is needed first."""
+
+    detail: str
+    work: Work
 
 
 class Answer(BaseModel):
-    """The only answer that a challenge allows."""
+    """The only answer that a challenge allows, or the work of one that asks nothing."""
 
     model_config = _example(id=_ID, answer="7k2h9m", sitekey="shop-5f0c2b7d9e1a4c3f", action="login", cdata="form-3")
 
     id: Annotated[str, Field(max_length=_LONGEST_ID)]
-    answer: Annotated[str, Field(max_length=_LONGEST_ANSWER)]
+    answer: Annotated[str | None, Field(max_length=_LONGEST_ANSWER)] = None
+    work: Annotated[str | None, Field(max_length=LONGEST_WORK)] = None
+    """`{"challenge": work, "solution": {"counter", "derivedKey"}}`: as JSON in Base64, where the challenge has work"""
     sitekey: Sitekey | None = None
     """sitekey of the page, whose site alone redeems the token; without one, a secret of no site does"""
     action: Action | None = None
@@ -90,8 +130,9 @@ class Verified(BaseModel):
     success: bool
     token: str | None = None
     """proof for the form's back end, which redeems it once, within 300 seconds"""
-    reason: Literal["wrong", "expired"] | None = None
-    """why it failed: `expired` also for a challenge that was answered before or never existed"""
+    reason: Literal["wrong", "expired", "work"] | None = None
+    """why it failed: `expired` also for a challenge that was answered before or never existed; `work`: the work is
+    missing or wrong, and the attempt is not used up"""
 
 
 class TokenInquiry(BaseModel):
@@ -150,6 +191,8 @@ class Siteverified(BaseModel):
     """action that the page sent to `/verify`"""
     cdata: Annotated[str | None, _IF_GIVEN] = None
     """data that the page sent to `/verify`"""
+    mode: Annotated[Mode | None, _IF_GIVEN] = None
+    """how it was earned: with the picture, its sound, or work alone"""
     detail: Annotated[str | None, _IF_GIVEN] = None
     """what to send instead, if the fields are in the query"""
     error_codes: Annotated[list[ErrorCode], Field(serialization_alias="error-codes")] = []

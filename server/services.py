@@ -16,15 +16,18 @@ from pool.answers import Attempt, Verdict
 from pool.counters import Counters
 from pool.database import REQUEST_TIMEOUT
 from pool.errors import UnknownCaptchaError
+from pool.passes import Pass
 from pool.pool import Pool
 from pool.settings import Settings
 from pool.tokens import Inquiry, Redemption, Solved
+from pool.work_keys import work_keys
 from server import errors, espeak
 from server.access.advice import Advice
 from server.access.doubt import Doubt
 from server.access.keys import Keys
 from server.access.limits import Limits
 from server.access.sharing import Sharing
+from server.access.work import Work
 from server.buffer import Buffer
 from server.group_commit import GroupCommit
 from server.metrics import PoolCollector
@@ -44,14 +47,15 @@ class Services:
     buffers: Mapping[Kind, Buffer]
     """for callers that get the code, by kind"""
     challenge_buffers: Mapping[Difficulty, Buffer]
-    writer: GroupCommit[Attempt | Redemption | Inquiry, Verdict | Solved | bool]
+    writer: GroupCommit[Attempt | Pass | Redemption | Inquiry, Verdict | Solved | bool]
     shown: ShownPictures
     sharing: Sharing
     keys: Keys
     limits: Limits
     advice: Advice
     doubt: Doubt | None
-    """None where nobody gets a harder captcha"""
+    """None where nobody gets a harder captcha, or more work"""
+    work: Work
     readiness: ReadinessChecks
     pool_metrics: PoolCollector
     public_url: str | None
@@ -89,7 +93,8 @@ class Services:
             keys=keys,
             limits=limits,
             advice=Advice(settings),
-            doubt=Doubt(counters) if settings.doubt and len(challenge_buffers) > 1 else None,
+            doubt=Doubt(counters) if settings.doubt else None,
+            work=Work(settings, keys, partial(work_keys, pool.engine)),
             readiness=ReadinessChecks(pool, refill, [*buffers.values(), *challenge_buffers.values()], keys),
             pool_metrics=PoolCollector(pool, refill.watermarks),
             public_url=str(settings.public_url).rstrip("/") if settings.public_url else None,
@@ -114,6 +119,7 @@ class Services:
             )
         finally:
             self.sounds.close()
+            self.work.close()
             await run_in_threadpool(self.sharing.stop)
             await run_in_threadpool(self.refill.stop)
             self.pool.engine.dispose()
@@ -122,7 +128,7 @@ class Services:
 def _speak(pool: Pool, key: SoundKey) -> bytes:
     """Speak the code of a captcha. Raises a 404 or 410 if there is nothing to be said, and what `speech.say` raises."""
     try:
-        code, until = pool.look_up(key.file_id)
+        code, until, redeemable = pool.look_up(key.file_id)
     except UnknownCaptchaError as error:
         raise errors.UNKNOWN.error() from error
     if until and until <= datetime.now(UTC):
@@ -131,7 +137,10 @@ def _speak(pool: Pool, key: SoundKey) -> bytes:
         raise errors.UNKNOWN.error("There is no sound for this picture.")
     from server import speech  # noqa: PLC0415 - NumPy, which a server that nobody listens to does without
 
-    return speech.say(code, key.language, speech.rng_for(*key, pool.secret()))
+    spoken = speech.say(code, key.language, speech.rng_for(*key, pool.secret()))
+    if redeemable:
+        pool.note_spoken(key.file_id)
+    return spoken
 
 
 def services_of(request: Request) -> Services:

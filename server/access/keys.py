@@ -11,7 +11,8 @@ from gantcha.drawing.look import Difficulty
 from pool.errors import SettingsError
 from pool.filling.stocks import kept_stocks
 from pool.keys_file import DEFAULT, RIGHTS, ApiKey, KeysFile, Right, Site, read_keys_file
-from pool.settings import Key, Settings
+from pool.models import Mode
+from pool.settings import Key, Settings, Work
 
 log = logging.getLogger(__name__)
 _CHECK_SECONDS = 1
@@ -68,6 +69,18 @@ class Keys:
         """Return the site with this sitekey and its name; None if it is unknown."""
         self._read_if_changed()
         return self._sites.get(sitekey)
+
+    def passes(self, name: str | None) -> frozenset[Mode]:
+        """Return how tokens of the site of this name may be earned without a picture."""
+        self._read_if_changed()
+        site = self._file.sites.get(name or "")
+        return site.passes if site else frozenset()
+
+    @property
+    def work_levels(self) -> set[Work]:
+        """What sites ask of their visitors' browsers."""
+        self._read_if_changed()
+        return {site.work for _, site in self._sites.values() if site.work}
 
     def _take(self, file: KeysFile) -> None:
         self._file = file

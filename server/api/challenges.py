@@ -6,7 +6,7 @@ from server import errors
 from server.access.visits import visit_of
 from server.api.bodies import JSON, MOST_ANSWER_BYTES, documented_body, fields_checked, read_body
 from server.api.checks import limit_answering, limit_issuing
-from server.api.journey import check, hand_out, is_open
+from server.api.journey import Wish, check, hand_out, is_open
 from server.api.responses import hand_out_nothing, json_answer
 from server.errors import documented
 from server.schemas import Answer, Challenge, TokenInquiry, TokenState, Verified
@@ -23,13 +23,17 @@ _NOT_READ = (*errors.UNREADABLE, errors.TOO_LONG, errors.INVALID, errors.LIMITED
     response_class=Response,
     responses={200: {"model": Challenge}, **documented(*_NOT_CHALLENGED)},
 )
-async def challenge(request: Request, sitekey: str | None = None) -> Response:
-    """Hand out a captcha to a browser; its code never leaves the server, and `HEAD` hands out none."""
+async def challenge(request: Request, sitekey: str | None = None, mode: Wish | None = None) -> Response:
+    """Hand out a captcha to a browser; its code never leaves the server, and `HEAD` hands out none.
+
+    With `mode`, its work alone may be enough: `quiet` for visitors without doubt, `alternative` for those who can
+    neither see nor hear, each where the site of the sitekey allows it. Elsewhere the answer has a picture as usual.
+    """
     services = services_of(request)
     services.advice.look_at(request)
     visit = visit_of(request, sitekey, services.keys)
     visit.check_hostname()
-    return json_answer(await hand_out(request, visit))
+    return json_answer(await hand_out(request, visit, wish=mode))
 
 
 router.head("/challenge", include_in_schema=False)(hand_out_nothing)

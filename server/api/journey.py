@@ -2,21 +2,23 @@
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from typing import Literal, cast, get_args
 
 import structlog
 from fastapi import Request
 
 from gantcha.drawing.look import DIFFICULTIES, Difficulty, Kind
 from pool.answers import Attempt, Verdict
-from pool.errors import DatabaseError, SpentTokenError, UnknownTokenError
+from pool.errors import DatabaseError, SpentTokenError, UnknownCaptchaError, UnknownTokenError
 from pool.filling.stocks import harder
 from pool.models import State
+from pool.passes import Pass
 from pool.pool import Issued
+from pool.storage.files import new_id
 from pool.tokens import Inquiry, Purpose, Redemption, Solved
 from server import errors, metrics
 from server.access import testing_keys
-from server.access.visits import Visit
+from server.access.visits import Visit, client_of
 from server.api.responses import file_url
 from server.schemas import PROMPTS, Answer, ErrorCode, Siteverified, SiteverifyRequest, Verified
 from server.services import Services, services_of
@@ -26,8 +28,15 @@ _CHALLENGED = metrics.ISSUED.labels("challenge")
 _CHALLENGED_WITH = {difficulty: metrics.CHALLENGES.labels(difficulty) for difficulty in DIFFICULTIES}
 
 
-async def hand_out(request: Request, visit: Visit) -> dict[str, object]:
-    """Hand out a captcha; return what a page may know of it.
+Wish = Literal["quiet", "alternative"]
+"""What a page asks for instead of a picture: work alone, as its site allows it to all or to who can't do otherwise."""
+_PASS_LIFE = timedelta(minutes=2)  # so that nobody works ahead
+
+
+async def hand_out(
+    request: Request, visit: Visit, use: Literal["picture", "plain"] = "picture", wish: Wish | None = None
+) -> dict[str, object]:
+    """Hand out a captcha, or the work that is enough for this visitor; return what a page may know of it.
 
     Raises:
         HTTPException: 503 while there is none; 429 if the site has a limit and the client exceeds it.
@@ -38,9 +47,17 @@ async def hand_out(request: Request, visit: Visit) -> dict[str, object]:
         until = datetime.now(UTC) + timedelta(seconds=services.settings.ttl_seconds)
         return _described(testing_keys.ID, file_url(request, testing_keys.ID), "plain", None, until)
     services.limits.spend_on_site("issue", visit)
+    doubt = services.doubt
+    in_doubt = doubt is not None and doubt.reason(visit.client, visit.hostname) is not None
+    if wish and _may_pass(services, visit, wish, in_doubt=in_doubt):
+        return await _ask_for_work(services, visit, wish)
+    is_refused = wish is not None and _allows(visit, wish)  # too many ask
+    weight = services.work.weight(use, visit.site, in_doubt=in_doubt or is_refused)
+    if weight:
+        await services.work.key()  # or a captcha would be lost
     captcha = None
     try:
-        captcha = await _take(services, visit)
+        captcha = await _take(services, visit, in_doubt=in_doubt)
     finally:
         if captcha is None:  # what was not handed out counts against nobody
             services.limits.refund("issue", visit)
@@ -52,26 +69,55 @@ async def hand_out(request: Request, visit: Visit) -> dict[str, object]:
     services.shown.note(captcha.id, captcha.expires_at)
     url = file_url(request, captcha.id)
     sound = f"{url}.wav" if services.speaks else None
-    return _described(captcha.id, url, captcha.stock.kind, sound, captcha.expires_at)
+    described = _described(captcha.id, url, captcha.stock.kind, sound, captcha.expires_at)
+    if weight:
+        described["work"] = await services.work.ask(use, captcha.id, weight, captcha.expires_at)
+    if visit.site and visit.site.alternative:
+        described["alternative"] = True
+    return described
 
 
-def _described(file_id: str, url: str, kind: Kind, sound: str | None, expires_at: datetime) -> dict[str, object]:
+def _described(
+    file_id: str, url: str | None, kind: Kind | Literal["quiet"], sound: str | None, expires_at: datetime
+) -> dict[str, object]:
     return {
         "id": file_id,
         "fileURL": url,
         "kind": kind,
-        "prompt": PROMPTS[kind],
+        "prompt": PROMPTS[kind] if kind != "quiet" else None,
         "audioURL": sound,
         "expires_at": expires_at,
         "expires_in": max(0, round((expires_at - datetime.now(UTC)).total_seconds())),
+        "work": None,
+        "alternative": False,
     }
 
 
-async def _take(services: Services, visit: Visit) -> Issued | None:
+def _may_pass(services: Services, visit: Visit, wish: Wish, *, in_doubt: bool) -> bool:
+    """Return whether this visitor may have work alone; quiet is for those without doubt."""
+    if wish == "quiet" and in_doubt:
+        return False
+    return _allows(visit, wish) and services.limits.admits_pass(wish, "issue", visit)
+
+
+def _allows(visit: Visit, wish: Wish) -> bool:
+    return visit.site is not None and wish in visit.site.passes
+
+
+async def _ask_for_work(services: Services, visit: Visit, wish: Wish) -> dict[str, object]:
+    file_id, until = new_id(), datetime.now(UTC) + _PASS_LIFE
+    described = _described(file_id, None, "quiet", None, until)
+    weight = services.work.weight(wish, visit.site)
+    described["work"] = await services.work.ask(wish, file_id, weight, until, visit.name)
+    metrics.ISSUED.labels(wish).inc()
+    return described
+
+
+async def _take(services: Services, visit: Visit, *, in_doubt: bool) -> Issued | None:
     """Take a captcha for this visitor: a harder one in doubt, or where there is no other and more than a reserve."""
     doubt, buffers, difficulty = services.doubt, services.challenge_buffers, _difficulty(services, visit)
     captcha, harder_one = None, harder(difficulty)
-    if doubt and harder_one and harder_one in buffers and doubt.reason(visit.client, visit.hostname):
+    if in_doubt and harder_one and harder_one in buffers:
         with suppress(DatabaseError):  # logged by the buffer; the other may still hold some
             captcha = await buffers[harder_one].take()
     captcha = captcha or await buffers[difficulty].take()
@@ -90,8 +136,11 @@ def _difficulty(services: Services, visit: Visit) -> Difficulty:
     return (visit.site and visit.site.difficulty) or services.settings.difficulty
 
 
-async def check(request: Request, answer: Answer, visit: Visit) -> Verified:
+async def check(request: Request, answer: Answer, visit: Visit, ticket: str | None = None) -> Verified:
     """Check an answer; one to an easier captcha than its site asks for counts as too late.
+
+    Work comes first: without it nothing is looked at, and no attempt is used up. The `ticket` of the page without
+    JavaScript takes its place.
 
     Raises:
         HTTPException: 429 if the site has a limit and the client exceeds it.
@@ -99,10 +148,14 @@ async def check(request: Request, answer: Answer, visit: Visit) -> Verified:
     """
     services = services_of(request)
     if visit.outcome:
-        return testing_keys.verified(visit.outcome, answer.answer)
+        return testing_keys.verified(visit.outcome, answer.answer or "")
     services.limits.spend_on_site("answer", visit)
-    attempt, verdict = None, Verdict(None)
     purpose = Purpose(visit.hostname, visit.name, answer.action, answer.cdata)
+    if answer.answer is None:
+        return await _check_work_alone(services, answer, visit, purpose)
+    if not await _has_worked(services, answer, visit, ticket):
+        return Verified(success=False, reason="work")
+    attempt, verdict = None, Verdict(None)
     with suppress(ValueError):  # not an id of ours
         attempt = Attempt.of(answer.id, answer.answer, purpose, _difficulty(services, visit))
     if attempt:
@@ -117,6 +170,59 @@ async def check(request: Request, answer: Answer, visit: Visit) -> Verified:
     return Verified(success=False, reason="wrong" if verdict.state is State.FAILED else "expired")
 
 
+async def _has_worked(services: Services, answer: Answer, visit: Visit, ticket: str | None) -> bool:
+    least = services.work.weight("picture", visit.site)
+    if not least:
+        return True
+    if ticket is not None:
+        return await services.work.is_ticket(ticket, answer.id)
+    return await services.work.check(answer.work, answer.id, {"picture": least}) is not None
+
+
+async def work_for_sound(request: Request, file_id: str, given: str | None, ticket: str | None) -> object | None:
+    """Return the work that is needed before a sound; None if none is, or it was done.
+
+    Raises:
+        HTTPException: 404 or 410 for a captcha that is not shown; 429 if the client exceeds the limit of answers.
+        DatabaseError: the database does not answer.
+    """
+    services, client = services_of(request), client_of(request)
+    least = services.work.weight("sound", None)
+    if not least:
+        return None
+    if ticket is not None and await services.work.is_ticket(ticket, file_id):
+        return None
+    if given and await services.work.check(given, file_id, {"sound": least}):
+        return None
+    services.limits.spend("answer", client)  # signing takes longer than most answers
+    try:
+        shown = await services.shown.look_ups.ask(file_id)
+    except UnknownCaptchaError as error:
+        raise errors.UNKNOWN.error() from error
+    if not shown.redeemable:
+        return None  # its code was told to whoever asked for it
+    if shown.expires_at is None or shown.expires_at <= datetime.now(UTC):
+        raise errors.EXPIRED.error()
+    in_doubt = services.doubt is not None and services.doubt.reason(client, "") is not None
+    weight = services.work.weight("sound", None, in_doubt=in_doubt)
+    return await services.work.ask("sound", file_id, weight, shown.expires_at)
+
+
+async def _check_work_alone(services: Services, answer: Answer, visit: Visit, purpose: Purpose) -> Verified:
+    """Check the work of a challenge that asks for nothing else; it earns one token, if its site still allows it."""
+    work, wishes = services.work, [wish for wish in get_args(Wish) if _allows(visit, wish)]
+    done = await work.check(answer.work, answer.id, {wish: work.weight(wish, visit.site) for wish in wishes})
+    if not done or done.site != visit.name or not services.limits.admits_pass(done.use, "redeem", visit):
+        return Verified(success=False, reason="work")
+    earned = Pass(answer.id, done.key_id, done.expires_at, purpose, done.use)
+    verdict = cast(Verdict, await services.writer.ask(earned))
+    metrics.ANSWERS.labels(verdict.state or "unknown").inc()
+    log.info("work", captcha=answer.id, use=done.use, result=verdict.state or "unknown")
+    if verdict.token:
+        return Verified(success=True, token=verdict.token)
+    return Verified(success=False, reason="expired")
+
+
 async def is_open(request: Request, text: str) -> bool:
     """Return whether a token can still be redeemed. Raises DatabaseError when the database does not answer."""
     services = services_of(request)
@@ -126,7 +232,10 @@ async def is_open(request: Request, text: str) -> bool:
 
 
 async def redeem(request: Request, asked: SiteverifyRequest, site: str | None = None) -> Siteverified:
-    """Redeem the token for a caller whose secret was checked: that of a site, or one of no site."""
+    """Redeem the token for a caller whose secret was checked: that of a site, or one of no site.
+
+    A token that was earned without a picture is spent, but worth nothing, once its site does not allow that any more.
+    """
     try:
         redemption = Redemption.of(asked.response, asked.idempotency_key, site)
     except ValueError:
@@ -140,9 +249,13 @@ async def redeem(request: Request, asked: SiteverifyRequest, site: str | None = 
     except DatabaseError as error:
         log.error("no token can be redeemed", reason=str(error))
         return failed("internal-error")
+    mode = solved.mode or "picture"
+    if mode in ("quiet", "alternative") and mode not in services_of(request).keys.passes(site):
+        return failed("invalid-input-response")
     metrics.REDEEMED.labels("success").inc()
-    challenge_ts, (_, hostname, action, cdata) = f"{solved.at:%Y-%m-%dT%H:%M:%SZ}", solved
-    return Siteverified(success=True, challenge_ts=challenge_ts, hostname=hostname, action=action, cdata=cdata)
+    metrics.MODES.labels(mode).inc()
+    shown = solved._asdict() | {"mode": mode}
+    return Siteverified(success=True, challenge_ts=f"{shown.pop('at'):%Y-%m-%dT%H:%M:%SZ}", **shown)
 
 
 def failed(*codes: ErrorCode) -> Siteverified:

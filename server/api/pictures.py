@@ -3,10 +3,10 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import anyio
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from pool.errors import UnknownCaptchaError
@@ -16,8 +16,10 @@ from server import errors, espeak, metrics
 from server.access import testing_keys
 from server.access.visits import client_of
 from server.api.checks import refuse_prefetch
-from server.api.responses import NO_STORE, OWN_TYPE
+from server.api.journey import work_for_sound
+from server.api.responses import NO_STORE, OWN_TYPE, json_answer
 from server.errors import documented
+from server.schemas import LONGEST_WORK, NeedsWork
 from server.services import services_of
 from server.sounds import SoundKey
 
@@ -37,17 +39,30 @@ _Read = TypeVar("_Read")
     responses={
         200: {"content": {"audio/wav": {"schema": _BINARY}}},
         206: {"content": {"audio/wav": {"schema": _BINARY}}, "description": "The part that a Range header asks for"},
+        errors.NO_WORK.status: {"model": NeedsWork, "description": "The work that is needed first"},
         **documented(*_GONE, errors.LIMITED, errors.NO_SPEECH, errors.SPEAKING, errors.PREFETCHED),
     },
 )
-async def sound(request: Request, file_id: str, lang: espeak.Language = "en") -> Response:
-    """Speak the code of a captcha, for those who can't see the picture; picture and sound share the one attempt."""
+async def sound(
+    request: Request,
+    file_id: str,
+    lang: espeak.Language = "en",
+    work: Annotated[str | None, Query(max_length=LONGEST_WORK)] = None,
+    ticket: Annotated[str | None, Query(max_length=LONGEST_WORK)] = None,
+) -> Response:
+    """Speak the code of a captcha, for those who can't see the picture; picture and sound share the one attempt.
+
+    Where challenges ask for work, their sounds ask for more: first answered with the work, then asked for again with
+    its solution. The page without JavaScript has a ticket instead.
+    """
     services = services_of(request)
     if not services.speaks:
         raise errors.NO_SPEECH.error()
     refuse_prefetch(request)
     if not ID.fullmatch(file_id):
         raise errors.UNKNOWN.error()
+    if (needed := await work_for_sound(request, file_id, work, ticket)) is not None:
+        return json_answer({"detail": errors.NO_WORK.detail, "work": needed}, errors.NO_WORK.status)
     spoken = await services.sounds.get(SoundKey(file_id, lang), client_of(request), request)
     try:
         _check(await services.shown.until(file_id))  # it may have been spoken some time ago

@@ -138,13 +138,13 @@ async def answer(request: Request, asked: Annotated[Asked, Query()]) -> Response
         fields, _ = parse_form(request.headers["content-type"], body)
         with fields_checked():
             given = Answer.model_validate({"id": "", "answer": "", **fields, **asked.model_dump()})
-        if not given.answer.strip():
+        if not (given.answer or "").strip():
             return await _show_challenge(page, "empty" if given.id else "")  # no id: from a form of the site
-        verified = await check(request, given, page.visit)
+        verified = await check(request, given, page.visit, fields.get("ticket", ""))
     except (HTTPException, DatabaseError) as error:
         return _show_fault(page, error)
     if not verified.token:
-        return await _show_challenge(page, verified.reason or "")
+        return await _show_challenge(page, "wrong" if verified.reason == "wrong" else "expired")
     if page.back:
         return RedirectResponse(_with_token(page.back, verified.token), 303, NO_STORE)
     return page.response(page.fill("token", token=escape(verified.token)), page.say("verified"))
@@ -158,10 +158,11 @@ def _with_token(url: SplitResult, token: str) -> str:
 async def _show_challenge(page: _Page, fault: _Fault = "") -> Response:
     try:
         await limit_issuing(page.request)
-        challenge = await hand_out(page.request, page.visit)
+        challenge = await hand_out(page.request, page.visit, "plain")
+        file_id, message = str(challenge["id"]), page.say(fault)
+        ticket = await services_of(page.request).work.ticket(file_id)
     except (HTTPException, DatabaseError) as error:
         return _show_fault(page, error)
-    file_id, message = str(challenge["id"]), page.say(fault)
     spoken = page.language if page.language in get_args(espeak.Language) else "en"
     content = page.fill(
         "challenge",
@@ -169,7 +170,8 @@ async def _show_challenge(page: _Page, fault: _Fault = "") -> Response:
         prompt=escape(page.say(_PROMPTS[str(challenge["kind"])])),
         message=escape(message),
         is_invalid=str(bool(message)).lower(),
-        sound=page.fill("sound", id=file_id, spoken=spoken) if challenge["audioURL"] else "",
+        ticket=ticket,
+        sound=page.fill("sound", id=file_id, spoken=spoken, ticket=ticket) if challenge["audioURL"] else "",
     )
     return page.response(content, message)
 

@@ -17,9 +17,9 @@ _LONGEST_HOST = 260  # characters: a name and a port
 _JSON_HEADERS = {"Content-Type": "application/json"} | NO_STORE
 
 
-def json_answer(content: object, **headers: str) -> Response:
+def json_answer(content: object, status: int = 200, **headers: str) -> Response:
     """Answer with JSON that nobody may store."""
-    return Response(to_json(content, by_alias=True), headers=_JSON_HEADERS | headers)
+    return Response(to_json(content, by_alias=True), status, headers=_JSON_HEADERS | headers)
 
 
 async def hand_out_nothing() -> Response:

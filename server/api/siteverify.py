@@ -68,5 +68,5 @@ async def siteverify(request: Request) -> Response:
     structlog.contextvars.bind_contextvars(key=owner.name)
     answer = await redeem(request, asked, owner.name if owner.is_site else None)
     if "internal-error" in answer.error_codes:
-        return json_answer(answer, **{"Retry-After": str(errors.RETRY_SECONDS)})
+        return json_answer(answer, 200, **{"Retry-After": str(errors.RETRY_SECONDS)})
     return json_answer(answer)
