@@ -62,7 +62,17 @@ def test_a_page_without_a_name_is_not_given_ours(site: Site, headers: dict[str, 
 def test_a_challenge_shows_a_picture_and_no_code(site: Site) -> None:
     answer = site.server.get("/challenge")
     challenge = answer.json()
-    assert set(challenge) == {"id", "fileURL", "kind", "prompt", "audioURL", "expires_at", "expires_in"}
+    assert set(challenge) == {
+        "id",
+        "fileURL",
+        "kind",
+        "prompt",
+        "audioURL",
+        "expires_at",
+        "expires_in",
+        "work",
+        "alternative",
+    }
     assert 590 <= challenge["expires_in"] <= 640
     assert answer.headers["cache-control"] == "no-store"
     assert site.code(challenge["id"]) not in answer.text + str(answer.headers)

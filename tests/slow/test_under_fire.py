@@ -15,11 +15,14 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from pool import database
-from pool.models import State, captcha, lease, token
+from pool.models import State, captcha, lease, token, work_pass
+from pool.passes import Pass
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
-from pool.storage.files import FileStore
+from pool.storage.files import FileStore, new_id
 from pool.sweep import Sweep
+from pool.tokens import Purpose
+from pool.work_keys import work_keys
 from server.buffer import LARGEST
 from tests.conftest import (
     PLAIN,
@@ -77,15 +80,18 @@ def test_a_server_that_stops_returns_what_it_held(pool: Pool, settings: dict[str
 def test_killed_processes_answer_each_captcha_once_and_redeem_each_token_once(
     pool: Pool, database_url: str, tmp_path: Path
 ) -> None:
-    """Six processes with the same captchas and tokens, and twenty SIGKILLs; rows and tokens stay in step."""
+    """Six processes with the same captchas, work and tokens, and twenty SIGKILLs; rows and tokens stay in step."""
     pool.add([Drawn("abc234", b"")] * 6000, PLAIN)
     ids = [one.id for one in pool.pop(6000, redeemable=True, stock=PLAIN)]
+    (key,) = work_keys(pool.engine)
+    until = int(time.time()) + 3600
+    passes = [Pass(new_id(), key.id, until, Purpose(), "quiet") for _ in range(6000)]
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.support.settling"])
     logs = (tmp_path / f"settled-{number}" for number in count())
 
     def start() -> "multiprocessing.process.BaseProcess":
-        process = context.Process(target=settle_on, args=(database_url, tmp_path, ids, "abc234", next(logs)))
+        process = context.Process(target=settle_on, args=(database_url, tmp_path, ids, "abc234", passes, next(logs)))
         process.start()
         return process
 
@@ -109,11 +115,21 @@ def test_killed_processes_answer_each_captcha_once_and_redeem_each_token_once(
     redeemed = [line[1] for line in lines() if line[0] == "redeemed"]
     assert max(Counter(solved).values()) == max(Counter(redeemed).values()) == 1
     in_database = ids_in_state(pool.engine, State.SOLVED)
-    assert set(solved) <= in_database
+    spent = set(_spent(pool))
+    assert set(solved) <= in_database | spent
+    assert spent & set(solved)
     redeemed_at = _redeemed_at(pool)
     assert len(redeemed) <= sum(at is not None for at in redeemed_at)
     # A token for each, committed with it, also where the process died before it could note it.
-    wait_until(lambda: len(ids_in_state(pool.engine, State.SOLVED)) == len(_redeemed_at(pool)), "the last commits")
+    wait_until(
+        lambda: len(ids_in_state(pool.engine, State.SOLVED)) + len(_spent(pool)) == len(_redeemed_at(pool)),
+        "the last commits",
+    )
+
+
+def _spent(pool: Pool) -> list[str]:
+    with database.transaction(pool.engine) as connection:
+        return list(connection.scalars(select(work_pass.c.id)))
 
 
 def _redeemed_at(pool: Pool) -> list[datetime | None]:
