@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.filesize import decimal
@@ -18,11 +18,12 @@ from pool.filling.fills import Fill, last_fills
 from pool.filling.lease import Held
 from pool.filling.stocks import kept_stocks
 from pool.filling.watermarks import Watermarks, watermarks
-from pool.models import State, Stock, captcha
+from pool.models import Mode, State, Stock, captcha, token
 from pool.pool import Pool
 from pool.settings import Settings, load_settings
 
 _FILLS = 5
+_MODE = func.coalesce(token.c.mode, "picture")
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Status:
     """latest fills, the newest first"""
     leases: list[Held]
     """leases that are held now"""
+    tokens: dict[Mode, int]
+    """tokens that the sweep has not forgotten yet, by how they were earned"""
     files: int
     disk_bytes: int
 
@@ -77,6 +80,7 @@ def read_status(pool: Pool, settings: Settings) -> Status:
     ages = select(captcha.c.state, func.count(), func.max(captcha.c.created_at), func.min(captcha.c.created_at))
     with database.transaction(pool.engine, **database.READ_ONLY) as connection:
         rows = connection.execute(ages.group_by(captcha.c.state)).all()
+        earned = {row[0]: row[1] for row in connection.execute(select(_MODE, func.count()).group_by(_MODE))}
     now, levels = datetime.now(UTC), pool.levels()
 
     states = dict.fromkeys(State, StateCount(0, None, None))
@@ -90,7 +94,8 @@ def read_status(pool: Pool, settings: Settings) -> Status:
         marks = watermarks(settings, demand) if is_kept else Watermarks(0, 0)
         stocks.append(StockStatus(*stock, is_kept, levels.get(stock, 0), demand, *marks))
     fills, leases = last_fills(pool.engine, _FILLS), lease.current(pool.engine)
-    return Status(states, stocks, fills, leases, files, disk_bytes)
+    tokens = dict.fromkeys(get_args(Mode), 0) | earned
+    return Status(states, stocks, fills, leases, tokens, files, disk_bytes)
 
 
 def main(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")] = False) -> None:
@@ -131,7 +136,7 @@ def _lines(status: Status) -> Iterator[str]:
         comment = "below the low-water mark" if stock.level < stock.low_water else ""
         comment = comment if stock.is_kept else "not kept by these settings"
         yield f"{Stock(stock.kind, stock.difficulty)!s:<24}{numbers}  {comment}".rstrip()
-    yield ""
+    yield "\n" + ", ".join(f"{count} by {mode}" for mode, count in status.tokens.items()) + ": the latest tokens"
     yield from (f"{held.name} under way for {_duration(held.age)}" for held in status.leases)
     yield from lease.warnings(status.leases)
     yield f"disk {decimal(status.disk_bytes)} in {status.files} files"

@@ -86,6 +86,7 @@ def measure() -> list[Figure]:
         # First what asks for the pictures of the oldest captchas.
         figures = [figure for many in (32, 256) for figure in _whole_journeys(servers, many)]
         figures += [figure for one in ours for figure in _during_a_refill(one)]
+        figures += [_with_work(one) for one in ours]
         figures += [figure for many in (32, 256) for route in ours[0].asked for figure in _route(servers, route, many)]
         return [fsyncs, *figures]
 
@@ -174,6 +175,15 @@ def _whole_journeys(servers: list[_Server], connections: int) -> list[Figure]:
         figures += _compare(name, servers, [partial(load, server) for server in servers])
         figures += [Figure(f"{name}, {step}, p99", median(p99s), "ms") for step, p99s in slowest.items()]
     return figures
+
+
+def _with_work(server: _Server) -> Figure:
+    """Load a second server of the same pool, which asks for work; what the browsers do is not counted."""
+    with running(["benchmarks.speed.worked"], server.settings | {"CAPTCHA_WORK": "light"}) as (url, _):
+        loads = [partial(run_wrk, one, 32, _SECONDS, _SCRIPT, "journey") for one in (url, server.url)]
+        working, usual = medians_of(*(lambda load=load: read_wrk(load()) for load in loads), rounds=_ROUNDS)
+    name = f"journey with work, 32 connections, {server.name}"
+    return Figure(name, working.requests, "requests/s", "no work", usual.requests)
 
 
 def _during_a_refill(server: _Server) -> list[Figure]:

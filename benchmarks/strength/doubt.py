@@ -16,7 +16,9 @@ from rich.table import Table
 from pool.counters import Counters
 from pool.settings import Settings
 from server.access.doubt import Doubt
+from server.access.keys import Keys
 from server.access.limits import Limits
+from server.access.work import TRIES, TRY_SECONDS, Use, Work
 
 _HOUR = 3600.0
 _START = 1_800_000_000.0
@@ -48,6 +50,10 @@ class Scenario(NamedTuple):
     """in whose name the attacker asks for challenges; answers are for the visitors' site, or tokens would not count"""
     attack_seconds: float = _ATTACKER_SECONDS
     """from one challenge to the next, of each address"""
+    work: tuple[Use, ...] = ()
+    """what each attempt has to do first, at light work"""
+    cores: int = 1
+    """of the attacker, for all addresses"""
 
 
 class Outcome(NamedTuple):
@@ -79,6 +85,15 @@ _SCENARIOS = (
 )
 
 
+_ATTACKS: dict[str, tuple[Success, tuple[Use, ...]]] = {
+    "OCR": (Success(0.12, 0.02), ("picture",)),
+    "a trained solver": (Success(0.82, 0.82), ("picture",)),
+    "a trained solver of sounds": (Success(0.42, 0.42), ("picture", "sound")),
+}
+"""Success by attack, and the work of an attempt."""
+_CORES = 1, 8, 64
+
+
 class Hour:
     """One hour of visitors and an attacker, with the counters, limits and decisions of the server."""
 
@@ -87,7 +102,10 @@ class Hour:
         self._now = _START
         counters = Counters(lambda: self._now)
         self._doubt = Doubt(counters, lambda: self._now)
-        self._limits = Limits(Settings(), counters)
+        settings = Settings(work="light")
+        self._limits = Limits(settings, counters)
+        self._work = Work(settings, Keys(settings), list)
+        self._cores_free_at = [_START] * scenario.cores
         self._challenges = 0
         self._stolen, self._annoyed, self._gave_up = 0, set[int](), 0
 
@@ -111,11 +129,19 @@ class Hour:
         while self._now < _START + _HOUR:
             yield from self._spend("issue", address)
             challenge, is_harder = self._ask(address, self._scenario.attack_site, with_doubt=with_doubt)
-            yield _ATTACKER_SECONDS
+            yield max(_ATTACKER_SECONDS, self._compute(in_doubt=is_harder))
             yield from self._spend("answer", address)
             if self._now < _START + _HOUR:
                 self._stolen += self._answer(challenge, address, self._solver[is_harder])
             yield self._scenario.attack_seconds - _ATTACKER_SECONDS
+
+    def _compute(self, *, in_doubt: bool) -> float:
+        """Do the work of an attempt on the first core that is free; return the seconds until it is done."""
+        weight = sum(self._work.weight(use, None, in_doubt=in_doubt) for use in self._scenario.work)
+        begin = max(self._now, heapq.heappop(self._cores_free_at))
+        end = begin + TRY_SECONDS * self._rng.uniform(0, TRIES * weight)
+        heapq.heappush(self._cores_free_at, end)
+        return end - self._now
 
     def _visit(self, number: int, *, with_doubt: bool) -> Iterator[float]:
         """Try until one is solved, or up to five times."""
@@ -184,6 +210,19 @@ def main(
         table.add_row(scenario.name, *pairs)
     console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
     console.print(table)
+    console.print(_table_of_work(seed))
+
+
+def _table_of_work(seed: int) -> Table:
+    table = Table("100 addresses, with doubt", title="codes that attackers solve in an hour")
+    for column in ("no work", *(f"light work, {cores} core{'s' * (cores > 1)}" for cores in _CORES)):
+        table.add_column(column, justify="right")
+    for name, (success, work) in _ATTACKS.items():
+        scenarios = [Scenario(name, _addresses(100))]
+        scenarios += [scenarios[0]._replace(work=work, cores=cores) for cores in _CORES]
+        hours = (Hour(one, Success(1, 1), success, np.random.default_rng(seed)) for one in scenarios)
+        table.add_row(name, *(f"{hour.run(with_doubt=True).stolen:,}" for hour in hours))
+    return table
 
 
 if __name__ == "__main__":
