@@ -45,6 +45,22 @@ class Generated(BaseModel):
     expires_at: datetime
 
 
+_WORK: dict[str, JsonValue] = {
+    "parameters": {
+        "algorithm": "PBKDF2/SHA-256",
+        "cost": 1000,
+        "nonce": "8f0d2c64f3b1a79e5d20c9b84e6f7a13",
+        "salt": "c1e2a3b4d5f60718293a4b5c6d7e8f90",
+        "keyLength": 32,
+        "keyPrefix": "3a7d9f0b1c2e4d5f6a7b8c9d0e1f2a3b",
+        "keySignature": "5d41402abc4b2a76b9719d911017c592ae1f3c5b7d9e0f1a2b3c4d5e6f708192",
+        "expiresAt": 1_893_499_800,
+        "data": {"id": _ID, "use": "picture", "weight": 1, "tries": 2048, "key": "9" * 32, "site": None},
+    },
+    "signature": "7c211433f02071597741e6ff5a8ea34789abbf43af0d1e2c3b4a596877665544",
+}
+
+
 class WorkParameters(BaseModel):
     """What is to be found: the counter whose derived key begins with the prefix. The format is ALTCHA's, version 2."""
 
@@ -78,6 +94,9 @@ class Challenge(BaseModel):
         prompt=PROMPTS["crossed-out"],
         audioURL=f"{_URL}.wav",
         expires_at="2030-01-01T12:10:00Z",
+        expires_in=600,
+        work=_WORK,
+        alternative=False,
     )
 
     id: str
@@ -100,6 +119,8 @@ class Challenge(BaseModel):
 
 class NeedsWork(BaseModel):
     """Work that is needed first."""
+
+    model_config = _example(detail="Solve the work, and send its solution as `work`.", work=_WORK)
 
     detail: str
     work: Work

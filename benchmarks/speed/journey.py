@@ -63,6 +63,16 @@ async def picture(file_id: str):
 """
 
 
+_WORKED = [
+    "uvicorn",
+    "benchmarks.speed.worked:application",
+    "--http",
+    "server.protocol:BoundedProtocol",
+    "--ws",
+    "none",
+]
+
+
 class _Server(NamedTuple):
     name: str
     url: str
@@ -179,7 +189,7 @@ def _whole_journeys(servers: list[_Server], connections: int) -> list[Figure]:
 
 def _with_work(server: _Server) -> Figure:
     """Load a second server of the same pool, which asks for work; what the browsers do is not counted."""
-    with running(["benchmarks.speed.worked"], server.settings | {"CAPTCHA_WORK": "light"}) as (url, _):
+    with running(_WORKED, server.settings | {"CAPTCHA_WORK": "light"}) as (url, _):
         loads = [partial(run_wrk, one, 32, _SECONDS, _SCRIPT, "journey") for one in (url, server.url)]
         working, usual = medians_of(*(lambda load=load: read_wrk(load()) for load in loads), rounds=_ROUNDS)
     name = f"journey with work, 32 connections, {server.name}"
