@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 import zlib
+from base64 import b64encode
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -53,6 +54,7 @@ _KINDS = [
     "application/x-ndjson+json",
 ]
 _NAMES = ["id", "answer", "secret", "response", "remoteip", "idempotency_key", "gantcha-response", "file", "code", ""]
+_NAMES += ["work", "ticket", "mode"]
 _HEADERS = (
     "Host Cookie Range Accept-Encoding Origin Referer X-Forwarded-For Forwarded Via X-Request-ID If-None-Match Expect "
     "Transfer-Encoding Content-Length Content-Encoding Connection Upgrade Authorization Sec-Fetch-Site TE Trailer "
@@ -64,6 +66,7 @@ _TEXTS += ["websocket", "http://[::1", "gzip;q=" + "9" * 400, ";=\"'\\" * 300, "
 _TEXTS += ["\u0301\u0316" * 5000, "\ufdfa" * 250, "%" * 9999, "%CC%81" * 1600, "e\u0301" * 3, "\u1e9b\u0323" * 99]
 _TOKENS = ["charset", ",", ";", "-", "%", "a,", '";', "q=0,", "bytes=0-,", 'W/"a",', "\xa8", "1,", "127.0.0.1,", "[:"]
 _LONGEST = 31_000  # of a header that repeats one token; a whole head may have 32 KiB
+_TEXTS += [b64encode(work).decode() for work in (b"[" * 1500, b"{}", b'{"challenge":{},"solution":[]}', b"\xff" * 99)]
 _BOMB = zlib.compress(bytes(20 * 2**20), 9)
 _TEXT_BOMB = zlib.compress(("a" * (2**20 - 8) + "\U0001f600").encode(), 9)
 
@@ -369,7 +372,7 @@ def main(
     folder = Path(tempfile.mkdtemp(prefix="gantcha-fuzz-"))
     url = f"sqlite:///{folder}/pool.db"
     migrate(url)
-    settings = {"DATABASE_URL": url, "FILES_DIR": folder / "files", "TARGET": 0, "LOW_WATER": 0, "API_KEY": KEY}
+    settings = {"DATABASE_URL": url, "FILES_DIR": folder / "files", "TARGET": 0, "LOW_WATER": 0, "API_KEY": KEY, "WORK": "light"}
     with _read_slowly(folder) as (pipe, kept), running_site(settings, log=pipe) as site:
         site.server._log = kept
         report = attack(site, seed, minutes * 60, threads, lambda line: print(line, flush=True))

@@ -7,7 +7,7 @@ from tests.fuzz import KEY, attack
 
 
 def test_made_up_requests_do_no_harm(sqlite_settings: dict[str, object], tmp_path: Path) -> None:
-    with running_site(sqlite_settings | {"API_KEY": KEY, "FILES_DIR": tmp_path / "files"}) as site:
+    with running_site(sqlite_settings | {"API_KEY": KEY, "WORK": "light", "FILES_DIR": tmp_path / "files"}) as site:
         report = attack(site, seed=9, seconds=12, threads=4)
     assert not report.failures, report
     assert report.requests > 50
