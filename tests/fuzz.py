@@ -372,7 +372,14 @@ def main(
     folder = Path(tempfile.mkdtemp(prefix="gantcha-fuzz-"))
     url = f"sqlite:///{folder}/pool.db"
     migrate(url)
-    settings = {"DATABASE_URL": url, "FILES_DIR": folder / "files", "TARGET": 0, "LOW_WATER": 0, "API_KEY": KEY, "WORK": "light"}
+    settings = {
+        "DATABASE_URL": url,
+        "FILES_DIR": folder / "files",
+        "TARGET": 0,
+        "LOW_WATER": 0,
+        "API_KEY": KEY,
+        "WORK": "light",
+    }
     with _read_slowly(folder) as (pipe, kept), running_site(settings, log=pipe) as site:
         site.server._log = kept
         report = attack(site, seed, minutes * 60, threads, lambda line: print(line, flush=True))

@@ -173,7 +173,7 @@ class Hour:
         self._challenges += 1
         challenge = str(self._challenges)
         is_harder = with_doubt and self._doubt.reason(address, site) is not None
-        self._doubt.note_challenge(challenge, site)
+        self._doubt.note_challenge(challenge, address, site)
         return challenge, is_harder
 
     def _answer(self, challenge: str, address: str, success: float) -> bool:

@@ -56,35 +56,42 @@ class Doubt:
         """`clock` tells how long an answer took."""
         self._counters, self._clock = counters, clock
         self._lock = threading.Lock()
-        self._open: OrderedDict[str, tuple[float, str]] = OrderedDict()  # when handed out here, and for which site
+        # When handed out here, to which address, and for which site.
+        self._open: OrderedDict[str, tuple[float, str, str]] = OrderedDict()
 
     def reason(self, address: str, site: str) -> Reason | None:
         """Return why a visitor at this address and on this site is in doubt; None if not."""
         return self._of_address(address) or self._of_site(site)
 
-    def note_challenge(self, file_id: str, site: str) -> None:
-        """Remember when a challenge is handed out, and for which site."""
+    def note_challenge(self, file_id: str, address: str, site: str) -> None:
+        """Remember when a challenge is handed out, to which address, and for which site."""
         with self._lock:
-            self._open[file_id] = (self._clock(), site)
+            self._open[file_id] = (self._clock(), address, site)
             if len(self._open) > _MOST_OPEN:
                 self._open.popitem(last=False)
 
     def note_answer(self, file_id: str, address: str, site: str, *, is_right: bool) -> None:
         """Count an answer to a challenge that was open.
 
+        It counts for the address that answers and, if this process knows it, for the one that asked: or who asks from
+        an address that never answers would never be in doubt.
+
         A site counts the answers of addresses that are not in doubt themselves, so no single address can bring a site
         into doubt; and only of challenges that this process handed out for the same site, so who asks in the name of
         another site, to get easy ones, does not make it harder for the visitors of this one.
         """
         with self._lock:
-            handed_out_at, asked_by = self._open.pop(file_id, (-math.inf, None))
+            handed_out_at, asked_from, asked_by = self._open.pop(file_id, (-math.inf, address, None))
         doubted = self._of_address(address)
-        self._counters.count(address, _ANSWERS)
-        if not is_right:
-            self._counters.count(address, _WRONG)
-        if self._clock() - handed_out_at < _TYPING_SECONDS:
-            self._counters.count(address, _FAST)
-        _count_new(doubted, self._of_address(address))
+        is_fast = self._clock() - handed_out_at < _TYPING_SECONDS
+        for one in {address, asked_from}:
+            before = self._of_address(one)
+            self._counters.count(one, _ANSWERS)
+            if not is_right:
+                self._counters.count(one, _WRONG)
+            if is_fast:
+                self._counters.count(one, _FAST)
+            _count_new(before, self._of_address(one))
         if site and asked_by == site and not doubted:
             site_doubted = self._of_site(site)
             self._counters.count(site, _OF_SITE)

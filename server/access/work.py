@@ -41,7 +41,7 @@ _IN_DOUBT, _FOR_SOUND = 16, 8  # times as much
 _MOST_WEIGHT = 80  # 25 s in the mean, and a few times as much on an old phone
 _READY = {1: 256}  # puzzles of each weight that are ready; of the rarer weights a few
 _USUALLY_READY = 8
-_REFRESH_SECONDS = 60.0
+_REFRESH_SECONDS = 10.0
 _LEAST_REFRESH_SECONDS = 1.0  # however many ask with the name of a key that is not known
 
 

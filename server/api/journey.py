@@ -22,6 +22,7 @@ from server.access.visits import Visit, client_of
 from server.api.responses import file_url
 from server.schemas import PROMPTS, Answer, ErrorCode, Siteverified, SiteverifyRequest, Verified
 from server.services import Services, services_of
+from server.sounds import SoundKey
 
 log = structlog.get_logger("gantcha.journey")
 _CHALLENGED = metrics.ISSUED.labels("challenge")
@@ -127,7 +128,7 @@ async def _take(services: Services, visit: Visit, *, in_doubt: bool) -> Issued |
             captcha = await buffers[harder_one].take_spare(reserve)
         harder_one = harder(harder_one)
     if doubt and captcha:
-        doubt.note_challenge(captcha.id, visit.hostname)
+        doubt.note_challenge(captcha.id, visit.client, visit.hostname)
     return captcha
 
 
@@ -179,8 +180,10 @@ async def _has_worked(services: Services, answer: Answer, visit: Visit, ticket: 
     return await services.work.check(answer.work, answer.id, {"picture": least}) is not None
 
 
-async def work_for_sound(request: Request, file_id: str, given: str | None, ticket: str | None) -> object | None:
-    """Return the work that is needed before a sound; None if none is, or it was done.
+async def work_for_sound(
+    request: Request, key: SoundKey, given: str | None, ticket: str | None
+) -> dict[str, object] | None:
+    """Return the work that is needed before a sound; None if none is, or it was done. Each language has its own.
 
     Raises:
         HTTPException: 404 or 410 for a captcha that is not shown; 429 if the client exceeds the limit of answers.
@@ -190,13 +193,14 @@ async def work_for_sound(request: Request, file_id: str, given: str | None, tick
     least = services.work.weight("sound", None)
     if not least:
         return None
-    if ticket is not None and await services.work.is_ticket(ticket, file_id):
+    if ticket is not None and await services.work.is_ticket(ticket, key.file_id):
         return None
-    if given and await services.work.check(given, file_id, {"sound": least}):
+    subject = ".".join(key)
+    if given and await services.work.check(given, subject, {"sound": least}):
         return None
     services.limits.spend("answer", client)  # signing takes longer than most answers
     try:
-        shown = await services.shown.look_ups.ask(file_id)
+        shown = await services.shown.look_ups.ask(key.file_id)
     except UnknownCaptchaError as error:
         raise errors.UNKNOWN.error() from error
     if not shown.redeemable:
@@ -205,7 +209,7 @@ async def work_for_sound(request: Request, file_id: str, given: str | None, tick
         raise errors.EXPIRED.error()
     in_doubt = services.doubt is not None and services.doubt.reason(client, "") is not None
     weight = services.work.weight("sound", None, in_doubt=in_doubt)
-    return await services.work.ask("sound", file_id, weight, shown.expires_at)
+    return await services.work.ask("sound", subject, weight, shown.expires_at)
 
 
 async def _check_work_alone(services: Services, answer: Answer, visit: Visit, purpose: Purpose) -> Verified:

@@ -61,9 +61,10 @@ async def sound(
     refuse_prefetch(request)
     if not ID.fullmatch(file_id):
         raise errors.UNKNOWN.error()
-    if (needed := await work_for_sound(request, file_id, work, ticket)) is not None:
+    key = SoundKey(file_id, lang)
+    if (needed := await work_for_sound(request, key, work, ticket)) is not None:
         return json_answer({"detail": errors.NO_WORK.detail, "work": needed}, errors.NO_WORK.status)
-    spoken = await services.sounds.get(SoundKey(file_id, lang), client_of(request), request)
+    spoken = await services.sounds.get(key, client_of(request), request)
     try:
         _check(await services.shown.until(file_id))  # it may have been spoken some time ago
     except UnknownCaptchaError as error:

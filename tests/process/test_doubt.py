@@ -64,10 +64,17 @@ class Visits:
         self._number = 0
 
     def answer(
-        self, address: str, *, right: bool, seconds: float = 5, site: str = "a.example", asked: str = ""
+        self,
+        address: str,
+        *,
+        right: bool,
+        seconds: float = 5,
+        site: str = "a.example",
+        asked: str = "",
+        asked_from: str = "",
     ) -> None:
         self._number += 1
-        self.doubt.note_challenge(str(self._number), asked or site)
+        self.doubt.note_challenge(str(self._number), asked_from or address, asked or site)
         self.clock.now += seconds
         self.doubt.note_answer(str(self._number), address, site, is_right=right)
 
@@ -98,6 +105,14 @@ def test_answers_sooner_than_anyone_types() -> None:
     visits.doubt.note_answer("handed out by another process", "slow", "", is_right=True)
     assert visits.doubt.reason("slow", "") is None
     assert visits.doubt.reason("fast", "") is Reason.FAST
+
+
+def test_who_asks_from_one_address_and_answers_from_another_is_in_doubt_at_both() -> None:
+    visits = Visits()
+    for number in range(4):
+        visits.answer(f"answers {number}", right=False, asked_from="asks")
+    assert visits.doubt.reason("asks", "") is Reason.WRONG
+    assert visits.doubt.reason("answers 0", "") is None
 
 
 def test_one_address_does_not_bring_a_site_into_doubt_but_many_do() -> None:

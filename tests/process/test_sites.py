@@ -115,7 +115,7 @@ def test_what_a_token_is_for_is_kept(pool: Pool) -> None:
     first, second, (_, *rest) = pool.settle(redemptions, 3)
     assert isinstance(first, UnknownTokenError)
     assert isinstance(second, UnknownTokenError)
-    assert tuple(rest) == Solved(popped.expires_at, "www.shop.example", "login", None)[1:]
+    assert tuple(rest) == Solved(popped.expires_at, "www.shop.example", "login", None, "picture")[1:]
 
 
 @pytest.mark.parametrize(
