@@ -4,8 +4,6 @@ PORT ?= 8000
 WORKERS ?= 1
 # Enough for a first burst while the server has the rest of its target drawn.
 FIRST_FILL ?= 600
-# What a visitor's browser computes for each attempt: off, light or heavy.
-WORK ?= $(or $(CAPTCHA_WORK),light)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
@@ -15,11 +13,12 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
 # The pool is migrated and filled before the server starts, so that the first request finds a captcha. What visitors in
 # doubt get can wait for the server's first refill.
+run: export CAPTCHA_WORK ?= light
 run: setup
 	@$(VENV)/bin/python -m server --check --host $(HOST) --port $(PORT)
 	$(VENV)/bin/alembic upgrade head
 	CAPTCHA_DOUBT=false $(VENV)/bin/python -m batch.fill --target $(FIRST_FILL)
-	CAPTCHA_WORK=$(WORK) exec $(VENV)/bin/python -m server --host $(HOST) --port $(PORT) --workers $(WORKERS)
+	exec $(VENV)/bin/python -m server --host $(HOST) --port $(PORT) --workers $(WORKERS)
 
 setup: $(VENV)/.installed-batch
 

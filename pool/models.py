@@ -118,7 +118,7 @@ work_pass = sa.Table(
     metadata,
     sa.Column("id", FileId, primary_key=True),
     sa.Column("spent_by", FileId, nullable=False),  # id of the transaction that was the first
-    sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),  # seconds since 1970; then the work is too old
+    sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),  # seconds since 1970: the end of the work
 )
 
 fill = sa.Table(

@@ -22,7 +22,7 @@ class Pass(NamedTuple):
     key_id: str
     """id of the key that has signed it"""
     expires_at: int
-    """seconds since 1970; nobody accepts the work from then on"""
+    """seconds since 1970; servers accept the work until then"""
     purpose: Purpose
     mode: Mode
 

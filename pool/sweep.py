@@ -24,6 +24,7 @@ _FILLS = 1000  # fills that are remembered
 _COUNTERS = 5000  # counters per transaction: they have no file
 _ORPHAN_AGE = timedelta(hours=1)  # far longer than from the writing of a file to its row's commit
 _LOST_AGE = timedelta(minutes=2)  # longer than another machine's listing of a mounted folder may be out of date
+_LATEST_PASS = timedelta(hours=1)  # longer than a server's clock may be slow, or a request waits
 _ANSWERED = (State.SOLVED, State.FAILED, State.EXPIRED)
 _OPEN = (State.READY, State.ISSUED)
 log = logging.getLogger(__name__)
@@ -110,7 +111,9 @@ class Sweep:
         of_counter = tuple_(*counter.primary_key)
         old_counters = select(*counter.primary_key).where(counter.c.expires_at <= now.timestamp()).limit(_COUNTERS)
         old_counters = old_counters.with_for_update(skip_locked=True)
-        old_passes = select(work_pass.c.id).where(work_pass.c.expires_at <= now.timestamp()).limit(_ROWS)
+        old_passes = (
+            select(work_pass.c.id).where(work_pass.c.expires_at <= (now - _LATEST_PASS).timestamp()).limit(_ROWS)
+        )
         newest_fill = select(func.max(fill.c.id)).scalar_subquery()
         with database.transaction(self._pool.engine) as connection:
             tokens = connection.execute(

@@ -55,7 +55,7 @@ _WORK: dict[str, JsonValue] = {
         "keyPrefix": "3a7d9f0b1c2e4d5f6a7b8c9d0e1f2a3b",
         "keySignature": "5d41402abc4b2a76b9719d911017c592ae1f3c5b7d9e0f1a2b3c4d5e6f708192",
         "expiresAt": 1_893_499_800,
-        "data": {"id": _ID, "use": "picture", "weight": 1, "tries": 2048, "key": "9" * 32, "site": None},
+        "data": {"id": _ID, "use": "picture", "weight": 1, "tries": 2048, "key": "9" * 32, "sitekey": None},
     },
     "signature": "7c211433f02071597741e6ff5a8ea34789abbf43af0d1e2c3b4a596877665544",
 }

@@ -63,6 +63,11 @@ class Doubt:
         """Return why a visitor at this address and on this site is in doubt; None if not."""
         return self._of_address(address) or self._of_site(site)
 
+    def asked_from(self, file_id: str) -> str | None:
+        """Return the address that asked for an open challenge; None if this process did not hand it out."""
+        with self._lock:
+            return self._open[file_id][1] if file_id in self._open else None
+
     def note_challenge(self, file_id: str, address: str, site: str) -> None:
         """Remember when a challenge is handed out, to which address, and for which site."""
         with self._lock:

@@ -16,7 +16,7 @@ log = structlog.get_logger("gantcha.limits")
 _SHARE = 16  # a client who takes this fraction of a limit (1/16) here is told to the other processes at once
 _MOST_FRESH = 10_000
 _PASSES = {"quiet": "10/minute;60/hour", "alternative": "10/hour"}
-"""How many tokens without a picture an address may ask for, and redeem; beyond that its visitors see pictures."""
+"""How many tokens without a picture an address may ask for; beyond that its visitors see pictures."""
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
@@ -43,6 +43,11 @@ def _site_limits(action: Literal["issue", "answer"], visit: Visit) -> Sequence[_
     return _read_limits(action, text) if text else ()
 
 
+def _pass_limits(mode: Literal["quiet", "alternative"], visit: Visit) -> Sequence[_Limit]:
+    """Return the site's own limits of tokens without a picture."""
+    return _read_limits("passes", visit.site.quiet_limit) if visit.site and mode == "quiet" else ()
+
+
 def _on_site(visit: Visit) -> str:
     return f"{visit.client} on {visit.name}"
 
@@ -66,22 +71,20 @@ class Limits:
         if limits := _site_limits(action, visit):
             self._spend(action, visit.client, _on_site(visit), limits)
 
-    def admits_pass(
-        self, mode: Literal["quiet", "alternative"], step: Literal["issue", "redeem"], visit: Visit
-    ) -> bool:
-        """Count a step to a token that takes no picture, of the client and of the site; return whether it may go on."""
-        if not (visit.name and visit.site):
+    def admits_pass(self, mode: Literal["quiet", "alternative"], visit: Visit) -> bool:
+        """Return whether this visitor may ask for a token without a picture, and count it for the address if so."""
+        of_address, of_site = _read_limits(mode, _PASSES[mode]), _pass_limits(mode, visit)
+        budgets = [(visit.client, limit) for limit in of_address] + [(visit.name or "", limit) for limit in of_site]
+        if any(self._counters.wait(subject, limit.window, limit.most) for subject, limit in budgets):
             return False
-        budgets = {visit.client: _PASSES[mode]}
-        if mode == "quiet":
-            budgets[visit.name] = visit.site.quiet_limit
-        limits = [(subject, one) for subject, text in budgets.items() for one in _read_limits(f"{mode} {step}", text)]
-        if any(self._counters.wait(subject, limit.window, limit.most) for subject, limit in limits):
-            return False
-        for subject, limit in limits:
-            self._counters.count(subject, limit.window)
-            self._note_fresh(subject, limit.most)
+        for limit in of_address:
+            self._counters.count(visit.client, limit.window)
         return True
+
+    def note_pass(self, mode: Literal["quiet", "alternative"], visit: Visit) -> None:
+        """Count a token that was earned without a picture for its site: strangers who do no work use up no budget."""
+        for limit in _pass_limits(mode, visit):
+            self._counters.count(visit.name or "", limit.window)
 
     def refund(self, action: Literal["issue", "answer"], visit: Visit) -> None:
         """Take back what `spend` and `spend_on_site` counted for an action that came to nothing."""
@@ -98,11 +101,8 @@ class Limits:
                 raise errors.LIMITED.error(headers={"Retry-After": str(max(1, math.ceil(wait)))})
         for limit in limits:
             self._counters.count(subject, limit.window)
-        self._note_fresh(subject, min(limit.most for limit in limits))
-
-    def _note_fresh(self, subject: str, most: int) -> None:
         self._fresh[subject] = self._fresh.get(subject, 0) + 1
-        if self._fresh[subject] * _SHARE >= most:
+        if self._fresh[subject] * _SHARE >= min(limit.most for limit in limits):
             del self._fresh[subject]
             self._hurry()
         elif len(self._fresh) > _MOST_FRESH:

@@ -46,13 +46,13 @@ _LEAST_REFRESH_SECONDS = 1.0  # however many ask with the name of a key that is 
 
 
 class Done(NamedTuple):
-    """Work that was done for a challenge."""
+    """Work that was done for a challenge, in time or not."""
 
     use: Any
     key_id: str
     expires_at: int
     """seconds since 1970"""
-    site: str | None
+    sitekey: str | None
 
 
 class _Puzzle(NamedTuple):
@@ -72,6 +72,7 @@ class Work:
         self._newest: WorkKey | None = None
         self._read_at = -_REFRESH_SECONDS
         self._reading: asyncio.Task[None] | None = None
+        self._is_down = False
         self._ready: dict[int, deque[_Puzzle]] = {}
         self._maker = ThreadPoolExecutor(1, "work")
         self._making: set[int] = set()
@@ -79,6 +80,11 @@ class Work:
     def close(self) -> None:
         """End the making of puzzles."""
         self._maker.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def needs_tickets(self) -> bool:
+        """Whether anything asks for work that the page without JavaScript can't do."""
+        return self.weight("sound", None) > 0
 
     def weight(self, use: Use, site: Site | None, *, in_doubt: bool = False) -> int:
         """Return the weight of work, 0 for none; without doubt it is the least that a check accepts.
@@ -96,7 +102,7 @@ class Work:
         return min(weight * (_FOR_SOUND if use == "sound" else 1) * (_IN_DOUBT if in_doubt else 1), _MOST_WEIGHT)
 
     async def ask(
-        self, use: Use, file_id: str, weight: int, until: datetime, site: str | None = None
+        self, use: Use, file_id: str, weight: int, until: datetime, sitekey: str | None = None
     ) -> dict[str, Any]:
         """Return work in ALTCHA's format, bound to a challenge and what it is for.
 
@@ -106,7 +112,7 @@ class Work:
         key = await self.key()
         parameters, solution = await self._take(weight)
         parameters.data = {"id": file_id, "use": use, "weight": weight, "tries": TRIES * weight}
-        parameters.data |= {"key": key.id, "site": site}
+        parameters.data |= {"key": key.id, "sitekey": sitekey}
         parameters.expires_at = int(until.timestamp())
         parameters.key_signature = _sign(key, solution)
         return Challenge(parameters, _sign(key, _text(parameters))).to_dict()
@@ -136,7 +142,7 @@ class Work:
             )
             if not key or not all(hmac.compare_digest(str(one), _sign(key, text)) for one, text in signed):
                 return None
-            return Done(data["use"], key.id, until, data["site"]) if time.time() < until else None
+            return Done(data["use"], key.id, until, data["sitekey"])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # no work of ours
             return None
 
@@ -146,7 +152,7 @@ class Work:
         Raises:
             DatabaseError: as `ask` does.
         """
-        if not self.weight("sound", None):
+        if not self.needs_tickets:
             return ""
         key = await self.key()
         return f"{key.id}.{_ticket(key, file_id)}"
@@ -183,9 +189,12 @@ class Work:
         try:
             keys = await asyncio.to_thread(self._read_keys)
         except DatabaseError as error:
-            log.error("the keys that sign work can't be read: %s", error)
+            if not self._is_down:  # logged once, not every second of an outage
+                log.error("the keys that sign work can't be read: %s", error)
+            self._is_down = True
             self._read_at = time.monotonic() - _REFRESH_SECONDS + _LEAST_REFRESH_SECONDS  # again soon
             return
+        self._is_down = False
         self._keys, self._newest = {key.id: key for key in keys}, keys[0]
         self._read_at = time.monotonic()
 

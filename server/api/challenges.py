@@ -51,6 +51,8 @@ async def verify(request: Request) -> Response:
     body = await read_body(request, MOST_ANSWER_BYTES, JSON)
     with fields_checked():
         answer = Answer.model_validate_json(body)
+    if answer.answer is None and answer.work is None:
+        raise errors.INVALID.error()
     visit = visit_of(request, answer.sitekey, services_of(request).keys)
     visit.check_hostname()
     return json_answer(await check(request, answer, visit))

@@ -31,7 +31,8 @@ _CHALLENGED_WITH = {difficulty: metrics.CHALLENGES.labels(difficulty) for diffic
 
 Wish = Literal["quiet", "alternative"]
 """What a page asks for instead of a picture: work alone, as its site allows it to all or to who can't do otherwise."""
-_PASS_LIFE = timedelta(minutes=2)  # so that nobody works ahead
+# So that nobody works ahead, and old phones have the time.
+_PASS_LIFE: dict[Wish, timedelta] = {"quiet": timedelta(minutes=2), "alternative": timedelta(minutes=10)}
 
 
 async def hand_out(
@@ -39,54 +40,64 @@ async def hand_out(
 ) -> dict[str, object]:
     """Hand out a captcha, or the work that is enough for this visitor; return what a page may know of it.
 
+    The page without JavaScript (`plain`) gets a ticket instead of work.
+
     Raises:
         HTTPException: 503 while there is none; 429 if the site has a limit and the client exceeds it.
-        DatabaseError: none is held and the database does not answer.
+        DatabaseError: none is held, or none of the keys that sign, and the database does not answer.
     """
     services = services_of(request)
     if visit.outcome:
         until = datetime.now(UTC) + timedelta(seconds=services.settings.ttl_seconds)
-        return _described(testing_keys.ID, file_url(request, testing_keys.ID), "plain", None, until)
+        return _described(testing_keys.ID, file_url(request, testing_keys.ID), "plain", until) | {"ticket": ""}
     services.limits.spend_on_site("issue", visit)
-    doubt = services.doubt
-    in_doubt = doubt is not None and doubt.reason(visit.client, visit.hostname) is not None
-    if wish and _may_pass(services, visit, wish, in_doubt=in_doubt):
-        return await _ask_for_work(services, visit, wish)
-    is_refused = wish is not None and _allows(visit, wish)  # too many ask
-    weight = services.work.weight(use, visit.site, in_doubt=in_doubt or is_refused)
-    if weight:
-        await services.work.key()  # or a captcha would be lost
-    captcha = None
+    handed_out = None
     try:
-        captcha = await _take(services, visit, in_doubt=in_doubt)
+        handed_out = await _hand_out(request, visit, use, wish)
     finally:
-        if captcha is None:  # what was not handed out counts against nobody
+        if handed_out is None:  # what was not handed out counts against nobody
             services.limits.refund("issue", visit)
-    if captcha is None:
+    if handed_out is None:
         metrics.EMPTY.labels("challenge").inc()
         raise errors.EMPTY.error()
+    return handed_out
+
+
+async def _hand_out(
+    request: Request, visit: Visit, use: Literal["picture", "plain"], wish: Wish | None
+) -> dict[str, object] | None:
+    services = services_of(request)
+    work, doubt = services.work, services.doubt
+    in_doubt = doubt is not None and doubt.reason(visit.client, visit.hostname) is not None
+    weight = work.weight(use, visit.site, in_doubt=in_doubt)
+    if wish or weight or (use == "plain" and work.needs_tickets):
+        await work.key()  # before anything is taken or counted
+    if wish and _may_pass(services, visit, wish, in_doubt=in_doubt):
+        return await _ask_for_work(services, visit, wish)
+    captcha = await _take(services, visit, in_doubt=in_doubt)
+    if captcha is None:
+        return None
     _CHALLENGED_WITH[captcha.stock.difficulty].inc()
     _CHALLENGED.inc()
     services.shown.note(captcha.id, captcha.expires_at)
     url = file_url(request, captcha.id)
-    sound = f"{url}.wav" if services.speaks else None
-    described = _described(captcha.id, url, captcha.stock.kind, sound, captcha.expires_at)
+    described = _described(captcha.id, url, captcha.stock.kind, captcha.expires_at)
+    described["audioURL"] = f"{url}.wav" if services.speaks else None
+    described["alternative"] = visit.site is not None and visit.site.alternative is not None
     if weight:
-        described["work"] = await services.work.ask(use, captcha.id, weight, captcha.expires_at)
-    if visit.site and visit.site.alternative:
-        described["alternative"] = True
+        described["work"] = await work.ask(use, captcha.id, weight, captcha.expires_at)
+    if use == "plain":
+        described["ticket"] = await work.ticket(captcha.id)
     return described
 
 
-def _described(
-    file_id: str, url: str | None, kind: Kind | Literal["quiet"], sound: str | None, expires_at: datetime
-) -> dict[str, object]:
+def _described(file_id: str, url: str | None, kind: Kind | Literal["quiet"], expires_at: datetime) -> dict[str, object]:
     return {
         "id": file_id,
         "fileURL": url,
         "kind": kind,
         "prompt": PROMPTS[kind] if kind != "quiet" else None,
-        "audioURL": sound,
+        "audioURL": None,
         "expires_at": expires_at,
         "expires_in": max(0, round((expires_at - datetime.now(UTC)).total_seconds())),
         "work": None,
@@ -96,9 +107,9 @@ def _described(
 
 def _may_pass(services: Services, visit: Visit, wish: Wish, *, in_doubt: bool) -> bool:
     """Return whether this visitor may have work alone; quiet is for those without doubt."""
-    if wish == "quiet" and in_doubt:
+    if not _allows(visit, wish) or (wish == "quiet" and in_doubt):
         return False
-    return _allows(visit, wish) and services.limits.admits_pass(wish, "issue", visit)
+    return services.limits.admits_pass(wish, visit)
 
 
 def _allows(visit: Visit, wish: Wish) -> bool:
@@ -106,10 +117,10 @@ def _allows(visit: Visit, wish: Wish) -> bool:
 
 
 async def _ask_for_work(services: Services, visit: Visit, wish: Wish) -> dict[str, object]:
-    file_id, until = new_id(), datetime.now(UTC) + _PASS_LIFE
-    described = _described(file_id, None, "quiet", None, until)
-    weight = services.work.weight(wish, visit.site)
-    described["work"] = await services.work.ask(wish, file_id, weight, until, visit.name)
+    file_id, until = new_id(), datetime.now(UTC) + _PASS_LIFE[wish]
+    described = _described(file_id, None, "quiet", until)
+    weight, sitekey = services.work.weight(wish, visit.site), visit.site.sitekey if visit.site else None
+    described["work"] = await services.work.ask(wish, file_id, weight, until, sitekey)
     metrics.ISSUED.labels(wish).inc()
     return described
 
@@ -207,7 +218,9 @@ async def work_for_sound(
         return None  # its code was told to whoever asked for it
     if shown.expires_at is None or shown.expires_at <= datetime.now(UTC):
         raise errors.EXPIRED.error()
-    in_doubt = services.doubt is not None and services.doubt.reason(client, "") is not None
+    doubt = services.doubt
+    asker = (doubt and doubt.asked_from(key.file_id)) or client
+    in_doubt = doubt is not None and any(doubt.reason(address, "") for address in {asker, client})
     weight = services.work.weight("sound", None, in_doubt=in_doubt)
     return await services.work.ask("sound", subject, weight, shown.expires_at)
 
@@ -216,15 +229,18 @@ async def _check_work_alone(services: Services, answer: Answer, visit: Visit, pu
     """Check the work of a challenge that asks for nothing else; it earns one token, if its site still allows it."""
     work, wishes = services.work, [wish for wish in get_args(Wish) if _allows(visit, wish)]
     done = await work.check(answer.work, answer.id, {wish: work.weight(wish, visit.site) for wish in wishes})
-    if not done or done.site != visit.name or not services.limits.admits_pass(done.use, "redeem", visit):
+    if not done or not visit.site or done.sitekey != visit.site.sitekey:
         return Verified(success=False, reason="work")
-    earned = Pass(answer.id, done.key_id, done.expires_at, purpose, done.use)
-    verdict = cast(Verdict, await services.writer.ask(earned))
+    verdict = Verdict(None)
+    if datetime.now(UTC).timestamp() < done.expires_at:
+        earned = Pass(answer.id, done.key_id, done.expires_at, purpose, done.use)
+        verdict = cast(Verdict, await services.writer.ask(earned))
     metrics.ANSWERS.labels(verdict.state or "unknown").inc()
     log.info("work", captcha=answer.id, use=done.use, result=verdict.state or "unknown")
-    if verdict.token:
-        return Verified(success=True, token=verdict.token)
-    return Verified(success=False, reason="expired")
+    if not verdict.token:
+        return Verified(success=False, reason="expired")
+    services.limits.note_pass(done.use, visit)
+    return Verified(success=True, token=verdict.token)
 
 
 async def is_open(request: Request, text: str) -> bool:

@@ -159,10 +159,9 @@ async def _show_challenge(page: _Page, fault: _Fault = "") -> Response:
     try:
         await limit_issuing(page.request)
         challenge = await hand_out(page.request, page.visit, "plain")
-        file_id, message = str(challenge["id"]), page.say(fault)
-        ticket = await services_of(page.request).work.ticket(file_id)
     except (HTTPException, DatabaseError) as error:
         return _show_fault(page, error)
+    file_id, message, ticket = str(challenge["id"]), page.say(fault), str(challenge["ticket"])
     spoken = page.language if page.language in get_args(espeak.Language) else "en"
     content = page.fill(
         "challenge",
