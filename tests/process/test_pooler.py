@@ -16,7 +16,7 @@ from pool.pool import Drawn, Pool
 from tests.conftest import NO_LIMITS, PLAIN, Server, free_port, run, running_site, wait_until
 from tests.support.load import Load, ids_in_state
 from tests.support.programs import needs
-from tests.support.settling import check, redeem
+from tests.support.settling import check, earn, redeem
 
 PGBOUNCER = "/usr/sbin/pgbouncer"
 pytestmark = needs(PGBOUNCER)
@@ -85,6 +85,10 @@ def test_clients_of_a_pooler_get_their_own_answers(pool: Pool, pooled_url: str) 
             assert verdict.state == State.SOLVED
             assert verdict.token
             redeem(own, verdict.token)
+            earned = earn(own, issued.id)
+            assert earned
+            assert redeem(own, earned).mode == "quiet"
+            assert earn(own, issued.id) is None
             assert own.level(PLAIN) > 0
             own.check()
         own.engine.dispose()

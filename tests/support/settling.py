@@ -2,6 +2,7 @@
 
 import os
 import random
+import time
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from pool.passes import Pass
 from pool.pool import Pool
 from pool.storage.files import FileStore
 from pool.tokens import Purpose, Redemption, Solved
+from pool.work_keys import work_keys
 
 _BATCH = 40
 
@@ -23,6 +25,14 @@ def check(pool: Pool, file_id: str, answer: str, hostname: str = "") -> Verdict:
     (verdict,) = pool.settle([Attempt.of(file_id, answer, Purpose(hostname))], database.BATCH_TIMEOUT)
     assert isinstance(verdict, Verdict)
     return verdict
+
+
+def earn(pool: Pool, file_id: str) -> str | None:
+    """Redeem work as the server does; return its token, or None if it was spent before."""
+    key, until = work_keys(pool.engine)[0], int(time.time()) + 120
+    (verdict,) = pool.settle([Pass(file_id, key.id, until, Purpose(), "quiet")], database.BATCH_TIMEOUT)
+    assert isinstance(verdict, Verdict)
+    return verdict.token
 
 
 def redeem(pool: Pool, token: str, idempotency_key: str | None = None) -> Solved:
