@@ -13,19 +13,18 @@ from batch.training.networks import as_input, pooled_convolution
 from batch.training.tensorflow import keras, tf
 from benchmarks.strength.ctc import decode
 from benchmarks.strength.preprocessing import Pictures
-from gantcha.captcha import Captcha
 
 BATCH = 64
+COLUMN = 8
+"""Width in pixels of a captcha that an output column stands for: shown at half the size, and pooled twice."""
 _CHUNK = 200  # pictures that are read at once
 _CONVOLUTIONS = ((16, (2, 2)), (32, (2, 2)), (64, (2, 1)), (64, (2, 1)))  # channels, pooling
-_COLUMN = 8  # pixels of a captcha that make a column: half the size, and pooled twice
 _UNITS = 96
 _RATE = 2e-3
 _WEIGHT_DECAY = 0.01
 _CLIP = 5.0
 _WARM_UP = 0.3  # share of the time, as the next
 _ON_FRAMES = 0.6
-_REACH = 0.3  # of a box's width
 
 
 class Lesson(NamedTuple):
@@ -35,7 +34,7 @@ class Lesson(NamedTuple):
     """downsampled, `[N, H, W]`"""
     codes: Sequence[str]
     frames: npt.NDArray[np.int64] | None
-    """what `label_frames` says, if the places of the characters are known"""
+    """what each column shows, `[N, columns]`, 0 for nothing; None if the places are not known"""
 
 
 class Training(NamedTuple):
@@ -45,22 +44,6 @@ class Training(NamedTuple):
     trained_seconds: float
     """processor time, as the next"""
     drawing_seconds: float
-
-
-def label_frames(captchas: Sequence[Captcha], alphabet: str) -> npt.NDArray[np.int64]:
-    """Say what each of the network's output columns shows: `[N, columns]`, 1 + the place in the sorted alphabet.
-
-    That is the character whose box's middle is within 0.3 of its width, if it counts; all else is 0, the blank.
-    """
-    symbols = np.array(sorted(set(alphabet)))
-    middles = _COLUMN * (0.5 + np.arange(-(-captchas[0].picture.shape[1] // _COLUMN)))[:, None]
-    labels = np.zeros((len(captchas), len(middles)), np.int64)
-    for columns, captcha in zip(labels, captchas, strict=True):
-        left, _, right, _ = np.array(captcha.boxes).T
-        distances = np.abs(middles - (left + right) / 2) / (right - left)
-        shown = np.where(captcha.crossed_out, 0, 1 + np.searchsorted(symbols, list(captcha.characters)))
-        columns[:] = np.where(distances.min(1) <= _REACH, shown[distances.argmin(1)], 0)
-    return labels
 
 
 def make_crnn_model(size: tuple[int, int], alphabet_size: int) -> keras.Model:

@@ -8,8 +8,9 @@ import numpy as np
 from rich.progress import Progress
 
 from batch.baseline import downsample
-from benchmarks.strength.crnn import BATCH, CrnnSolver, Lesson, label_frames
+from benchmarks.strength.crnn import BATCH, COLUMN, CrnnSolver, Lesson
 from benchmarks.strength.detector import detecting
+from benchmarks.strength.frames import label_frames
 from benchmarks.strength.preprocessing import PREPROCESSINGS, Pictures
 from benchmarks.strength.segmentation import Classify
 from benchmarks.strength.sources import Draw
@@ -100,7 +101,7 @@ def _draw_lessons(target: Target, alphabet: str) -> Iterator[Lesson]:
         codes = draw_codes(_DRAWN, alphabet, len(target.codes[0]))
         if target.draw_labelled:
             captchas = target.draw_labelled(codes)
-            frames = label_frames(captchas, alphabet)
+            frames = label_frames(captchas, alphabet, COLUMN)
             pictures = downsample(np.stack([captcha.picture for captcha in captchas]))
         else:
             frames, pictures = None, downsample(target.draw(codes))
