@@ -72,14 +72,15 @@ class CrnnSolver:
         time, since it has to find out the places itself.
         """
         keras.utils.set_random_seed(self._seed)
+        started = time.process_time()
         first = next(lessons)
+        steps, spent, drawing = 0, 0.0, time.process_time() - started
         lessons = chain([first], lessons)
         self._length = len(first.codes[0])
         self._model = make_crnn_model(first.pictures.shape[1:], len(self._alphabet))
         optimizer = keras.optimizers.AdamW(_RATE, _WEIGHT_DECAY, global_clipnorm=_CLIP)
-        steps, spent, drawing = 0, 0.0, 0.0
-        for on_frames, until in ((True, _ON_FRAMES), (False, 1)) if first.frames is not None else ((False, 1),):
-            frame_loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        frame_loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        for on_frames, until in ((True, 0 if first.frames is None else _ON_FRAMES), (False, 1)):
             self._model.compile(optimizer, frame_loss if on_frames else keras.losses.CTC(), jit_compile=False)
             while spent < until * seconds:
                 started = time.process_time()
