@@ -33,21 +33,20 @@ if TYPE_CHECKING:
     from benchmarks.strength.segmentation import Classify
 
 _TABLE_WIDTH = 120  # off a terminal
-_COUNTS = (1_000, 10_000, 50_000)
+_MINUTES = [5.0, 20.0]
 _QUICK_ATTACKED, _QUICK_SAMPLES = 160, 300
 
 
 def main(
     kind: Annotated[Kind | None, typer.Option(help="Instead of CAPTCHA_KIND.")] = None,
     difficulty: Annotated[Difficulty | None, typer.Option(help="Instead of CAPTCHA_DIFFICULTY.")] = None,
-    samples: Annotated[int, typer.Option(min=10, help="Labelled captchas for the solvers, at most.")] = _COUNTS[-1],
+    samples: Annotated[int, typer.Option(min=10, help="Labelled captchas that the detector learns from.")] = 1000,
     attacked: Annotated[int, typer.Option(min=10, help="Captchas that each attack has to read.")] = 1000,
     minutes: Annotated[
-        float, typer.Option(min=0.01, help="Processor time of a CRNN training at most: 40 are 20 minutes of two cores.")
-    ] = 40,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Fewer captchas and variants, and no trained solvers.")
-    ] = False,
+        list[float] | None,
+        typer.Option(min=0.01, help="Minutes of one core for a CRNN; by default 5 and 20."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer captchas and variants, and no CRNN.")] = False,
     peers: Annotated[bool, typer.Option(help="Attack the captchas of the two packages too.")] = True,
     attacks: Annotated[str, typer.Option(help="Only attacks whose names contain one of these words.")] = "",
     data: Annotated[
@@ -63,14 +62,16 @@ def main(
     The packages are `captcha` and `wheezy.captcha`. The figure that counts is that of the best attack. Untrained are
     Tesseract (if installed), the captcha solver ddddocr and RapidOCR; `told` of the alphabet and the length, and with
     the pictures cleaned; and a classifier of handwriting that reads one segment after another. A detector learns from
-    1,000 labelled captchas which segments count. The CRNN solver learns from 1,000, 10,000 and 50,000 labelled
-    captchas. Each attack is chosen on some captchas and measured on others that it has not seen.
+    1,000 labelled captchas which segments count. The CRNN solver trains anew for each of the `--minutes`, on captchas
+    that are drawn meanwhile, ours with the places of their characters. Each attack is chosen on some captchas and
+    measured on others that it has not seen.
 
     \b
     Examples:
         python -m benchmarks.strength --quick
         python -m benchmarks.strength --kind crossed-out --quick
         python -m benchmarks.strength --difficulty hard --attacks "told segments"
+        python -m benchmarks.strength --attacks crnn --minutes 5 --minutes 20 --minutes 60 --no-peers
         python -m benchmarks.strength --data emnist --out docs
     """
     started = time.monotonic()
@@ -79,17 +80,19 @@ def main(
     with one_line_errors():
         with training_packages():
             from batch.evaluation.judge import ReferenceClassifier
+            from batch.training.tensorflow import use_one_thread
             from benchmarks.strength.report import as_json, as_table, best_attack, plot
             from benchmarks.strength.run import Budget, Target, run_attacks
             from benchmarks.strength.sources import PEERS, draw_ours
         require_extras()
+        use_one_thread()  # budgets are minutes of one core
         settings = load_settings(kind=kind, difficulty=difficulty, pixel_ratio=1)  # theirs have no other
         if settings.characters != CHARACTERS:
             raise GantchaError("the attacks read 0-9 and a-z only: CAPTCHA_CHECKPOINTS_DIR has other characters")
         sampler, look = Sampler(Checkpoints(settings.checkpoints_dir)), settings.look
         alphabet, length = settings.alphabet, settings.length
-        # In minutes solvers learn nothing, and a row of zeros would look like a result.
-        counts = [] if quick else sorted({min(count, samples) for count in _COUNTS})
+        # In less a solver learns nothing, and a row of zeros would look like a result.
+        budget = Budget([] if quick else sorted(set(minutes or _MINUTES)), quick)
         codes, lessons = (draw_codes(count, alphabet, length) for count in (attacked, samples))
         if out and not os.access(out, os.W_OK):
             raise StorageError(f"can't write to {out}: give --out a writable folder")
@@ -106,7 +109,6 @@ def main(
             Target("gantcha", codes, pictures, ours, USUAL_DECOYS * bool(look.decoys), show),
             *(Target(name, codes, draw(size, codes), partial(draw, size)) for name, draw in PEERS.items() if peers),
         ]
-        budget = Budget(counts, 60 * minutes, quick)
         with progress_bar(TimeElapsedColumn(), TimeRemainingColumn()) as progress:
             if data:
                 bar = progress.add_task("reference classifier", total=1)
@@ -124,7 +126,6 @@ def main(
             "alphabet": alphabet,
             "length": length,
             "attacked": attacked,
-            "crnn_minutes": minutes,
             "success": {source: as_json(found) for source, found in results.items()},
         }
         name = f"strength-{settings.kind}-{settings.difficulty}"
@@ -132,7 +133,7 @@ def main(
             with writing(out / f"{name}.json") as file:
                 file.write(json.dumps(report, indent=1).encode() + b"\n")
             with writing(out / f"{name}.png") as file:
-                plot(file, results, counts or _COUNTS)
+                plot(file, results, budget.minutes or _MINUTES)
     console = Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH, highlight=False)
     console.print(best_attack(results["gantcha"]))
     console.print(as_table(results))

@@ -1,28 +1,49 @@
 """The CRNN solver (after Shi et al. 2016): convolutions, a recurrent network along the text, and CTC."""
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from batch.baseline import shifted_batches
 from batch.training.classifier import predict
 from batch.training.networks import as_input, pooled_convolution
 from batch.training.tensorflow import keras, tf
 from benchmarks.strength.ctc import decode
-from benchmarks.strength.untrained import rate
+from benchmarks.strength.preprocessing import Pictures
 
+BATCH = 64
+COLUMN = 8
+"""Width in pixels of a captcha that an output column stands for: shown at half the size, and pooled twice."""
 _CHUNK = 200  # pictures that are read at once
-_CONVOLUTIONS = ((32, (2, 2)), (64, (2, 2)), (96, (2, 1)), (128, (2, 1)))  # channels, pooling
-_UNITS = 128
+_CONVOLUTIONS = ((16, (2, 2)), (32, (2, 2)), (64, (2, 1)), (64, (2, 1)))  # channels, pooling
+_UNITS = 96
 _RATE = 2e-3
-_WARM_UP = 0.05  # share of the time
-_CONTRAST = 0.3  # change of it, at most
-_HELD_OUT = 200  # labelled captchas, at most a tenth: they tell when there is nothing more to learn
-_CHECKED = 0.05  # of the time: between looks at them
-_ENOUGH = 0.98  # of their codes
+_WEIGHT_DECAY = 0.01
+_CLIP = 5.0
+_WARM_UP = 0.3  # share of the time, as the next
+_ON_FRAMES = 0.6
+
+
+class Lesson(NamedTuple):
+    """Labelled captchas for one step of a training."""
+
+    pictures: Pictures
+    """downsampled, `[N, H, W]`"""
+    codes: Sequence[str]
+    frames: npt.NDArray[np.int64] | None
+    """what each column shows, `[N, columns]`, 0 for nothing; None if the places are not known"""
+
+
+class Training(NamedTuple):
+    """What a training took."""
+
+    steps: int
+    trained_seconds: float
+    """processor time, as the next"""
+    drawing_seconds: float
 
 
 def make_crnn_model(size: tuple[int, int], alphabet_size: int) -> keras.Model:
@@ -34,9 +55,8 @@ def make_crnn_model(size: tuple[int, int], alphabet_size: int) -> keras.Model:
         hidden = pooled_convolution(hidden, channels, pooling)
     columns = layers.Permute((2, 1, 3))(hidden)
     columns = layers.Reshape((columns.shape[1], columns.shape[2] * columns.shape[3]))(columns)
-    columns = layers.Dropout(0.2)(layers.Dense(_UNITS, activation="relu")(columns))
-    columns = layers.Bidirectional(layers.GRU(_UNITS, return_sequences=True))(columns)
-    return keras.Model(picture, layers.Dense(1 + alphabet_size)(layers.Dropout(0.2)(columns)))
+    columns = layers.Bidirectional(layers.LSTM(_UNITS, return_sequences=True))(columns)
+    return keras.Model(picture, layers.Dense(1 + alphabet_size)(columns))
 
 
 class CrnnSolver:
@@ -45,42 +65,47 @@ class CrnnSolver:
     def __init__(self, alphabet: str, seed: int) -> None:
         self._alphabet, self._seed = np.array(sorted(set(alphabet))), seed
 
-    def train(
-        self, pictures: npt.NDArray[np.uint8], codes: Sequence[str], report: Callable[[float], Any], seconds: float
-    ) -> None:
-        """Train on downsampled pictures `[N, H, W]` for some processor time, less if that is enough.
+    def train(self, lessons: Iterator[Lesson], report: Callable[[float], Any], seconds: float) -> Training:
+        """Train for some processor time, drawing not counted; `report` gets the seconds of each step.
 
-        `report` gets the seconds of each step.
+        Where lessons have frames the network learns from these first. CTC alone puts out nothing but blanks for a long
+        time, since it has to find out the places itself.
         """
         keras.utils.set_random_seed(self._seed)
-        labels = 1 + np.searchsorted(self._alphabet, np.array([list(code) for code in codes]))
-        self._length = labels.shape[1]
-        self._model = make_crnn_model(pictures.shape[1:], len(self._alphabet))
-        self._model.compile(keras.optimizers.Adam(_RATE, clipnorm=1.0), keras.losses.CTC(), jit_compile=False)
-        rng = np.random.default_rng(self._seed)
-        learnt = len(pictures) - min(_HELD_OUT, len(pictures) // 10)
-        started = reported = time.process_time()
-        next_check = _CHECKED
-        for chosen, shifted in shifted_batches(pictures[:learnt], rng):
-            done = (reported - started) / seconds
-            if done >= next_check:
-                next_check += _CHECKED
-                if done >= 1 or self._has_learnt(pictures[learnt:], codes[learnt:]):
-                    report(max(seconds - (reported - started), 0))
-                    break
-            warmth = min(done / _WARM_UP + 0.05, 1)
-            self._model.optimizer.learning_rate = _RATE * warmth * (1 + np.cos(np.pi * done)) / 2
-            contrast = rng.uniform(1 - _CONTRAST, 1 + _CONTRAST, (len(chosen), 1, 1, 1)).astype(np.float32)
-            self._model.train_on_batch(as_input(shifted) * contrast, labels[chosen])
-            now = time.process_time()
-            report(now - reported)
-            reported = now
+        started = time.process_time()
+        first = next(lessons)
+        steps, spent, drawing = 0, 0.0, time.process_time() - started
+        lessons = chain([first], lessons)
+        self._length = len(first.codes[0])
+        self._model = make_crnn_model(first.pictures.shape[1:], len(self._alphabet))
+        optimizer = keras.optimizers.AdamW(_RATE, _WEIGHT_DECAY, global_clipnorm=_CLIP)
+        frame_loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        for on_frames, until in ((True, 0 if first.frames is None else _ON_FRAMES), (False, 1)):
+            self._model.compile(optimizer, frame_loss if on_frames else keras.losses.CTC(), jit_compile=False)
+            while spent < until * seconds:
+                started = time.process_time()
+                lesson = next(lessons)
+                drawn = time.process_time()
+                labels = lesson.frames if on_frames else self._label(lesson.codes)
+                optimizer.learning_rate = _RATE * _one_cycle(spent / seconds)
+                self._model.train_on_batch(as_input(lesson.pictures), labels)
+                ended = time.process_time()
+                steps, spent, drawing = steps + 1, spent + ended - drawn, drawing + drawn - started
+                report(ended - drawn)
+        return Training(steps, spent, drawing)
 
-    def _has_learnt(self, pictures: npt.NDArray[np.uint8], codes: Sequence[str]) -> bool:
-        return len(codes) > 0 and rate(codes, self.solve(pictures)).codes >= _ENOUGH
+    def _label(self, codes: Sequence[str]) -> npt.NDArray[np.int64]:
+        return 1 + np.searchsorted(self._alphabet, np.array([list(code) for code in codes]))
 
-    def solve(self, pictures: npt.NDArray[np.uint8]) -> list[str]:
+    def solve(self, pictures: Pictures) -> list[str]:
         """Read downsampled pictures `[N, H, W]`."""
         logits = predict(self._model, pictures, _CHUNK)
         decoded = decode(tf.nn.log_softmax(logits).numpy(), self._length)
         return ["".join(characters) for characters in self._alphabet[decoded.symbols]]
+
+
+def _one_cycle(done: float) -> float:
+    """Return the factor of the learning rate: from 0.04 to 1 and down to 0, both by cosine (Smith and Topin 2019)."""
+    if done < _WARM_UP:
+        return float(0.04 + 0.96 * (1 - np.cos(np.pi * done / _WARM_UP)) / 2)
+    return float((1 + np.cos(np.pi * (done - _WARM_UP) / (1 - _WARM_UP))) / 2)

@@ -1,30 +1,32 @@
 """All attacks on captchas of one kind, untrained and trained."""
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from rich.progress import Progress
 
 from batch.baseline import downsample
-from benchmarks.strength.crnn import CrnnSolver
+from benchmarks.strength.crnn import BATCH, COLUMN, CrnnSolver, Lesson
 from benchmarks.strength.detector import detecting
+from benchmarks.strength.frames import label_frames
 from benchmarks.strength.preprocessing import PREPROCESSINGS, Pictures
 from benchmarks.strength.segmentation import Classify
-from benchmarks.strength.sources import Draw, draw_in_chunks
+from benchmarks.strength.sources import Draw
 from benchmarks.strength.untrained import Success, attack, rate, untrained_attacks
+from gantcha.alphabet import draw_codes
 from gantcha.captcha import Captcha
 
-_DETECTED = 1000  # labelled captchas that the detector learns from
+_DRAWN = 4 * BATCH  # labelled captchas that are drawn at once
 _TWO_LEVELS = "threshold 95", "threshold 110"
 
 
 class Budget(NamedTuple):
     """How much work attacks may be."""
 
-    counts: Sequence[int]
-    """Captcha captchas; there is a training with each number."""
-    seconds: float
-    """Processor time of a training of the CRNN."""
+    minutes: Sequence[float]
+    """Processor time of trainings of the CRNN; each has one of its own."""
     few: bool
     """Whether to run only the usual best variants of the untrained attacks"""
 
@@ -52,15 +54,15 @@ def run_attacks(
     words: Sequence[str],
     progress: Progress,
 ) -> dict[str, Success]:
-    """Attack captchas; solvers learn from others with the codes in `lessons`.
+    """Attack captchas; the detector learns from others with the codes in `lessons`, the CRNN from fresh ones.
 
     Where characters are crossed out, untrained attacks also read more than count and leave out the least certain.
     With `words`, run only attacks whose names contain one of them.
     """
-    source, codes, victims, draw, decoys, draw_labelled = target
+    codes, victims, decoys = target.codes, target.pictures, target.decoys
 
     def bar(text: str, total: float) -> Callable[[float], Any]:
-        task = progress.add_task(f"{source}: {text}", total=total)
+        task = progress.add_task(f"{target.source}: {text}", total=total)
         return lambda done: progress.advance(task, done)
 
     def wanted(name: str) -> bool:
@@ -71,20 +73,38 @@ def run_attacks(
         for name, variants in untrained_attacks(alphabet, len(codes[0]), classifiers, decoys, few=budget.few)
         if wanted(name)
     }
-    detector = f"detector-{len(lessons[:_DETECTED])}"
-    if draw_labelled and wanted(detector):
+    detector = f"detector-{len(lessons)}"
+    if target.draw_labelled and wanted(detector):
         report = bar(detector, len(_TWO_LEVELS))
-        examples = draw_labelled(lessons[:_DETECTED])
+        examples = target.draw_labelled(lessons)
         variants = {
             name: detecting(PREPROCESSINGS[name], examples, alphabet, classifiers["filter"], decoys, report)
             for name in _TWO_LEVELS
         }
         found[detector] = attack(variants, victims, codes, lambda _: None)
-    names = {f"crnn-{count}": count for count in budget.counts if wanted(f"crnn-{count}")}
-    if names:
-        pictures = draw_in_chunks(draw, lessons, bar("drawing for the solvers", len(lessons)), downsample)
-    for name, count in names.items():
-        solver = CrnnSolver(alphabet, seed=1)
-        solver.train(pictures[:count], lessons[:count], bar(name, budget.seconds), budget.seconds)
-        found[name] = rate(codes, solver.solve(downsample(victims)))
+    for minutes in budget.minutes:
+        name = f"crnn-{minutes:g}"
+        if wanted(name):
+            solver = CrnnSolver(alphabet, seed=1)
+            fresh = _draw_lessons(target, alphabet)
+            training = solver.train(fresh, bar(name, 60 * minutes), 60 * minutes)
+            started = time.process_time()
+            answers = solver.solve(downsample(victims))
+            seconds = (time.process_time() - started) / len(victims)
+            found[name] = rate(codes, answers)._replace(seconds=seconds, **training._asdict())
     return found
+
+
+def _draw_lessons(target: Target, alphabet: str) -> Iterator[Lesson]:
+    """Draw captchas without end: labels are free, as the generators and the renderer are public."""
+    while True:
+        codes = draw_codes(_DRAWN, alphabet, len(target.codes[0]))
+        if target.draw_labelled:
+            captchas = target.draw_labelled(codes)
+            frames = label_frames(captchas, alphabet, COLUMN)
+            pictures = downsample(np.stack([captcha.picture for captcha in captchas]))
+        else:
+            frames, pictures = None, downsample(target.draw(codes))
+        for start in range(0, _DRAWN, BATCH):
+            part = slice(start, start + BATCH)
+            yield Lesson(pictures[part], codes[part], None if frames is None else frames[part])

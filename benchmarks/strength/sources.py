@@ -1,8 +1,7 @@
 """Captchas to attack: ours, and those of two PyPI packages."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.resources import files
-from typing import Any
 
 import numpy as np
 
@@ -10,8 +9,6 @@ from benchmarks.strength.preprocessing import Pictures
 from gantcha.captcha import draw_captchas
 from gantcha.drawing.look import Look
 from gantcha.glyphs.sampler import Sampler
-
-_CHUNK = 500
 
 Draw = Callable[[list[str]], Pictures]
 
@@ -52,17 +49,3 @@ def draw_wheezy(size: tuple[int, int], codes: list[str]) -> Pictures:
 
 PEERS = {"captcha": draw_captcha, "wheezy.captcha": draw_wheezy}
 """How to draw captchas of each package: a height and width, and codes -> pictures."""
-
-
-def draw_in_chunks(
-    draw: Draw,
-    codes: Sequence[str],
-    report: Callable[[int], Any],
-    change: Callable[[Pictures], Pictures] = lambda pictures: pictures,
-) -> Pictures:
-    """Draw captchas and change them a few at a time, since tens of thousands are large; `report` counts them."""
-    parts = []
-    for first in range(0, len(codes), _CHUNK):
-        parts.append(change(draw(list(codes[first : first + _CHUNK]))))
-        report(len(parts[-1]))
-    return np.concatenate(parts)

@@ -1,5 +1,6 @@
 """Attacks on captchas, each in its variants: how pictures are prepared, cut and read."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
@@ -43,6 +44,13 @@ class Success(NamedTuple):
     """variant that read most of other pictures"""
     chosen_at: float | None = None
     """share of codes that it read of those"""
+    seconds: float | None = None
+    """processor time of reading a captcha"""
+    steps: int | None = None
+    """steps of the training, if there was one"""
+    trained_seconds: float | None = None
+    """processor time of the training, as the next"""
+    drawing_seconds: float | None = None
 
 
 def rate(codes: Sequence[str], answers: Sequence[str]) -> Success:
@@ -64,7 +72,7 @@ def attack(
     """
     if len(variants) == 1:
         ((name, read),) = variants.items()
-        found = rate(codes, read(pictures))
+        found = _measure(read, pictures, codes)
         report(1)
         return found._replace(variant=name)
     left, half = dict.fromkeys(variants, 0.0), len(pictures) // 2
@@ -78,9 +86,15 @@ def attack(
         best = sorted(left, key=lambda name: -left[name])[: -(-len(left) // 2)]
         left = {name: left[name] for name in best}
     (name,) = left
-    found = rate(codes[half:], variants[name](pictures[half:]))
+    found = _measure(variants[name], pictures[half:], codes[half:])
     report(1 / (rounds + 1))
     return found._replace(variant=name, chosen_at=left[name] / max(half, 1))
+
+
+def _measure(read: Read, pictures: Pictures, codes: Sequence[str]) -> Success:
+    started = time.process_time()
+    answers = read(pictures)
+    return rate(codes, answers)._replace(seconds=(time.process_time() - started) / len(pictures))
 
 
 def untrained_attacks(

@@ -15,11 +15,13 @@ from PIL import Image, ImageDraw, ImageFont
 from batch.evaluation.metrics import wilson_interval
 from benchmarks.looks.frontier import Trial, is_unbeaten
 from benchmarks.strength.ctc import decode, drop_least_certain
+from benchmarks.strength.frames import label_frames
 from benchmarks.strength.ocr import read_with_ddddocr, read_with_tesseract
 from benchmarks.strength.preprocessing import PREPROCESSINGS, Pictures, straighten
 from benchmarks.strength.segmentation import cut_into_pieces, read_segments
 from benchmarks.strength.told import OcrNetwork, open_ddddocr, open_rapidocr, read_rows
 from benchmarks.strength.untrained import attack, rate, untrained_attacks
+from gantcha.captcha import Captcha
 from gantcha.drawing.look import LOOKS
 from gantcha.glyphs.checkpoints import Checkpoints
 from gantcha.glyphs.sampler import Sampler
@@ -98,6 +100,21 @@ def test_the_least_certain_symbols_are_left_out() -> None:
     decoded = decode(np.log(np.concatenate(columns)).astype(np.float32)[None], 3)
     assert decoded.symbols.tolist() == [[1, 0, 2]]
     assert drop_least_certain(decoded, 1).tolist() == [[1, 2]]
+
+
+def test_frames_show_the_characters_that_count() -> None:
+    """Boxes 20 pixels wide reach 6 pixels from their middle, columns are 4 wide."""
+    captcha = Captcha(
+        code="ca",
+        levels=np.zeros((40, 82), np.uint8),
+        characters="cba",
+        crossed_out=[False, True, False],
+        glyph_classes=["c", "b", "a"],
+        look=STANDARD,
+        boxes=[(4, 0, 24, 9), (26, 0, 46, 9), (40, 5, 60, 20)],
+    )
+    expected = [0, 0, 3, 3, 3, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0]
+    assert label_frames([captcha, captcha], "abc", 4).tolist() == [expected, expected]
 
 
 @pytest.mark.parametrize("open_network", [open_ddddocr, partial(open_ddddocr, beta=True), open_rapidocr])
