@@ -60,8 +60,10 @@ export class Widgets {
     if (!target) throw new Error(`gantcha: there is no element ${container}`);
     for (const [id, captcha] of this.captchas) if (captcha.target === target) return id;
     const given = { hl: this.query.get("hl") ?? undefined, ...this.product };
-    const all = { ...given, ...normalize(target.dataset), ...normalize(options) };
     const isButton = target.matches("button, input");
+    const all = { ...given, ...normalize(target.dataset), ...normalize(options), ...(isButton && { size: "invisible" }) };
+    // What other products call invisible shows a picture only in doubt; here too, where the site allows it.
+    if (this.product.compat && all.size === "invisible") all.mode ??= "quiet";
     const copied = target.previousElementSibling;
     if (isButton && copied?.dataset.gantchaHost) copied.remove(); // the page copied the form, or restored it
     const host = isButton ? element("div", {}) : target;
@@ -75,7 +77,7 @@ export class Widgets {
     if (all.compat && fields.length) fields.at(-1).id = fields.at(-1).name + (id === "0" ? "" : `-${id}`); // pages look for it
     host.append(...fields);
     const write = (token) => fields.forEach((one) => (one.value = token));
-    const captcha = new Captcha(host, isButton ? { ...all, size: "invisible" } : all, write, this.server);
+    const captcha = new Captcha(host, all, write, this.server);
     Object.assign(captcha, { target, fields, wasOnPage: host.isConnected });
     captcha.adopt(host.closest("form"));
     this.captchas.set(id, captcha);
