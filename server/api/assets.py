@@ -40,9 +40,10 @@ def join(*parts: str) -> bytes:
 def _module(name: str) -> str:
     if name != "words":
         source = (PAGES / "widget" / f"{name}.js").read_text("utf-8")
-        return source if name != "style" else re.sub(r"(?<=[:;{},]) +|\n +", "", source)  # the CSS needs none of these
-    words = {"english": TEXTS["en"], "version": __version__} | TAGS
-    return "".join(f"const {name} = {json.dumps(value)};\n" for name, value in words.items())
+        return source if name != "style" else re.sub(r"(?<=[:;{},]) +|\n +| (?={)|(?<=})\n", "", source)  # the CSS needs none of these
+    english = {name: text for name, text in TEXTS["en"].items() if name != "paste"}  # which is for another page
+    words = {"english": english, "version": __version__} | TAGS
+    return "".join(f"const {name}={json.dumps(value, separators=(',', ':'))};\n" for name, value in words.items())
 
 
 def _names_etag(header: str, etag: str) -> bool:

@@ -57,29 +57,25 @@ export class Captcha {
     const view = new View(host, { modal: options.size === "invisible", ...options });
     this.view = view;
     this.say = (key) => options[`text${key.toLowerCase()}`] || this.texts[key];
-    this.wish = this.usualWish;
+    this.wish = this.usualWish = options.mode === "quiet" ? "quiet" : ""; // instead of a picture, until one has come
     this.choose();
 
     this.isDark = matchMedia("(prefers-color-scheme: dark)");
     this.paint();
     on(this.isDark, "change", () => this.paint());
 
+    const ask = (wish) => {
+      Object.assign(this, { renewals: 0, checking: null, wish });
+      return wish ? this.check() : this.start();
+    };
     const another = () => {
       const moveFocus = this.follow();
-      this.renewals = 0;
-      this.checking = null;
-      if (this.wish === "alternative") this.wish = "";
-      (this.wish ? this.check() : this.start()).then(moveFocus);
+      ask(this.wish === "quiet" ? "quiet" : "").then(moveFocus);
       view.input.focus(); // or the keyboard would be nowhere meanwhile, since some of these buttons vanish
     };
     for (const button of [view.refresh, view.retry, view.again, view.cancel]) on(button, "click", another);
     for (const button of [view.check, view.box]) on(button, "click", () => this.token || this.check());
-    on(view.device, "click", () => {
-      this.renewals = 0;
-      this.checking = null;
-      this.wish = "alternative";
-      this.check();
-    });
+    on(view.device, "click", () => ask("alternative"));
     on(view.listen, "click", () => {
       view.input.focus();
       this.listen();
@@ -104,11 +100,6 @@ export class Captcha {
     this.seen = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.begin());
     if (this.isBox) this.show("idle");
     else if (options.execution !== "execute" && !this.wish) this.seen.observe(view.card);
-  }
-
-  /** What to ask for instead of a picture, before the visitor has had to see one. */
-  get usualWish() {
-    return this.options.mode === "quiet" ? "quiet" : "";
   }
 
   /** Whether there is only a box to tick. */
@@ -190,7 +181,7 @@ export class Captcha {
     const answer = await fetch(this.server + path, body ? { ...options, body: JSON.stringify(body) } : options);
     if (answer.ok) return answer;
     const seconds = Number(answer.headers.get("Retry-After")) || 0;
-    throw Object.assign(new Error(`the captcha server answers ${answer.status}`), { answer, status: answer.status, seconds });
+    throw Object.assign(new Error(answer.statusText), { answer, status: answer.status, seconds });
   }
 
   fail({ status, seconds = 0 }) {
@@ -238,7 +229,7 @@ export class Captcha {
     clearTimeout(this.timer);
     this.job?.abort();
     this.sound?.stop();
-    Object.assign(this, { token: "", challenge: null, sound: null, work: null });
+    Object.assign(this, { token: "", challenge: null, sound: null });
     Object.assign(this, { wasSent: false, isExpired: false, isOld: false, isObtained: false });
     this.write("");
     this.view.input.value = "";
@@ -250,7 +241,6 @@ export class Captcha {
   /** Show a challenge once the captcha is seen. */
   arm(...message) {
     this.pause.leave(this);
-    this.turn = null;
     this.isStarted = false;
     this.forget();
     this.tell(...message);
@@ -280,13 +270,12 @@ export class Captcha {
     const { view, wish } = this;
     this.forget(wish ? "working" : "loading");
     this.tell(...(wish ? [sayings[wish]] : message));
-    const turn = (this.turn = {}); // what comes late for an earlier one is dropped
-    this.job = new AbortController();
+    const { signal } = (this.job = new AbortController()); // what comes late for an earlier one is dropped
     try {
-      const query = Object.entries({ sitekey: this.options.sitekey, mode: wish }).filter(([, value]) => value);
-      const path = query.map(([name, value], index) => `${"?&"[index]}${name}=${encodeURIComponent(value)}`).join("");
-      const challenge = await (await this.request(`challenge${path}`)).json();
-      if (turn !== this.turn) return;
+      const { sitekey } = this.options;
+      const query = sitekey ? `?sitekey=${encodeURIComponent(sitekey)}${wish && `&mode=${wish}`}` : "";
+      const challenge = await (await this.request(`challenge${query}`)).json();
+      if (signal.aborted) return;
       this.challenge = challenge;
       this.beginWork();
       if (challenge.kind === "quiet") {
@@ -305,17 +294,17 @@ export class Captcha {
       this.ask();
       view.image.src = this.server + challenge.id;
       await view.image.decode();
-      if (turn !== this.turn) return;
+      if (signal.aborted) return;
       const life = challenge.expires_in * 1000;
       this.timer = setTimeout(() => this.age(), Math.max(life - EARLY, life / 2));
       this.show("ready");
       this.pause.end();
     } catch (error) {
-      if (turn !== this.turn) return;
+      if (signal.aborted) return;
       this.job.abort();
       this.challenge = null;
       this.show("failed");
-      this.reveal();
+      if (wish) this.reveal();
       if (codes[error.status] === "invalid-sitekey") {
         this.pause.end(); // the server answers
       } else {
@@ -330,8 +319,8 @@ export class Captcha {
   beginWork() {
     const { challenge, view } = this;
     const part = this.isBox ? view.box : view.check;
-    this.work = challenge.work && this.solve(challenge.work, part);
-    this.work?.catch(() => challenge === this.challenge && (this.work = null)); // the next check tries again
+    this.work = challenge.work ? this.solve(challenge.work, part) : undefined;
+    this.work?.catch(() => challenge === this.challenge && (this.work = undefined)); // the next check tries again
   }
 
   /** Give a promise of what the server wants for its work; a part of the view shows how far it is. */
@@ -342,7 +331,7 @@ export class Captcha {
       if (this.wish !== "alternative" || Math.floor(done * 4) === quarter) return;
       quarter = Math.floor(done * 4);
       this.tell(sayings.alternative);
-      this.view.status.append(` ${(quarter / 4).toLocaleString(this.language, { style: "percent" })}`);
+      this.view.status.append(` ${25 * quarter} %`);
     });
   }
 
@@ -386,7 +375,6 @@ export class Captcha {
   renew(...message) {
     if (this.isBox || (this.view.dialog && !this.view.dialog.open)) return this.arm(...message);
     if (document.hidden || this.renewals >= MOST_RENEWALS) {
-      this.turn = null;
       this.forget();
       this.tell("old");
       this.show("failed");
@@ -413,7 +401,6 @@ export class Captcha {
     this.wish = this.usualWish;
     if (this.isStarted) this.arm("");
     else {
-      this.turn = null;
       this.isStarted = false;
       this.forget();
       this.tell("");
@@ -455,8 +442,7 @@ export class Captcha {
     let verdict;
     try {
       if (!this.work) this.beginWork();
-      const work = (await this.worked(this.work, "waiting")) ?? undefined;
-      if (challenge !== this.challenge) return undefined;
+      const work = await this.worked(this.work, "waiting");
       verdict = await this.send({ answer, work });
     } catch (error) {
       return challenge === this.challenge && this.fail(error);
@@ -520,7 +506,7 @@ export class Captcha {
       if (this.takeObtained()) return;
       if (this.token) this.reset();
     }
-    if (this.wish) return void this.check();
+    if (this.wish === "quiet") return void this.check();
     this.reveal();
     if (!this.isStarted) this.start(...this.message);
     this.focus();
@@ -616,7 +602,6 @@ export class Captcha {
     this.adopt(null);
     this.pause.leave(this);
     this.seen.disconnect();
-    this.turn = null;
     this.forget();
     this.tell("");
     for (const { reject } of this.waiting.splice(0)) reject("challenge-closed");

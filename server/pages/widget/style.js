@@ -50,19 +50,15 @@ button { flex: none; min-width: 44px; padding: 4px; border-color: transparent; b
 .cancel { padding: 4px 16px; border-color: var(--line); }
 progress { width: 75%; accent-color: var(--accent); }
 .device { flex: 1 0 100%; margin-bottom: -7px; padding: 0; font-size: max(13px, 0.8125rem); font-weight: 400; color: var(--soft); text-decoration: underline; }
-.device:hover { color: var(--ink); }
 .boxed { display: flex; align-items: center; min-height: 65px; }
 .boxed .words { flex: 1; min-height: 0; padding-inline-start: 0; }
-.box { display: grid; place-items: center; width: 60px; height: 60px; background: none; }
+.box { display: grid; place-items: center; width: 60px; height: 60px; }
 .box::after { content: ""; position: absolute; inset: 0; cursor: pointer; }
 .box::before { content: ""; grid-area: 1 / 1; width: 26px; height: 26px; box-sizing: border-box; border: 2px solid var(--line);
   border-radius: calc(var(--radius) * 0.5); background: var(--paper); }
 .box:hover::before { border-color: var(--accent); }
 .box svg { grid-area: 1 / 1; width: 34px; height: 34px; }
-.box:focus-visible { outline: none; }
-.box:focus-visible::after { outline: 3px solid var(--accent); outline-offset: -4px; border-radius: var(--radius); }
 .boxed.solved .box::before { visibility: hidden; }
-.boxed.solved #status { text-align: start; }
 .check:hover, .retry:hover { background: color-mix(in srgb, var(--accent) 85%, var(--ink)); }
 svg { display: block; width: 20px; height: 20px; margin: auto; fill: none; stroke: currentColor; stroke-width: 1.8;
   stroke-linecap: round; stroke-linejoin: round; }
@@ -72,20 +68,21 @@ svg { display: block; width: 20px; height: 20px; margin: auto; fill: none; strok
 #status { outline: none; }
 #status.bad { color: var(--bad); }
 .tick { width: 44px; height: 44px; stroke-width: 2.4; color: var(--good); }
-.solved #status { font-weight: 600; text-align: center; }
+.solved #status { font-weight: 600; }
+.solved:not(.boxed) #status { text-align: center; }
 :is(.solved, .failed, .working) :is(.row, #prompt) { visibility: hidden; }
 :disabled { opacity: 0.55; cursor: default; }
 .busy .check { color: transparent; cursor: default; }
 .spinner, .busy .check::after { width: 28px; height: 28px; box-sizing: border-box; border: 3px solid var(--edge);
   border-block-start-color: var(--accent); border-radius: 50%; }
-.busy .check::after { content: ""; position: absolute; inset: 0; width: 20px; height: 20px; margin: auto;
+.busy .check::after, .hearing .hear::after { content: ""; position: absolute; inset: 0; width: 20px; height: 20px; margin: auto;
   border-color: color-mix(in srgb, var(--on-accent) 35%, transparent); border-block-start-color: var(--on-accent); }
 .boxed.working .box::before, .waiting .check::after, .hearing .hear::after { border: 0; border-radius: 50%;
-  background: conic-gradient(var(--ring, var(--accent)) calc(var(--done, 0) * 1turn), var(--track, var(--edge)) 0);
+  background: conic-gradient(var(--ring, var(--accent)) calc(var(--done, 0) * 1turn), #8886 0);
   mask: radial-gradient(closest-side, #0000 calc(100% - 3.5px), #000 calc(100% - 3px)); }
-.check { --ring: var(--on-accent); --track: color-mix(in srgb, var(--on-accent) 35%, transparent); }
-.hearing .hear { position: relative; }
-.hearing .hear::after { content: ""; position: absolute; inset: 0; width: 32px; height: 32px; margin: auto; }
+.check { --ring: var(--on-accent); }
+.hear { position: relative; }
+.hear.hear::after { width: 32px; height: 32px; }
 .card:not(.working) .long, .boxed :is(.frame, .corner, .row), .card:not(.boxed) .box,
 .card:not(.loading) .spinner, .card:not(.ready) img, .card:not(.failed) .retry, .card:not(.solved) :is(.tick, .again),
 :is(.failed, .solved, .working) .corner .icon:not(.again, .close), [hidden] { display: none; }
@@ -96,7 +93,6 @@ dialog::backdrop { background: rgb(0 0 0 / 0.5); }
 }
 @media (forced-colors: active) {
   .check, .retry, .icon { border-color: ButtonText; }
-  .box::before, .check::after, .hear::after { --ring: Highlight; --track: GrayText; }
   .dark img { filter: none; }
   .spinner { border-block-start-color: Highlight; }
 }

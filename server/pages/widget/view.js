@@ -56,9 +56,7 @@ export class View {
     this.box.setAttribute("aria-describedby", "status");
     this.prompt = element("p", { id: "prompt", part: "prompt" });
     this.listen = button("listen", "icon hear", icon("listen"));
-    this.listen.hidden = true; // until a challenge has a sound
     this.speed = button("speed", "icon", "0.75×");
-    this.speed.hidden = true; // until there is something to hear
     this.refresh = button("refresh", "icon", icon("refresh"));
     this.close = button("close", "icon close", icon("close"));
     this.input = element("input", {
@@ -75,14 +73,12 @@ export class View {
     this.input.setAttribute("aria-describedby", "prompt status");
     this.check = button("check", "check");
     this.device = button("device", "device");
-    this.device.hidden = true; // until a challenge offers it
+    // Until a challenge has a sound, offers this, and there is something to hear.
+    this.listen.hidden = this.device.hidden = this.speed.hidden = true;
     this.status = element("p", { id: "status", part: "status", role: "status", tabIndex: -1 });
     this.timer = element("span", { ariaHidden: "true" });
     this.again = button("again", "icon again", icon("refresh"));
     this.close.hidden = !modal;
-    this.controls = [this.box, this.retry, this.cancel, this.listen, this.speed, this.refresh, this.close];
-    this.controls.push(this.input, this.check, this.device, this.again);
-    if (tabindex) for (const control of this.controls) control.tabIndex = Number(tabindex);
     const row = (className, ...children) => element("div", { className }, ...children);
     const long = row("long", this.progress, this.cancel);
     this.frame = row("frame", row("spinner"), this.image, icon("tick"), long, this.retry);
@@ -95,6 +91,8 @@ export class View {
       row("words", this.prompt, this.status),
       row("row", this.input, row("icons", this.listen, this.refresh), this.check, this.device),
     );
+    this.controls = this.card.querySelectorAll("button, input");
+    if (tabindex) for (const control of this.controls) control.tabIndex = Number(tabindex);
     this.card.classList.add("card", ["compact", "flexible"].includes(size) ? size : "normal");
     this.dialog = modal ? element("dialog", {}, this.card) : null;
     this.host = host;
@@ -107,11 +105,12 @@ export class View {
     this.show("loading");
   }
 
-  /** Show one state of these, as a box to tick or as a card. */
+  /** Show a state, "idle", "working", "loading", "ready", "failed" or "solved": as a box to tick, or as a card. */
   show(state, isBox = false) {
-    this.state = state;
-    for (const name of ["idle", "working", "loading", "ready", "failed", "solved"]) this.card.classList.toggle(name, name === state);
-    this.card.classList.toggle("boxed", isBox);
+    const { classList } = this.card;
+    classList.remove(this.state);
+    classList.add((this.state = state));
+    classList.toggle("boxed", isBox);
     this.box.ariaChecked = state === "solved";
     this.advance(this.box, 0);
     this.wait(state === "loading");
