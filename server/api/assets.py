@@ -14,7 +14,20 @@ from server.api.texts import TAGS, TEXTS
 
 router = APIRouter(tags=["site"])
 _SCRIPT, _JSON = "text/javascript", "application/json"
-_PARTS = ("words", "style", "view", "texts", "options", "pause", "form", "sound", "work", "captcha", "script", "widgets")
+_PARTS = (
+    "words",
+    "style",
+    "view",
+    "texts",
+    "options",
+    "pause",
+    "form",
+    "sound",
+    "work",
+    "captcha",
+    "script",
+    "widgets",
+)
 _SCRIPTS = {
     "widget.js": (*_PARTS, "element", "gantcha"),
     "recaptcha/api.js": (*_PARTS, "recaptcha"),
@@ -40,7 +53,9 @@ def join(*parts: str) -> bytes:
 def _module(name: str) -> str:
     if name != "words":
         source = (PAGES / "widget" / f"{name}.js").read_text("utf-8")
-        return source if name != "style" else re.sub(r"(?<=[:;{},]) +|\n +| (?={)|(?<=})\n", "", source)  # the CSS needs none of these
+        return (
+            source if name != "style" else re.sub(r"(?<=[:;{},]) +|\n +| (?={)|(?<=})\n", "", source)
+        )  # the CSS needs none of these
     english = {name: text for name, text in TEXTS["en"].items() if name != "paste"}  # which is for another page
     words = {"english": english, "version": __version__} | TAGS
     return "".join(f"const {name}={json.dumps(value, separators=(',', ':'))};\n" for name, value in words.items())

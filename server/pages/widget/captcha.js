@@ -229,7 +229,7 @@ export class Captcha {
     clearTimeout(this.timer);
     this.job?.abort();
     this.sound?.stop();
-    Object.assign(this, { token: "", challenge: null, sound: null });
+    Object.assign(this, { token: "", challenge: null, checking: null, sound: null });
     Object.assign(this, { wasSent: false, isExpired: false, isOld: false, isObtained: false });
     this.write("");
     this.view.input.value = "";
@@ -401,7 +401,6 @@ export class Captcha {
     this.wish = this.usualWish;
     if (this.isStarted) this.arm("");
     else {
-      this.isStarted = false;
       this.forget();
       this.tell("");
     }
@@ -424,11 +423,11 @@ export class Captcha {
   }
 
   async verify() {
-    const { view, challenge, wish } = this;
-    if (wish) {
-      const moveFocus = this.follow();
+    const { view, challenge } = this;
+    const moveFocus = this.follow();
+    if (this.wish) {
       await this.start();
-      return this.token ? undefined : moveFocus();
+      return this.token || moveFocus();
     }
     if (!challenge) return this.open();
     if (!this.isTyped) {
@@ -436,7 +435,6 @@ export class Captcha {
       this.tell("empty", "bad");
       return view.input.focus();
     }
-    const moveFocus = this.follow();
     view.wait(true);
     const answer = view.input.value;
     let verdict;
@@ -541,6 +539,7 @@ export class Captcha {
 
   /** Get another token for one that was used; give a promise of when the visitor can go on. */
   replace() {
+    this.isObtained = false;
     if (this.view.dialog) return this.obtain();
     this.wish = this.usualWish;
     return this.wish ? this.check() : this.start("used", "bad");
@@ -579,10 +578,10 @@ export class Captcha {
 
   /** Do the work that a sound needs first, if that is why it was refused; then ask for it again. */
   async workFor(path, error) {
-    const { work } = error.status === 428 ? await error.answer.json() : {};
-    if (!work) throw error;
+    if (error.status !== 428) throw error;
+    const { work } = await error.answer.json();
     const done = await this.worked(this.solve(work, this.view.listen), "hearing");
-    if (this.message[0] === "working") this.tell("");
+    this.tell("");
     return this.request(`${path}&work=${encodeURIComponent(done)}`);
   }
 

@@ -46,15 +46,15 @@ button { flex: none; min-width: 44px; padding: 4px; border-color: transparent; b
 .check { position: relative; flex: 1 0 auto; max-width: 100%; }
 .check, .retry { padding: 4px 16px; color: var(--on-accent); background: var(--accent); }
 .retry { max-width: calc(100% - 16px); }
-.long { display: grid; gap: 14px; justify-items: center; width: 100%; }
+.long { display: grid; gap: 14px; place-items: center; }
 .cancel { padding: 4px 16px; border-color: var(--line); }
-progress { width: 75%; accent-color: var(--accent); }
-.device { flex: 1 0 100%; margin-bottom: -7px; padding: 0; font-size: max(13px, 0.8125rem); font-weight: 400; color: var(--soft); text-decoration: underline; }
+progress { width: 220px; accent-color: var(--accent); }
+.device { flex: 1 0 100%; margin-bottom: -7px; padding: 0; font-weight: 400; color: var(--soft); text-decoration: underline; }
 .boxed { display: flex; align-items: center; min-height: 65px; }
 .boxed .words { flex: 1; min-height: 0; padding-inline-start: 0; }
 .box { display: grid; place-items: center; width: 60px; height: 60px; }
-.box::after { content: ""; position: absolute; inset: 0; cursor: pointer; }
-.box::before { content: ""; grid-area: 1 / 1; width: 26px; height: 26px; box-sizing: border-box; border: 2px solid var(--line);
+.box::after, .box::before { content: ""; position: absolute; inset: 0; }
+.box::before { position: static; grid-area: 1 / 1; width: 26px; height: 26px; box-sizing: border-box; border: 2px solid var(--line);
   border-radius: calc(var(--radius) * 0.5); background: var(--paper); }
 .box:hover::before { border-color: var(--accent); }
 .box svg { grid-area: 1 / 1; width: 34px; height: 34px; }

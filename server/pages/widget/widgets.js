@@ -12,10 +12,13 @@ function field(name) {
 }
 
 export class Widgets {
-  /** `paths` are those of the script; `product` the options that every captcha of the page has. */
-  constructor(paths, className, product = {}) {
+  /**
+   * `paths` are those of the script; `product` the options that every captcha of the page has, and `modest` the sizes and
+   * appearances that show a challenge only in doubt: here too, where the site allows it.
+   */
+  constructor(paths, className, product = {}, modest = null) {
     const { server, query } = locate(paths);
-    Object.assign(this, { server, className, product, query });
+    Object.assign(this, { server, className, product, modest, query });
     this.captchas = new Map();
     this.count = 0;
     this.failed = new WeakSet();
@@ -62,8 +65,7 @@ export class Widgets {
     const given = { hl: this.query.get("hl") ?? undefined, ...this.product };
     const isButton = target.matches("button, input");
     const all = { ...given, ...normalize(target.dataset), ...normalize(options), ...(isButton && { size: "invisible" }) };
-    // What other products call invisible shows a picture only in doubt; here too, where the site allows it.
-    if (this.product.compat && all.size === "invisible") all.mode ??= "quiet";
+    if (this.modest?.test([all.size, all.appearance])) all.mode ??= "quiet";
     const copied = target.previousElementSibling;
     if (isButton && copied?.dataset.gantchaHost) copied.remove(); // the page copied the form, or restored it
     const host = isButton ? element("div", {}) : target;
