@@ -46,7 +46,7 @@ _PAGE = """<!doctype html><html lang="en"><title>A page</title><link rel="icon" 
     };
 </script>"""
 _SLOWER = (1, 4, 6)
-_READY = 2000  # captchas: each piece of work alone needs one
+_READY = 50_000  # captchas: each piece of work alone needs one
 _MOST_SECONDS = 120
 _addresses = count(1)
 
@@ -67,7 +67,7 @@ def main(tries: int = 100) -> None:
         insert_ready(engine, _READY)
         engine.dispose()
         chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        with running(["server"], settings) as (url, _):
+        with running(["server"], settings, "/healthz") as (url, _):
             page = chromium.new_page()
             source = (ROOT / "server/pages/widget/work.js").read_text().replace("export ", "")
             page.route(f"{url}/page", lambda route: route.fulfill(body=_PAGE % source, content_type="text/html"))
