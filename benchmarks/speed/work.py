@@ -8,8 +8,6 @@ from pathlib import Path
 
 import typer
 from playwright.sync_api import Page, sync_playwright
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.speed.load import running
 from benchmarks.speed.pools import ROOT, environment, insert_ready
@@ -56,7 +54,6 @@ def main(tries: int = 100) -> None:
 
     Chromium slows down the page's own thread as asked, but not the one that derives keys.
     """
-    table = Table("what", "page slower by", "median, s", "95 of 100, s")
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         keys = Path(name, "keys.toml")
         keys.write_text(_KEYS)
@@ -78,9 +75,11 @@ def main(tries: int = 100) -> None:
                 for what, call in {"quiet": "pass()", "picture": "work()"}.items():
                     seconds = sorted(_seconds(page, what, call) for _ in range(tries))
                     late = seconds[min(round(tries * 0.95), tries - 1)]
-                    table.add_row(what, f"{slower} times", f"{statistics.median(seconds):.2f}", f"{late:.2f}")
+                    middle = statistics.median(seconds)
+                    print(
+                        f"{what}, page {slower} times slower: median {middle:.2f} s, 95 of 100 {late:.2f} s", flush=True
+                    )
         chromium.close()
-    Console().print(table)
 
 
 def _seconds(page: Page, what: str, call: str) -> float:
