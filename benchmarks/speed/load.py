@@ -39,8 +39,10 @@ def has_wrk() -> bool:
 
 
 @contextmanager
-def running(command: list[str], settings: dict[str, str]) -> Iterator[tuple[str, psutil.Process]]:
-    """Run one of our modules, or uvicorn, as a server; yield its URL and its process."""
+def running(
+    command: list[str], settings: dict[str, str], path: str = "/generate"
+) -> Iterator[tuple[str, psutil.Process]]:
+    """Run one of our modules, or uvicorn, as a server; yield its URL and its process once it answers at this path."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -49,7 +51,7 @@ def running(command: list[str], settings: dict[str, str]) -> Iterator[tuple[str,
     ) as process:
         url = f"http://127.0.0.1:{port}"
         try:
-            while not _answers(url):
+            while not _answers(url + path):
                 time.sleep(0.1)
             yield url, psutil.Process(process.pid)
         finally:
@@ -58,7 +60,7 @@ def running(command: list[str], settings: dict[str, str]) -> Iterator[tuple[str,
 
 def _answers(url: str) -> bool:
     try:
-        return requests.get(f"{url}/generate", timeout=10).ok
+        return requests.get(url, timeout=10).ok
     except requests.ConnectionError:
         return False
 

@@ -14,7 +14,20 @@ from server.api.texts import TAGS, TEXTS
 
 router = APIRouter(tags=["site"])
 _SCRIPT, _JSON = "text/javascript", "application/json"
-_PARTS = ("words", "style", "view", "texts", "options", "pause", "form", "sound", "captcha", "script", "widgets")
+_PARTS = (
+    "words",
+    "style",
+    "view",
+    "texts",
+    "options",
+    "pause",
+    "form",
+    "sound",
+    "work",
+    "captcha",
+    "script",
+    "widgets",
+)
 _SCRIPTS = {
     "widget.js": (*_PARTS, "element", "gantcha"),
     "recaptcha/api.js": (*_PARTS, "recaptcha"),
@@ -40,9 +53,12 @@ def join(*parts: str) -> bytes:
 def _module(name: str) -> str:
     if name != "words":
         source = (PAGES / "widget" / f"{name}.js").read_text("utf-8")
-        return source if name != "style" else re.sub(r"(?<=[:;{},]) +|\n +", "", source)  # the CSS needs none of these
-    words = {"english": TEXTS["en"], "version": __version__} | TAGS
-    return "".join(f"const {name} = {json.dumps(value)};\n" for name, value in words.items())
+        return (
+            source if name != "style" else re.sub(r"(?<=[:;{},]) +|\n +| (?={)|(?<=})\n", "", source)
+        )  # the CSS needs none of these
+    english = {name: text for name, text in TEXTS["en"].items() if name != "paste"}  # which is for another page
+    words = {"english": english, "version": __version__} | TAGS
+    return "".join(f"const {name}={json.dumps(value, separators=(',', ':'))};\n" for name, value in words.items())
 
 
 def _names_etag(header: str, etag: str) -> bool:
@@ -90,6 +106,7 @@ for _path, _parts in _SCRIPTS.items():
     _add_asset(_path, _content, _SCRIPT)
     # The same for ever under the name of this version, so that a page can say its digest.
     _add_asset(f"{_path.removesuffix('.js')}.v{__version__}.js", _content, _SCRIPT, "max-age=31536000, immutable")
+_add_asset("pbkdf2.js", jsmin((PAGES / "widget/pbkdf2.js").read_bytes()), _SCRIPT)
 for _file in sorted((PAGES / "languages").glob("*.json")):
     _add_asset(f"languages/{_file.name}", _file.read_bytes(), _JSON)
 for _name in ("demo.css", "plain.css"):

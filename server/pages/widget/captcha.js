@@ -4,12 +4,16 @@ import { pauseOf } from "./pause.js";
 import { Sound } from "./sound.js";
 import { chooseLanguage, direction, loadTexts, spoken } from "./texts.js";
 import { View } from "./view.js";
+import { solve } from "./work.js";
 import { english } from "./words.js";
 
 const LIFETIME = 290_000; // ms: a token is valid for 300 s
 const PATIENCE = 20_000; // ms for an answer of the server
 const EARLY = 15_000; // ms: a picture is renewed so long before its end
 const MOST_RENEWALS = 2; // without a sign of the visitor
+/** What is said while a device works, by what it works for. */
+const sayings = { quiet: "working", alternative: "slowly" };
+const MOMENT = 500; // ms: who waits longer is told for what
 const prompts = { plain: "plain", "crossed-out": "crossedOut" }; // by kind
 /** What an error says, by its code. */
 const errors = {
@@ -53,21 +57,25 @@ export class Captcha {
     const view = new View(host, { modal: options.size === "invisible", ...options });
     this.view = view;
     this.say = (key) => options[`text${key.toLowerCase()}`] || this.texts[key];
+    this.wish = this.usualWish = options.mode === "quiet" ? "quiet" : ""; // instead of a picture, until one has come
     this.choose();
 
     this.isDark = matchMedia("(prefers-color-scheme: dark)");
     this.paint();
     on(this.isDark, "change", () => this.paint());
 
+    const ask = (wish) => {
+      Object.assign(this, { renewals: 0, checking: null, wish });
+      return wish ? this.check() : this.start();
+    };
     const another = () => {
       const moveFocus = this.follow();
-      this.renewals = 0;
-      this.checking = null;
-      this.start().then(moveFocus);
+      ask(this.wish === "quiet" ? "quiet" : "").then(moveFocus);
       view.input.focus(); // or the keyboard would be nowhere meanwhile, since some of these buttons vanish
     };
-    for (const button of [view.refresh, view.retry, view.again]) on(button, "click", another);
-    on(view.check, "click", () => this.check());
+    for (const button of [view.refresh, view.retry, view.again, view.cancel]) on(button, "click", another);
+    for (const button of [view.check, view.box]) on(button, "click", () => this.token || this.check());
+    on(view.device, "click", () => ask("alternative"));
     on(view.listen, "click", () => {
       view.input.focus();
       this.listen();
@@ -90,7 +98,13 @@ export class Captcha {
     on(document, "visibilitychange", () => document.hidden || this.wake());
     // What nobody scrolls to takes no picture.
     this.seen = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.begin());
-    if (options.execution !== "execute") this.seen.observe(view.card);
+    if (this.isBox) this.show("idle");
+    else if (options.execution !== "execute" && !this.wish) this.seen.observe(view.card);
+  }
+
+  /** Whether there is only a box to tick. */
+  get isBox() {
+    return this.wish === "quiet" && !this.view.dialog;
   }
 
   /** Belong to a form, or to none; the page may move the captcha. */
@@ -135,7 +149,8 @@ export class Captcha {
 
   /** Say what to type. */
   ask() {
-    if (!this.challenge) return;
+    if (this.isBox) this.view.prompt.textContent = this.say("person");
+    if (!this.challenge || this.wish) return;
     this.view.prompt.textContent = this.say(prompts[this.challenge.kind]);
     this.view.image.alt = `${this.view.prompt.textContent} ${this.say("image")}`;
   }
@@ -166,7 +181,7 @@ export class Captcha {
     const answer = await fetch(this.server + path, body ? { ...options, body: JSON.stringify(body) } : options);
     if (answer.ok) return answer;
     const seconds = Number(answer.headers.get("Retry-After")) || 0;
-    throw Object.assign(new Error(`the captcha server answers ${answer.status}`), { status: answer.status, seconds });
+    throw Object.assign(new Error(answer.statusText), { answer, status: answer.status, seconds });
   }
 
   fail({ status, seconds = 0 }) {
@@ -183,7 +198,8 @@ export class Captcha {
 
   show(state) {
     const { hasFocus } = this.view;
-    this.view.show(state);
+    this.view.show(state, this.isBox);
+    this.ask();
     if (hasFocus && state !== "solved" && !this.ended.signal.aborted) this.focus(); // what had it may be gone
     this.notify("statechange", { state });
   }
@@ -209,27 +225,27 @@ export class Captcha {
   }
 
   /** Forget the token and the challenge. */
-  forget() {
+  forget(state = this.isBox ? "idle" : "loading") {
     clearTimeout(this.timer);
+    this.job?.abort();
     this.sound?.stop();
-    Object.assign(this, { token: "", challenge: null, sound: null });
+    Object.assign(this, { token: "", challenge: null, checking: null, sound: null });
     Object.assign(this, { wasSent: false, isExpired: false, isOld: false, isObtained: false });
     this.write("");
     this.view.input.value = "";
     this.view.input.removeAttribute("aria-invalid");
     this.view.speed.hidden = true;
-    this.show("loading");
+    this.show(state);
   }
 
   /** Show a challenge once the captcha is seen. */
   arm(...message) {
     this.pause.leave(this);
-    this.turn = null;
     this.isStarted = false;
     this.forget();
     this.tell(...message);
     this.seen.disconnect();
-    if (!this.view.dialog || this.view.dialog.open) this.seen.observe(this.view.card);
+    if (!this.isBox && (!this.view.dialog || this.view.dialog.open)) this.seen.observe(this.view.card);
   }
 
   /** Start, or wait while the server has a pause. */
@@ -246,33 +262,49 @@ export class Captcha {
     this.arm("");
   }
 
-  /** Show another challenge now, and say why. */
+  /** Get another challenge now, and say why: show its picture, or do its work if that is enough. */
   async start(...message) {
     this.pause.waiting.delete(this);
     this.seen.disconnect();
     this.isStarted = true;
-    this.forget();
-    this.tell(...message);
-    const { view, options } = this;
-    const turn = (this.turn = {}); // what comes late for an earlier one is dropped
+    const { view, wish } = this;
+    this.forget(wish ? "working" : "loading");
+    this.tell(...(wish ? [sayings[wish]] : message));
+    const { signal } = (this.job = new AbortController()); // what comes late for an earlier one is dropped
     try {
-      const query = options.sitekey ? `?sitekey=${encodeURIComponent(options.sitekey)}` : "";
+      const { sitekey } = this.options;
+      const query = sitekey ? `?sitekey=${encodeURIComponent(sitekey)}${wish && `&mode=${wish}`}` : "";
       const challenge = await (await this.request(`challenge${query}`)).json();
-      if (turn !== this.turn) return;
+      if (signal.aborted) return;
       this.challenge = challenge;
+      this.beginWork();
+      if (challenge.kind === "quiet") {
+        await this.pass();
+        return;
+      }
+      if (wish) {
+        this.wish = "";
+        this.tell(...(wish === "quiet" ? [] : ["busy", "bad"]));
+        this.write(""); // a form needs an answer now
+        this.show("loading");
+        this.reveal();
+      }
       view.listen.hidden = !challenge.audioURL;
+      view.device.hidden = !challenge.alternative;
       this.ask();
       view.image.src = this.server + challenge.id;
       await view.image.decode();
-      if (turn !== this.turn) return;
+      if (signal.aborted) return;
       const life = challenge.expires_in * 1000;
       this.timer = setTimeout(() => this.age(), Math.max(life - EARLY, life / 2));
       this.show("ready");
       this.pause.end();
     } catch (error) {
-      if (turn !== this.turn) return;
+      if (signal.aborted) return;
+      this.job.abort();
       this.challenge = null;
       this.show("failed");
+      if (wish) this.reveal();
       if (codes[error.status] === "invalid-sitekey") {
         this.pause.end(); // the server answers
       } else {
@@ -283,6 +315,57 @@ export class Captcha {
     }
   }
 
+  /** Begin the work of the challenge, while the visitor reads and types. */
+  beginWork() {
+    const { challenge, view } = this;
+    const part = this.isBox ? view.box : view.check;
+    this.work = challenge.work ? this.solve(challenge.work, part) : undefined;
+    this.work?.catch(() => challenge === this.challenge && (this.work = undefined)); // the next check tries again
+  }
+
+  /** Give a promise of what the server wants for its work; a part of the view shows how far it is. */
+  solve(work, part) {
+    let quarter = 0;
+    return solve(work, this.server, this.job.signal, (done) => {
+      this.view.advance(part, done);
+      if (this.wish !== "alternative" || Math.floor(done * 4) === quarter) return;
+      quarter = Math.floor(done * 4);
+      this.tell(sayings.alternative);
+      this.view.status.append(` ${25 * quarter} %`);
+    });
+  }
+
+  /** Wait for work; who waits for more than a moment is told. */
+  async worked(work, className) {
+    const { card } = this.view;
+    const timer = setTimeout(() => this.tell("working"), MOMENT);
+    card.classList.add(className);
+    try {
+      return await work;
+    } finally {
+      clearTimeout(timer);
+      card.classList.remove(className);
+    }
+  }
+
+  /** Get a token for work alone; if the server refuses it after all, ask for a picture. */
+  async pass() {
+    const { challenge, wish } = this;
+    this.pause.end();
+    const verdict = await this.send({ work: await this.work });
+    if (challenge !== this.challenge) return undefined;
+    if (verdict.success) return this.succeed(verdict.token);
+    this.wish = "";
+    this.reveal();
+    return this.start(...(wish === "quiet" ? [] : ["busy", "bad"]));
+  }
+
+  /** Send what was done for the challenge; give what the server says of it. */
+  async send(done) {
+    const { sitekey, action, cdata } = this.options;
+    return (await this.request("verify", { id: this.challenge.id, ...done, sitekey, action, cdata })).json();
+  }
+
   /** Replace a picture that is about to end, but nothing that was typed. */
   age() {
     if (!this.isTyped) this.renew("expired");
@@ -290,9 +373,8 @@ export class Captcha {
 
   /** Show another challenge to who is looking, a few times; then wait for the visitor. */
   renew(...message) {
-    if (this.view.dialog && !this.view.dialog.open) return this.arm(...message);
+    if (this.isBox || (this.view.dialog && !this.view.dialog.open)) return this.arm(...message);
     if (document.hidden || this.renewals >= MOST_RENEWALS) {
-      this.turn = null;
       this.forget();
       this.tell("old");
       this.show("failed");
@@ -316,10 +398,9 @@ export class Captcha {
   reset() {
     const isNew = this.isExpired && !this.challenge;
     if (isNew || this.view.state === "failed") return;
+    this.wish = this.usualWish;
     if (this.isStarted) this.arm("");
     else {
-      this.turn = null;
-      this.isStarted = false;
       this.forget();
       this.tell("");
     }
@@ -342,20 +423,25 @@ export class Captcha {
   }
 
   async verify() {
-    const { view, challenge, options } = this;
+    const { view, challenge } = this;
+    const moveFocus = this.follow();
+    if (this.wish) {
+      await this.start();
+      return this.token || moveFocus();
+    }
     if (!challenge) return this.open();
     if (!this.isTyped) {
       view.input.setAttribute("aria-invalid", "true");
       this.tell("empty", "bad");
       return view.input.focus();
     }
-    const moveFocus = this.follow();
     view.wait(true);
-    const { sitekey, action, cdata } = options;
     const answer = view.input.value;
     let verdict;
     try {
-      verdict = await (await this.request("verify", { id: challenge.id, answer, sitekey, action, cdata })).json();
+      if (!this.work) this.beginWork();
+      const work = await this.worked(this.work, "waiting");
+      verdict = await this.send({ answer, work });
     } catch (error) {
       return challenge === this.challenge && this.fail(error);
     }
@@ -379,14 +465,15 @@ export class Captcha {
     if (view.dialog) {
       this.isSolvedNow = view.dialog.open;
       view.dialog.close();
-    } else if (hadFocus) view.status.focus(); // or it would fall to the page's beginning
+    } else if (hadFocus) this.focus(); // or it would fall to the page's beginning
     for (const { resolve } of this.waiting.splice(0)) resolve(token);
     this.notify("verified", { token });
     call(this.options.callback, token);
   }
 
   lapse() {
-    this.renew("again", "bad");
+    this.wish = this.usualWish;
+    this.renew(this.wish ? "lapsed" : "again", "bad");
     this.isExpired = true;
     this.notify("expired");
     call(this.options.expiredcallback);
@@ -403,7 +490,9 @@ export class Captcha {
 
   focus() {
     const { view } = this;
-    if (view.state === "failed") view.retry.focus();
+    if (this.isBox) view.box.focus();
+    else if (view.state === "failed") view.retry.focus();
+    else if (view.state === "working") view.cancel.focus();
     else if (this.token) view.status.focus();
     else view.input.focus();
   }
@@ -414,12 +503,19 @@ export class Captcha {
     if (view.dialog) {
       if (this.takeObtained()) return;
       if (this.token) this.reset();
-      view.open();
-      this.notify("opened");
-      call(this.options.opencallback);
     }
+    if (this.wish === "quiet") return void this.check();
+    this.reveal();
     if (!this.isStarted) this.start(...this.message);
     this.focus();
+  }
+
+  /** Open the dialog, if there is one. */
+  reveal() {
+    if (!this.view.dialog || this.view.dialog.open) return;
+    this.view.open();
+    this.notify("opened");
+    call(this.options.opencallback);
   }
 
   /** Ask for the answer; give a promise of the token. */
@@ -439,6 +535,14 @@ export class Captcha {
       this.isObtained = Boolean(this.token);
     } else await this.check();
     return Boolean(this.token);
+  }
+
+  /** Get another token for one that was used; give a promise of when the visitor can go on. */
+  replace() {
+    this.isObtained = false;
+    if (this.view.dialog) return this.obtain();
+    this.wish = this.usualWish;
+    return this.wish ? this.check() : this.start("used", "bad");
   }
 
   /** Whether the form has just had the token got that its page asks for now: once. */
@@ -461,9 +565,8 @@ export class Captcha {
     const { challenge, view } = this;
     if (!challenge) return;
     const language = spoken.includes(this.language) ? this.language : "en";
-    this.sound ??= new Sound(async () =>
-      (await this.request(`${challenge.id}.wav?lang=${language}`)).arrayBuffer(),
-    );
+    const path = `${challenge.id}.wav?lang=${language}`;
+    this.sound ??= new Sound(async () => (await this.request(path).catch((error) => this.workFor(path, error))).arrayBuffer());
     view.speed.hidden = false;
     view.speed.ariaPressed = this.sound.rate < 1;
     try {
@@ -471,6 +574,15 @@ export class Captcha {
     } catch (error) {
       if (this.challenge === challenge) this.tell(error.status === 429 ? "busy" : "silent", "bad");
     }
+  }
+
+  /** Do the work that a sound needs first, if that is why it was refused; then ask for it again. */
+  async workFor(path, error) {
+    if (error.status !== 428) throw error;
+    const { work } = await error.answer.json();
+    const done = await this.worked(this.solve(work, this.view.listen), "hearing");
+    this.tell("");
+    return this.request(`${path}&work=${encodeURIComponent(done)}`);
   }
 
   changeSpeed() {
@@ -489,7 +601,6 @@ export class Captcha {
     this.adopt(null);
     this.pause.leave(this);
     this.seen.disconnect();
-    this.turn = null;
     this.forget();
     this.tell("");
     for (const { reject } of this.waiting.splice(0)) reject("challenge-closed");

@@ -9,7 +9,7 @@ export function defineElement(server) {
 
   class GantchaCaptcha extends HTMLElement {
     static formAssociated = true;
-    static observedAttributes = ["sitekey", "server", "theme", "size", "language", "lang", "action", "cdata", "compat"];
+    static observedAttributes = ["sitekey", "server", "theme", "size", "language", "lang", "action", "cdata", "compat", "mode"];
     static repainted = ["theme", "language", "lang"]; // without another picture
     #internals = this.attachInternals();
     #captcha = null;
@@ -138,9 +138,9 @@ export function defineElement(server) {
       const data = new FormData();
       for (const name of this.#names) data.set(name, token);
       this.#internals.setFormValue(token ? data : null);
-      const { view } = this.#captcha;
-      // A dialog opens when the form is sent.
-      if (token || view.dialog || !this.#captcha.isShown) this.#internals.setValidity({});
+      const { view, wish } = this.#captcha;
+      // A dialog opens, or work is done, when the form is sent.
+      if (token || view.dialog || wish || !this.#captcha.isShown) this.#internals.setValidity({});
       else this.#internals.setValidity({ valueMissing: true }, this.#captcha.say("empty"), view.input);
     }
   }

@@ -49,7 +49,7 @@ export class FormGuard {
     const moveFocus = captchas[0].follow();
     const used = [];
     for (const captcha of captchas) if (!(await captcha.isOpen())) used.push(captcha);
-    for (const captcha of used) await (captcha.view.dialog ? captcha.obtain() : captcha.start("used", "bad"));
+    for (const captcha of used) await captcha.replace();
     const isReady = used.every((captcha) => captcha.token);
     if (!isReady) moveFocus();
     return isReady;

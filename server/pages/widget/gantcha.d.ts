@@ -5,6 +5,8 @@ export interface GantchaOptions {
   cdata?: string;
   theme?: "auto" | "light" | "dark";
   size?: "normal" | "compact" | "flexible" | "invisible";
+  /** "quiet": work instead of a picture, where the site allows it. */
+  mode?: "picture" | "quiet";
   /** A tag such as "de" or "pt-BR"; by default the page's language, then the browser's. */
   language?: string;
   tabindex?: number;
@@ -73,6 +75,6 @@ declare global {
     "gantcha-error": CustomEvent<{ code: GantchaError }>;
     "gantcha-opened": CustomEvent<null>;
     "gantcha-closed": CustomEvent<null>;
-    "gantcha-statechange": CustomEvent<{ state: "loading" | "ready" | "failed" | "solved" }>;
+    "gantcha-statechange": CustomEvent<{ state: "idle" | "working" | "loading" | "ready" | "failed" | "solved" }>;
   }
 }

@@ -2,7 +2,7 @@
 import { Widgets } from "./widgets.js";
 
 if (!window.hcaptcha?.render) {
-  const widgets = new Widgets(["1/api.js"], "h-captcha", { compat: "hcaptcha" });
+  const widgets = new Widgets(["1/api.js"], "h-captcha", { compat: "hcaptcha" }, /invisible/);
   const key = ({ token, challenge }) => (token ? challenge.id : "");
   const execute = (id, options) => {
     const captcha = widgets.get(id);

@@ -4,7 +4,7 @@ import type { GantchaCaptchaElement, GantchaError, GantchaOptions } from "./gant
 
 type Attributes = Pick<
   GantchaOptions,
-  "sitekey" | "action" | "cdata" | "theme" | "size" | "language" | "compat" | "execution" | "tabindex"
+  "sitekey" | "action" | "cdata" | "theme" | "size" | "mode" | "language" | "compat" | "execution" | "tabindex"
 >;
 
 interface Properties extends Attributes, DetailedHTMLProps<HTMLAttributes<GantchaCaptchaElement>, GantchaCaptchaElement> {

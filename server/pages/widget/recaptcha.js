@@ -4,7 +4,7 @@ import { element } from "./view.js";
 import { Widgets } from "./widgets.js";
 
 if (!window.grecaptcha?.render) {
-  const widgets = new Widgets(["recaptcha/api.js", "recaptcha/enterprise.js"], "g-recaptcha", { compat: "recaptcha" });
+  const widgets = new Widgets(["recaptcha/api.js", "recaptcha/enterprise.js"], "g-recaptcha", { compat: "recaptcha" }, /invisible/);
   const ofKeys = {}; // of version 3, whose pages show no captcha until they ask for a token
 
   /** Version 3: give a promise of a token. */

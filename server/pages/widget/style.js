@@ -46,6 +46,19 @@ button { flex: none; min-width: 44px; padding: 4px; border-color: transparent; b
 .check { position: relative; flex: 1 0 auto; max-width: 100%; }
 .check, .retry { padding: 4px 16px; color: var(--on-accent); background: var(--accent); }
 .retry { max-width: calc(100% - 16px); }
+.long { display: grid; gap: 14px; place-items: center; }
+.cancel { padding: 4px 16px; border-color: var(--line); }
+progress { width: 220px; accent-color: var(--accent); }
+.device { flex: 1 0 100%; margin-bottom: -7px; padding: 0; font-weight: 400; color: var(--soft); text-decoration: underline; }
+.boxed { display: flex; align-items: center; min-height: 65px; }
+.boxed .words { flex: 1; min-height: 0; padding-inline-start: 0; }
+.box { display: grid; place-items: center; width: 60px; height: 60px; }
+.box::after, .box::before { content: ""; position: absolute; inset: 0; }
+.box::before { position: static; grid-area: 1 / 1; width: 26px; height: 26px; box-sizing: border-box; border: 2px solid var(--line);
+  border-radius: calc(var(--radius) * 0.5); background: var(--paper); }
+.box:hover::before { border-color: var(--accent); }
+.box svg { grid-area: 1 / 1; width: 34px; height: 34px; }
+.boxed.solved .box::before { visibility: hidden; }
 .check:hover, .retry:hover { background: color-mix(in srgb, var(--accent) 85%, var(--ink)); }
 svg { display: block; width: 20px; height: 20px; margin: auto; fill: none; stroke: currentColor; stroke-width: 1.8;
   stroke-linecap: round; stroke-linejoin: round; }
@@ -55,20 +68,28 @@ svg { display: block; width: 20px; height: 20px; margin: auto; fill: none; strok
 #status { outline: none; }
 #status.bad { color: var(--bad); }
 .tick { width: 44px; height: 44px; stroke-width: 2.4; color: var(--good); }
-.solved #status { font-weight: 600; text-align: center; }
-:is(.solved, .failed) :is(.row, #prompt) { visibility: hidden; }
+.solved #status { font-weight: 600; }
+.solved:not(.boxed) #status { text-align: center; }
+:is(.solved, .failed, .working) :is(.row, #prompt) { visibility: hidden; }
 :disabled { opacity: 0.55; cursor: default; }
 .busy .check { color: transparent; cursor: default; }
 .spinner, .busy .check::after { width: 28px; height: 28px; box-sizing: border-box; border: 3px solid var(--edge);
   border-block-start-color: var(--accent); border-radius: 50%; }
-.busy .check::after { content: ""; position: absolute; inset: 0; width: 20px; height: 20px; margin: auto;
+.busy .check::after, .hearing .hear::after { content: ""; position: absolute; inset: 0; width: 20px; height: 20px; margin: auto;
   border-color: color-mix(in srgb, var(--on-accent) 35%, transparent); border-block-start-color: var(--on-accent); }
+.boxed.working .box::before, .waiting .check::after, .hearing .hear::after { border: 0; border-radius: 50%;
+  background: conic-gradient(var(--ring, var(--accent)) calc(var(--done, 0) * 1turn), #8886 0);
+  mask: radial-gradient(closest-side, #0000 calc(100% - 3.5px), #000 calc(100% - 3px)); }
+.check { --ring: var(--on-accent); }
+.hear { position: relative; }
+.hear.hear::after { width: 32px; height: 32px; }
+.card:not(.working) .long, .boxed :is(.frame, .corner, .row), .card:not(.boxed) .box,
 .card:not(.loading) .spinner, .card:not(.ready) img, .card:not(.failed) .retry, .card:not(.solved) :is(.tick, .again),
-:is(.failed, .solved) .corner .icon:not(.again, .close), [hidden] { display: none; }
+:is(.failed, .solved, .working) .corner .icon:not(.again, .close), [hidden] { display: none; }
 dialog { padding: 0; border: 0; border-radius: 8px; width: 302px; max-width: calc(100vw - 16px); background: none; overflow: visible; }
 dialog::backdrop { background: rgb(0 0 0 / 0.5); }
 @media (prefers-reduced-motion: no-preference) {
-  .spinner, .busy .check::after { animation: turn 0.9s linear infinite; }
+  .spinner, .busy:not(.waiting) .check::after { animation: turn 0.9s linear infinite; }
 }
 @media (forced-colors: active) {
   .check, .retry, .icon { border-color: ButtonText; }

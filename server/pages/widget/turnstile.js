@@ -3,7 +3,7 @@ import { ready } from "./script.js";
 import { Widgets } from "./widgets.js";
 
 if (!window.turnstile?.render) {
-  const widgets = new Widgets(["turnstile/v0/api.js"], "cf-turnstile", { compat: "turnstile" });
+  const widgets = new Widgets(["turnstile/v0/api.js"], "cf-turnstile", { compat: "turnstile" }, /interaction-only|execute/);
   window.turnstile = {
     ready,
     render: (container, options) => widgets.render(container, options),

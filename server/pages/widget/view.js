@@ -48,11 +48,15 @@ export class View {
       element("button", { type: "button", part: `button ${part}`, className }, ...children);
     this.image = element("img", { part: "picture" });
     this.retry = button("retry", "retry");
+    this.progress = element("progress", { part: "progress" });
+    this.progress.setAttribute("aria-labelledby", "status");
+    this.cancel = button("cancel", "cancel");
+    this.box = element("button", { type: "button", role: "checkbox", part: "box", className: "box" }, icon("tick"));
+    this.box.setAttribute("aria-labelledby", "prompt");
+    this.box.setAttribute("aria-describedby", "status");
     this.prompt = element("p", { id: "prompt", part: "prompt" });
-    this.listen = button("listen", "icon", icon("listen"));
-    this.listen.hidden = true; // until a challenge has a sound
+    this.listen = button("listen", "icon hear", icon("listen"));
     this.speed = button("speed", "icon", "0.75×");
-    this.speed.hidden = true; // until there is something to hear
     this.refresh = button("refresh", "icon", icon("refresh"));
     this.close = button("close", "icon close", icon("close"));
     this.input = element("input", {
@@ -68,22 +72,27 @@ export class View {
     });
     this.input.setAttribute("aria-describedby", "prompt status");
     this.check = button("check", "check");
+    this.device = button("device", "device");
+    // Until a challenge has a sound, offers this, and there is something to hear.
+    this.listen.hidden = this.device.hidden = this.speed.hidden = true;
     this.status = element("p", { id: "status", part: "status", role: "status", tabIndex: -1 });
     this.timer = element("span", { ariaHidden: "true" });
     this.again = button("again", "icon again", icon("refresh"));
     this.close.hidden = !modal;
-    this.controls = [this.retry, this.listen, this.speed, this.refresh, this.close, this.input, this.check, this.again];
-    if (tabindex) for (const control of this.controls) control.tabIndex = Number(tabindex);
     const row = (className, ...children) => element("div", { className }, ...children);
-    this.frame = row("frame", row("spinner"), this.image, icon("tick"), this.retry);
+    const long = row("long", this.progress, this.cancel);
+    this.frame = row("frame", row("spinner"), this.image, icon("tick"), long, this.retry);
     this.card = element(
       "div",
       { role: "group", part: "card" },
       this.frame,
+      this.box,
       row("corner", this.speed, this.again, this.close), // nothing that would lie on the picture while it is read
       row("words", this.prompt, this.status),
-      row("row", this.input, row("icons", this.listen, this.refresh), this.check),
+      row("row", this.input, row("icons", this.listen, this.refresh), this.check, this.device),
     );
+    this.controls = this.card.querySelectorAll("button, input");
+    if (tabindex) for (const control of this.controls) control.tabIndex = Number(tabindex);
     this.card.classList.add("card", ["compact", "flexible"].includes(size) ? size : "normal");
     this.dialog = modal ? element("dialog", {}, this.card) : null;
     this.host = host;
@@ -96,11 +105,21 @@ export class View {
     this.show("loading");
   }
 
-  /** Show one state: "loading", "ready", "failed" or "solved". */
-  show(state) {
-    this.state = state;
-    for (const name of ["loading", "ready", "failed", "solved"]) this.card.classList.toggle(name, name === state);
+  /** Show a state, "idle", "working", "loading", "ready", "failed" or "solved": as a box to tick, or as a card. */
+  show(state, isBox = false) {
+    const { classList } = this.card;
+    classList.remove(this.state);
+    classList.add((this.state = state));
+    classList.toggle("boxed", isBox);
+    this.box.ariaChecked = state === "solved";
+    this.advance(this.box, 0);
     this.wait(state === "loading");
+  }
+
+  /** Show how much of the work is done: as a ring on a part, and as a bar. */
+  advance(part, done) {
+    part.style.setProperty("--done", done);
+    this.progress.value = done;
   }
 
   /** Say something in the place of the prompt, or nothing. */
@@ -136,6 +155,8 @@ export class View {
     Object.assign(this.input, { placeholder: say("label"), ariaLabel: say("label") }); // what is seen is its name
     this.check.textContent = say("check");
     this.retry.textContent = say("retry");
+    this.device.textContent = say("device");
+    this.cancel.textContent = say("refresh");
   }
 
   /** Return whether the keyboard is in this captcha. */

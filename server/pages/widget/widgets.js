@@ -12,10 +12,13 @@ function field(name) {
 }
 
 export class Widgets {
-  /** `paths` are those of the script; `product` the options that every captcha of the page has. */
-  constructor(paths, className, product = {}) {
+  /**
+   * `paths` are those of the script; `product` the options that every captcha of the page has, and `modest` the sizes and
+   * appearances that show a challenge only in doubt: here too, where the site allows it.
+   */
+  constructor(paths, className, product = {}, modest = null) {
     const { server, query } = locate(paths);
-    Object.assign(this, { server, className, product, query });
+    Object.assign(this, { server, className, product, modest, query });
     this.captchas = new Map();
     this.count = 0;
     this.failed = new WeakSet();
@@ -60,8 +63,9 @@ export class Widgets {
     if (!target) throw new Error(`gantcha: there is no element ${container}`);
     for (const [id, captcha] of this.captchas) if (captcha.target === target) return id;
     const given = { hl: this.query.get("hl") ?? undefined, ...this.product };
-    const all = { ...given, ...normalize(target.dataset), ...normalize(options) };
     const isButton = target.matches("button, input");
+    const all = { ...given, ...normalize(target.dataset), ...normalize(options), ...(isButton && { size: "invisible" }) };
+    if (this.modest?.test([all.size, all.appearance])) all.mode ??= "quiet";
     const copied = target.previousElementSibling;
     if (isButton && copied?.dataset.gantchaHost) copied.remove(); // the page copied the form, or restored it
     const host = isButton ? element("div", {}) : target;
@@ -75,7 +79,7 @@ export class Widgets {
     if (all.compat && fields.length) fields.at(-1).id = fields.at(-1).name + (id === "0" ? "" : `-${id}`); // pages look for it
     host.append(...fields);
     const write = (token) => fields.forEach((one) => (one.value = token));
-    const captcha = new Captcha(host, isButton ? { ...all, size: "invisible" } : all, write, this.server);
+    const captcha = new Captcha(host, all, write, this.server);
     Object.assign(captcha, { target, fields, wasOnPage: host.isConnected });
     captcha.adopt(host.closest("form"));
     this.captchas.set(id, captcha);
