@@ -127,7 +127,8 @@ def test_the_page_passes_axe_and_fits_small_screens(plain: Site, browser: Browse
         assert Axe().run(page).response["violations"] == [], answer
         assert page.evaluate("document.documentElement.scrollWidth") == 320
         page.locator("#answer").fill(answer)
-        page.get_by_role("button").click()
+        with page.expect_navigation():
+            page.get_by_role("button").click()
     expect(page.get_by_role("status")).to_have_text("تم التأكيد")
     assert Axe().run(page).response["violations"] == []
     expect(page.locator("html")).to_have_attribute("dir", "rtl")
