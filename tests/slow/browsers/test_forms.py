@@ -281,7 +281,7 @@ def test_any_element_can_show_a_captcha(site: Site, show: Show, engine: Engine, 
     ready = """[...document.querySelectorAll(".gantcha:not(#bad)")].filter((one) =>
         (one.shadowRoot ?? [...one.children].find((child) => child.shadowRoot)?.shadowRoot)?.querySelector(".ready"))"""
     engine.until("(scrollTo(0, document.body.scrollHeight), scrollTo(0, 500), 1)", "")
-    engine.until(f"{ready}.length === 6 || ({ready}.at(-1)?.scrollIntoView(), false)", "all of them")
+    engine.until(f"{ready}.length === 6 || ({ready}.at(-1)?.scrollIntoView(), false)", "all of them", 30)
     widget = Widget(engine, "form.gantcha > div")
     widget.solve(site.code(widget.shown()))
     engine.click(_SEND)
