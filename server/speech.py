@@ -6,6 +6,7 @@ import io
 import subprocess
 import wave
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +18,17 @@ from server.espeak import Language
 
 _Samples = npt.NDArray[np.float32]
 
-_HALVED_RATE = 11025  # Hz: half of what espeak-ng produces, and enough for speech
+RATE = 11025
+"""Samples a second: half of what espeak-ng produces, and enough for speech."""
 _VOICES = ("", "+f2", "+f4", "+m3", "+m7")
 _CHATTER = 0.22  # share of the speech's loudness
 _HISS = 0.04
 # Letters sound alike (d e p t); each comes with its word of the radio alphabet, which is the same in every language.
-_WORDS = """alfa bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike november oscar papa quebec
+_RADIO = """alfa bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike november oscar papa quebec
 romeo sierra tango uniform victor whiskey x-ray yankee zulu"""
-_SPELLED = {word[0]: f"{word[0]}, {word}" for word in _WORDS.split()}
+WORDS = {word[0]: word for word in _RADIO.split()}
+"""The word that comes with each letter."""
+_SPELLED = {letter: f"{letter}, {word}" for letter, word in WORDS.items()}
 
 
 def rng_for(file_id: str, language: Language, secret: str) -> np.random.Generator:
@@ -36,18 +40,33 @@ def rng_for(file_id: str, language: Language, secret: str) -> np.random.Generato
     return np.random.default_rng(list(seed))
 
 
+class Spoken(NamedTuple):
+    """A sound, and what tests and measurements compare it with."""
+
+    heard: _Samples
+    """`[T]`: the loudest sample is 1"""
+    alone: _Samples
+    """`[T]`: the code without what is around it"""
+
+
 def say(code: str, language: Language, rng: np.random.Generator) -> bytes:
     """Return the characters spoken one after another: a WAV of one channel, 16 bits, 11,025 Hz.
 
     Raises:
         SpeechError: espeak-ng fails or produces no sound.
     """
-    speech = _voiced(code, language, rng)
+    return _wav(compose(code, language, rng).heard)
+
+
+def compose(code: str, language: Language, rng: np.random.Generator) -> Spoken:
+    """Put the parts of a sound together. Raises what `say` raises."""
+    alone = _voiced(code, language, rng)
     others = "".join(rng.choice(list(CHARACTERS), len(code) + 2))
     chatter = _voiced(others, language, rng)[::-1]  # backwards: a voice, but no word
-    mixed = speech + _CHATTER * np.resize(chatter, len(speech))
-    mixed += _HISS * rng.standard_normal(len(speech), np.float32)
-    return _wav(mixed / np.abs(mixed).max())
+    mixed = alone + _CHATTER * np.resize(chatter, len(alone))
+    mixed += _HISS * rng.standard_normal(len(alone), np.float32)
+    loudest = np.abs(mixed).max()
+    return Spoken(mixed / loudest, alone / loudest)
 
 
 def _voiced(characters: Sequence[str], language: Language, rng: np.random.Generator) -> _Samples:
@@ -76,6 +95,6 @@ def _wav(samples: _Samples) -> bytes:
     with wave.open(encoded, "wb") as sound:
         sound.setnchannels(1)
         sound.setsampwidth(2)
-        sound.setframerate(_HALVED_RATE)
+        sound.setframerate(RATE)
         sound.writeframes((samples * 32767).astype("<i2").tobytes())
     return encoded.getvalue()
