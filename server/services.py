@@ -99,7 +99,7 @@ class Services:
             pool_metrics=PoolCollector(pool, refill.watermarks),
             public_url=str(settings.public_url).rstrip("/") if settings.public_url else None,
             speaks=settings.audio and espeak.can_say(settings.alphabet),
-            sounds=Sounds(limits, partial(_speak, pool)),
+            sounds=Sounds(limits, partial(_speak, pool, settings.alphabet)),
         )
 
     @asynccontextmanager
@@ -125,7 +125,7 @@ class Services:
             self.pool.engine.dispose()
 
 
-def _speak(pool: Pool, key: SoundKey) -> bytes:
+def _speak(pool: Pool, alphabet: str, key: SoundKey) -> bytes:
     """Speak the code of a captcha. Raises a 404 or 410 if there is nothing to be said, and what `speech.say` raises."""
     try:
         code, until, redeemable = pool.look_up(key.file_id)
@@ -137,7 +137,7 @@ def _speak(pool: Pool, key: SoundKey) -> bytes:
         raise errors.UNKNOWN.error("There is no sound for this picture.")
     from server import speech  # noqa: PLC0415 - NumPy, which a server that nobody listens to does without
 
-    spoken = speech.say(code, key.language, speech.rng_for(*key, pool.secret()))
+    spoken = speech.say(code, alphabet, key.language, speech.rng_for(*key, pool.secret()))
     if redeemable:
         pool.note_spoken(key.file_id)
     return spoken
