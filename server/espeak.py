@@ -14,6 +14,13 @@ Language = Literal[
     "it", "nb", "nl", "pl", "pt", "ro", "ru", "sv", "tr", "uk"
 ]  # fmt: skip
 """Languages in which espeak-ng names digits and Latin letters well; the widget has the same list."""
+INTRODUCTIONS: dict[Language, str] = {
+    "bg": "кодът е", "cs": "kód je", "da": "koden er", "de": "der Code ist", "el": "ο κωδικός είναι",  # noqa: RUF001 - Cyrillic and Greek
+    "en": "the code is", "es": "el código es", "fi": "koodi on", "fr": "le code est", "hu": "a kód a következő",
+    "id": "kodenya adalah", "it": "il codice è", "nb": "koden er", "nl": "de code is", "pl": "kod to",
+    "pt": "o código é", "ro": "codul este", "ru": "код такой", "sv": "koden är", "tr": "kod şudur", "uk": "код такий",
+}  # fmt: skip
+"""What the voice of a code says first."""
 PROGRAM = "espeak-ng"
 _PATIENCE_SECONDS = 10
 _running: set["subprocess.Popen[bytes]"] = set()

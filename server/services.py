@@ -94,7 +94,7 @@ class Services:
             pool_metrics=PoolCollector(pool, refill.watermarks),
             public_url=str(settings.public_url).rstrip("/") if settings.public_url else None,
             speaks=settings.audio and espeak.can_say(settings.alphabet),
-            sounds=Sounds(limits, partial(_speak, pool)),
+            sounds=Sounds(limits, partial(_speak, pool, settings.alphabet)),
         )
 
     @asynccontextmanager
@@ -119,7 +119,7 @@ class Services:
             self.pool.engine.dispose()
 
 
-def _speak(pool: Pool, key: SoundKey) -> bytes:
+def _speak(pool: Pool, alphabet: str, key: SoundKey) -> bytes:
     """Speak the code of a captcha. Raises a 404 or 410 if there is nothing to be said, and what `speech.say` raises."""
     try:
         code, until = pool.look_up(key.file_id)
@@ -131,7 +131,7 @@ def _speak(pool: Pool, key: SoundKey) -> bytes:
         raise errors.UNKNOWN.error("There is no sound for this picture.")
     from server import speech  # noqa: PLC0415 - NumPy, which a server that nobody listens to does without
 
-    return speech.say(code, key.language, speech.rng_for(*key, pool.secret()))
+    return speech.say(code, alphabet, key.language, speech.rng_for(*key, pool.secret()))
 
 
 def services_of(request: Request) -> Services:

@@ -15,7 +15,7 @@ from server.espeak import Language
 
 _AT_ONCE = 2
 _MOST_OPEN = 8  # being spoken or waiting: about three seconds of espeak-ng
-_MOST_KEPT = 64  # some 200 KB each
+_MOST_KEPT = 64  # some 250 KB each
 
 
 class SoundKey(NamedTuple):
