@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,15 +43,6 @@ _SPELLINGS = {"juliett": "juliet"}  # as pocketsphinx's dictionary has it
 _MINUTES = (5.0, 20.0)
 _TABLE_WIDTH = 120  # off a terminal
 _SEED = 1
-
-
-class Costs(NamedTuple):
-    """Processor time in seconds."""
-
-    making: float
-    """of sounds to learn from, espeak-ng's too"""
-    looking: float
-    """of their spectrograms"""
 
 
 def make_sounds(codes: Sequence[str], seed: int) -> Iterator[speech.Spoken]:
@@ -114,20 +105,18 @@ def intelligibility(sounds: Sequence[speech.Spoken], report: Callable[[int], Any
     return np.array(rated)
 
 
-def learn_from(codes: Sequence[str], report: Callable[[int], Any]) -> "tuple[Lessons, Costs]":
-    """Make labelled sounds, and keep what a network learns from."""
+def learn_from(codes: Sequence[str], report: Callable[[int], Any]) -> "tuple[Lessons, float]":
+    """Make labelled sounds; return what a network learns from, and the seconds that the spectrograms took."""
     from benchmarks.strength.listener import Lessons, pad, spectrogram
 
-    begun, looking = _processor_seconds(), 0.0
-    spectrograms, places = [], []
+    looking, spectrograms, places = 0.0, [], []
     for sound in make_sounds(codes, _SEED + 1):
         looked = time.process_time()
         spectrograms.append(spectrogram(sound.heard, RATE))
         looking += time.process_time() - looked
         places.append(sound.places)
         report(1)
-    making = _processor_seconds() - begun - looking
-    return Lessons(pad(spectrograms, max(map(len, spectrograms))), codes, np.array(places)), Costs(making, looking)
+    return Lessons(pad(spectrograms, max(map(len, spectrograms))), codes, np.array(places)), looking
 
 
 def _processor_seconds() -> float:
@@ -142,6 +131,7 @@ def main(
     ] = None,
     sounds: Annotated[int, typer.Option(min=10, help="Labelled sounds to learn from.")] = 4000,
     attacked: Annotated[int, typer.Option(min=10, help="Sounds that each attack has to read.")] = 400,
+    attacks: Annotated[str, typer.Option(help="Only attacks whose names contain one of these words.")] = "",
 ) -> None:
     """Measure how many sounds machines read, and how well people are likely to understand them.
 
@@ -152,7 +142,8 @@ def main(
     \b
     Examples:
         python -m benchmarks.strength.sound
-        python -m benchmarks.strength.sound --minutes 1 --sounds 500 --attacked 100
+        python -m benchmarks.strength.sound --attacks pocketsphinx --attacked 100
+        python -m benchmarks.strength.sound --attacks trained --minutes 1 --sounds 500
     """
     started = time.monotonic()
     missing = [package for package in ("pocketsphinx", "pystoi") if not find_spec(package)]
@@ -160,6 +151,7 @@ def main(
         with training_packages():
             from benchmarks.strength.listener import Listener, pad, spectrogram
             from benchmarks.strength.untrained import rate
+
         if not espeak.can_say(_ALPHABET):
             raise GantchaError(f"{espeak.PROGRAM} is not installed: apt-get install {espeak.PROGRAM}")
         with progress_bar(TimeElapsedColumn(), TimeRemainingColumn()) as progress:
@@ -168,36 +160,44 @@ def main(
                 task = progress.add_task(text, total=total)
                 return lambda done: progress.advance(task, done)
 
+            def wanted(name: str) -> bool:
+                return not attacks or any(word in name for word in attacks.split())
+
             codes, taught = (draw_codes(count, _ALPHABET, _LENGTH) for count in (attacked, sounds))
+            begun = _processor_seconds()
             victims = list(make_sounds(codes, _SEED))
+            making = _processor_seconds() - begun
             heard = [victim.heard for victim in victims]
             rated = None
             if "pystoi" not in missing:
                 rated = intelligibility(victims[:_RATED], bar("intelligibility", min(_RATED, attacked)))
             answers: dict[str, list[str]] = {}
-            if "pocketsphinx" not in missing:
-                for all_words in (False, True):
-                    name = f"pocketsphinx, {'its six loudest words' if all_words else 'told of six words'}"
+            for all_words in (False, True):
+                name = f"pocketsphinx, {'its six loudest words' if all_words else 'told of six words'}"
+                if wanted(name) and "pocketsphinx" not in missing:
                     answers[name] = read_with_pocketsphinx(heard, bar(name, attacked), all_words=all_words)
-            lessons, costs = learn_from(taught, bar("sounds to learn from", sounds))
-            frames = lessons.spectrograms.shape[1]
-            looked_at = pad([spectrogram(samples, RATE) for samples in heard], frames)
-            for allowed in minutes or _MINUTES:
-                name = f"trained, {allowed:g} minutes"
+            trainings = {f"trained, {allowed:g} minutes": 60 * allowed for allowed in minutes or _MINUTES}
+            if trainings := {name: seconds for name, seconds in trainings.items() if wanted(name)}:
+                lessons, looking = learn_from(taught, bar("sounds to learn from", sounds))
+                frames = lessons.spectrograms.shape[1]
+                looked_at = pad([spectrogram(samples, RATE) for samples in heard], frames)
+            for name, seconds in trainings.items():
                 listener = Listener(_ALPHABET, _SEED)
-                listener.train(lessons, bar(name, 60 * allowed), 60 * allowed - costs.looking)
+                listener.train(lessons, bar(name, seconds), seconds - looking)
                 answers[name] = listener.hear(looked_at)
+        if not answers:
+            raise GantchaError(f"no attack was made: none that can be has one of {attacks!r} in its name")
     table = Table("attack", "codes read whole (95 % interval)", "characters", title="sounds read by machines")
     for name, read in answers.items():
         found = rate(codes, read)
         table.add_row(name, f"{found.codes:.1%} ({found.low:.1%} - {found.high:.1%})", f"{found.characters:.1%}")
     console = Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH, highlight=False)
     console.print(table)
-    seconds = np.array([len(samples) for samples in heard]) / RATE
+    lasting = np.array([len(samples) for samples in heard]) / RATE
     if rated is not None:
         console.print(f"intelligibility: STOI {rated.mean():.2f}, the lowest {rated.min():.2f}")
-    console.print(f"a sound: {seconds.min():.1f} to {seconds.max():.1f} s long")
-    console.print(f"making one took {costs.making / sounds:.2f} s of a processor, not counted to the trainings")
+    console.print(f"a sound: {lasting.min():.1f} to {lasting.max():.1f} s long")
+    console.print(f"making one took {making / attacked:.2f} s of a processor, which the trainings do not count")
     for package in missing:
         console.print(f"{package} is not installed and was left out: pip install -r requirements-dev.txt")
     console.print(f"measured in {time.monotonic() - started:.0f} s")

@@ -26,6 +26,7 @@ _WITHOUT_TENSORFLOW = [
     "batch.evaluate --data nowhere",
     "batch.reference_set --out nowhere",
     "benchmarks.strength",
+    "benchmarks.strength.sound",
     "benchmarks.looks.readability",
     "benchmarks.looks.frontier",
 ]

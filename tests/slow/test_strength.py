@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from gantcha.glyphs.sampler import Sampler
 from gantcha.home import CHECKPOINTS
 from tests.conftest import invoke, refusal
 from tests.support.documents import documented
+from tests.support.programs import needs
 
 STANDARD = LOOKS["plain"]["standard"]
 
@@ -49,6 +51,20 @@ def test_strength_compares_both_kinds_and_writes_what_it_found(tmp_path: Path) -
     assert found.keys() == {"gantcha"} and found["gantcha"].keys() == {"rapidocr-told"}
     assert "no attack's name contains" in refusal("benchmarks.strength", "--attacked", 10, "--attacks", "nobody")
     assert "can't write to" in refusal("benchmarks.strength", "--out", tmp_path / "nowhere")
+
+
+@needs("espeak-ng")
+def test_the_sound_is_attacked_and_rated() -> None:
+    command = documented("docs/threat-model.md", "python -m benchmarks.strength.sound")
+    finished = invoke(*command, "--minutes", 0.02, "--sounds", 20, "--attacked", 10)
+    assert finished.exit_code == 0, finished.stderr
+    assert "trained, 0.02 minutes" in finished.stdout
+    for package, row in {
+        "pocketsphinx": "pocketsphinx, told of six words",
+        "pystoi": "intelligibility: STOI 0.",
+    }.items():
+        assert (row in finished.stdout) == bool(find_spec(package))
+    assert "no attack was made" in refusal("benchmarks.strength.sound", "--attacked", 10, "--attacks", "nobody")
 
 
 def test_styles_are_tried_and_read_by_a_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
