@@ -5,14 +5,15 @@ import statistics
 import tempfile
 from itertools import count
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.speed.load import running
 from benchmarks.speed.pools import ROOT, environment, insert_ready
 from pool import database
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 _KEYS = """
 [sites.quiet]
@@ -60,6 +61,10 @@ def main(tries: Annotated[int, typer.Option(min=1, help="Of each kind and slowne
         python -m benchmarks.speed.work
         python -m benchmarks.speed.work --tries 25
     """
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only developers have these
+
+    from benchmarks.speed.load import running  # noqa: PLC0415
+
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         keys = Path(name, "keys.toml")
         keys.write_text(_KEYS)
@@ -88,7 +93,7 @@ def main(tries: Annotated[int, typer.Option(min=1, help="Of each kind and slowne
         chromium.close()
 
 
-def _seconds(page: Page, what: str, call: str) -> float:
+def _seconds(page: "Page", what: str, call: str) -> float:
     """Have work done by a visitor of another address, since few may pass from one; return how long it took."""
     number = next(_addresses)
     page.set_extra_http_headers({"X-Forwarded-For": f"10.0.{number // 256}.{number % 256}"})

@@ -87,8 +87,8 @@ _SCENARIOS = (
 
 _ATTACKS: dict[str, tuple[Success, tuple[Use, ...]]] = {
     "OCR": (Success(0.12, 0.02), ("picture",)),
-    "a trained solver": (Success(0.82, 0.82), ("picture",)),
-    "a trained solver of sounds": (Success(0.42, 0.42), ("picture", "sound")),
+    "a solver trained for 20 minutes": (Success(0.90, 0.51), ("picture",)),
+    "one of sounds, for 5 minutes": (Success(0.6, 0.6), ("picture", "sound")),
 }
 """Success by attack, and the work of an attempt."""
 _CORES = 1, 8, 64

@@ -1,7 +1,6 @@
 """Work that a browser does for a challenge: while its visitor types, instead of a picture, and before a sound."""
 
 import hashlib
-import re
 import secrets
 from collections.abc import Iterator
 from itertools import count
@@ -287,7 +286,7 @@ def test_other_products_scripts_ask_for_no_picture(
     assert visit.complaints == []
 
 
-def test_a_device_proves_it_instead(site: Site, visit: Visit, page: Page) -> None:
+def test_a_device_at_work_can_be_stopped(site: Site, visit: Visit, page: Page) -> None:
     visit.show(site.server.url, f'{_SCRIPT}<form><div class="gantcha" data-sitekey="quiet-key"></div></form>')
     _passes_axe(page)
     device, status = page.get_by_role("button", name="Let my device prove it instead"), page.get_by_role("status")
@@ -302,16 +301,6 @@ def test_a_device_proves_it_instead(site: Site, visit: Visit, page: Page) -> Non
     visit.renewed_by(lambda: page.keyboard.press("Enter"))
     expect(progress).to_be_hidden()
     expect(page.get_by_label("Answer")).to_be_focused()
-    page.evaluate("""() => {
-        window.said = [];
-        const status = document.querySelector(".gantcha").shadowRoot.querySelector("#status");
-        new MutationObserver(() => said.push(status.textContent)).observe(status, { childList: true });
-    }""")
-    device.click()
-    expect(status).to_have_text("Confirmed", timeout=120_000)
-    quarters = [int(found[1]) for found in (re.search(r"(\d+) %$", said) for said in page.evaluate("said")) if found]
-    assert quarters == [25, 50, 75][: len(quarters)]
-    assert _mode(site, page) == "alternative"
     assert visit.complaints == []
 
 

@@ -34,6 +34,7 @@ _MASKS = {
     rb"[0-9a-f]{32}": b"ID",
     rb'"token":"[\w-]{43}"': b"TOKEN",
     rb"\d{4}-\d\d-\d\dT[\d:.]+Z": b"TIME",
+    rb'"expires_in":\d+': b"SECONDS",
     rb"\r\n(date|retry-after): [^\r]*": rb"\r\n\1",
     rb"127\.0\.0\.1:\d+": b"HOST",
 }

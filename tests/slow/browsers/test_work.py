@@ -1,5 +1,6 @@
 """Work in Chromium, Firefox and WebKit: while a visitor types, instead of a picture, and without WebCrypto."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ sitekey = "quiet-key"
 secret = "{SECRET}"
 mode = "quiet"
 quiet_limit = "1000/minute"
+alternative = "work"
 """
 _SECONDS = 60
 _HEAD = '<!doctype html><html lang="en"><title>A page</title><link rel="icon" href="data:,">'
@@ -52,6 +54,25 @@ def test_an_answer_waits_for_its_work(engine: Engine, widget: Widget, proxy: Pro
     widget.solve(CODE)
     assert engine.complaints == []
     assert len(proxy.asked("/challenge")) == 1
+
+
+def test_a_device_proves_it_instead(site: Site, engine: Engine, widget: Widget, proxy: Proxy) -> None:
+    proxy.pages["/page"] = (
+        f'{_HEAD}<script src="widget.js"></script><form><div class="gantcha" data-sitekey="quiet-key"></div></form>'
+    )
+    engine.open(f"{proxy.url}/page")
+    widget.shown()
+    engine.evaluate(f"""(() => {{
+        window.said = [];
+        const status = {widget.part("#status")};
+        new MutationObserver(() => said.push(status.textContent)).observe(status, {{ childList: true }});
+    }})()""")
+    engine.click(widget.part(".device"))
+    engine.until(f"{widget.part('#status')}.innerText === 'Confirmed'", "the end of the work", 4 * _SECONDS)
+    quarters = [int(found[1]) for found in (re.search(r"(\d+) %$", said) for said in engine.evaluate("said")) if found]
+    assert quarters == [25, 50, 75][: len(quarters)]
+    token = engine.evaluate("document.querySelector('[name=gantcha-response]').value")
+    assert site.siteverify(token, secret=SECRET)["mode"] == "alternative"
 
 
 @pytest.mark.parametrize("webcrypto", ["with", "without"])
