@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmarks.speed.pools import ROOT, environment, insert_ready
 from pool import database
 
 if TYPE_CHECKING:
@@ -64,6 +63,7 @@ def main(tries: Annotated[int, typer.Option(min=1, help="Of each kind and slowne
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only developers have these
 
     from benchmarks.speed.load import running  # noqa: PLC0415
+    from benchmarks.speed.pools import ROOT, environment, insert_ready  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         keys = Path(name, "keys.toml")

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.support.chromium import running_chromium
+
+expect.set_options(timeout=20_000)  # a browser at work shares the processor with other tests
 
 
 @pytest.fixture(scope="package")
