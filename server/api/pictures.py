@@ -40,7 +40,7 @@ _Read = TypeVar("_Read")
         200: {"content": {"audio/wav": {"schema": _BINARY}}},
         206: {"content": {"audio/wav": {"schema": _BINARY}}, "description": "The part that a Range header asks for"},
         errors.NO_WORK.status: {"model": NeedsWork, "description": "The work that is needed first"},
-        **documented(*_GONE, errors.LIMITED, errors.NO_SPEECH, errors.SPEAKING, errors.PREFETCHED),
+        **documented(*_GONE, errors.LIMITED, errors.LONG_URL, errors.NO_SPEECH, errors.SPEAKING, errors.PREFETCHED),
     },
 )
 async def sound(
