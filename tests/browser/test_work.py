@@ -17,16 +17,10 @@ from tests.conftest import PLAIN, Site, a_png, running_site, sqlite_settings_in
 from tests.support.chromium import Visit
 from tests.support.elsewhere import page_elsewhere
 from tests.support.programs import needs
+from tests.support.solving import CODE, QUIET_SITE, SECRET
 
 pytestmark = needs("chromium")
-CODE, SECRET = "abc234", "a-secret-of-the-quiet"
-KEYS = f"""
-[sites.quiet]
-sitekey = "quiet-key"
-secret = "{SECRET}"
-mode = "quiet"
-quiet_limit = "1000/minute"
-alternative = "work"
+KEYS = f"""{QUIET_SITE}
 [sites.strict]
 sitekey = "strict-key"
 secret = "a-secret-of-the-strict"

@@ -1,10 +1,21 @@
-"""Work as a client of another project does it: with ALTCHA's own solver."""
+"""Work as a client of another project does it, with ALTCHA's own solver, and a site that takes it for a picture."""
 
 import json
 from base64 import b64decode, b64encode
 from typing import Any
 
 from altcha import Challenge, Payload, solve_challenge
+
+CODE, SECRET = "abc234", "a-secret-of-the-quiet"
+QUIET_SITE = f"""
+[sites.quiet]
+sitekey = "quiet-key"
+secret = "{SECRET}"
+mode = "quiet"
+quiet_limit = "1000/minute"
+alternative = "work"
+"""
+"""For a keys file: a site whose visitors may pass without a picture."""
 
 
 def solved(work: dict[str, Any]) -> str:

@@ -12,16 +12,8 @@ from tests.slow.browsers.conftest import Widget
 from tests.support.elsewhere import page_elsewhere
 from tests.support.engines import Engine
 from tests.support.proxy import Proxy
+from tests.support.solving import CODE, QUIET_SITE, SECRET
 
-CODE, SECRET = "abc234", "a-secret-of-the-quiet"
-KEYS = f"""
-[sites.quiet]
-sitekey = "quiet-key"
-secret = "{SECRET}"
-mode = "quiet"
-quiet_limit = "1000/minute"
-alternative = "work"
-"""
 _SECONDS = 60
 _HEAD = '<!doctype html><html lang="en"><title>A page</title><link rel="icon" href="data:,">'
 _QUIET = '<div class="gantcha" data-sitekey="quiet-key" data-mode="quiet"></div>'
@@ -31,7 +23,7 @@ _QUIET = '<div class="gantcha" data-sitekey="quiet-key" data-mode="quiet"></div>
 def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site that asks for work, and pages of any origin may use."""
     folder = tmp_path_factory.mktemp("work")
-    (folder / "keys.toml").write_text(KEYS)
+    (folder / "keys.toml").write_text(QUIET_SITE)
     settings = {"WORK": "light", "KEYS_FILE": folder / "keys.toml", "CORS_ORIGINS": "*"}
     with running_site(sqlite_settings_in(sqlite_template, folder) | settings) as running:
         running.pool.add([Drawn(CODE, a_png())] * 50, PLAIN)
