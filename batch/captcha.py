@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from gantcha.captcha import draw_captchas
+from gantcha.drawing.finish import add_noise
 from gantcha.drawing.png import save_pic
-from gantcha.drawing.render import add_noise
 from gantcha.drawing.text_lines import concat_pics
 from gantcha.glyphs.sampler import load_sampler
 from pool.settings import load_settings

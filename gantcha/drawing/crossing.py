@@ -42,12 +42,12 @@ def cross_out(
     `straight` `[M, 28, 28]` are upright strokes of the same hand to choose from. The lines get a margin, for strokes
     that begin before the line does.
     """
-    enlargement = np.array(look.enlargement) * look.pixel_ratio
+    enlargement = np.array(look.enlargement)
     height, margin = float(enlargement.mean()) * SIDE * _INKED, round(SIDE * enlargement[1] / 2)
     rim = (0, 0), (margin, margin), (margin, margin)
-    strokes, places = np.pad(lines.strokes, rim), lines.places + margin
+    strokes, boxes = np.pad(lines.strokes, rim), lines.boxes + margin
     for number, place in np.argwhere(crossed).tolist():
-        left, right, middle = places[number, place]
+        left, top, right, bottom = boxes[number, place].tolist()
         length = max((right - left) * rng.uniform(*_LONGER), height * _LEAST)
         slopes = rng.uniform(*_SLOPE, 2) * rng.choice([-1, 1])
         away = height * rng.uniform(*_APART)
@@ -56,9 +56,9 @@ def cross_out(
             across = np.array([-along[1], along[0]]) * rng.uniform(*enlargement) * _THINNER
             matrix = np.stack([across, along * length / _STROKE], 1)
             stroke = straight[rng.integers(len(straight))]
-            _draw(strokes[number], stroke, matrix, np.array([(left + right) / 2, middle + side * away]))
+            _draw(strokes[number], stroke, matrix, np.array([(left + right) / 2, (top + bottom) / 2 + side * away]))
     owners: Owners = np.pad(lines.owners, rim) if len(lines.owners) else lines.owners
-    return lines._replace(strokes=strokes, places=places, owners=owners)
+    return lines._replace(strokes=strokes, boxes=boxes, owners=owners)
 
 
 def _draw(

@@ -11,7 +11,7 @@ Difficulty = Literal["easy", "standard", "hard"]
 Theme = Literal["light", "dark"]
 DIFFICULTIES: tuple[Difficulty, ...] = get_args(Difficulty)
 """Difficulties, the easiest first."""
-GREY_LEVELS = 8  # a third of the bytes of 256 levels, and the noise hides the steps
+GREY_LEVELS = 16  # all that four bits hold
 MOST_BOXES = 16
 """Characters of a code with boxes, at most."""
 USUAL_DECOYS = 2
@@ -95,20 +95,20 @@ class Look:
     """Maximum displacement besides, at each point of a coarse grid (Simard et al. 2003)."""
     strikes: int = _within(0, 50, 2)
     """Number of thin strokes in the same ink across the line: they join what an attacker would cut apart."""
-    lightness: Range = _share((0.4, 0.5))
+    lightness: Range = _within(0.25, 0.75, (0.4, 0.5))
     """Share of a stroke's soft edge that is paper: the stroke's weight, which varies along the line."""
     scribbles: int = _within(0, 100, 4)
     """Number of glyphs in pale ink that the line is written over."""
-    unevenness: float = _share(0.05)
+    unevenness: float = _within(0, 0.2, 0.01)
     """Unevenness of the paper's brightness."""
     contrast: Range = _share((0.8, 0.95))
-    """Contrast of ink to paper; varies along the picture."""
+    """Contrast of ink to paper."""
     pale_contrast: Range = _share((0.17, 0.32))
-    """Contrast of pale ink, likewise: no threshold parts the two everywhere."""
-    noise: float = _share(0.075)
+    """Contrast of pale ink, of each scribble."""
+    noise: float = _share(0.01)
     """Standard deviation of the Gaussian noise, in brightness."""
-    grain: int = _within(1, 16, 2)
-    """Side of the squares that the noise is made of: too coarse to be smoothed away."""
+    grain: int = _within(1, 16, 1)
+    """Side of the squares that the noise is made of."""
 
     def width(self, length: int) -> int:
         """Return the width of a picture of a code of `length` characters, in pixels of single density."""
@@ -158,7 +158,6 @@ LOOKS: dict[Kind, dict[Difficulty, Look]] = {
             baseline_amplitude=(20.0, 28.0),
             strikes=0,
             scribbles=3,
-            noise=0.065,
         ),
         "standard": _PLAIN,
         "hard": replace(
@@ -183,7 +182,6 @@ LOOKS: dict[Kind, dict[Difficulty, Look]] = {
             baseline_amplitude=(12.0, 18.0),
             strikes=0,
             scribbles=3,
-            noise=0.055,
         ),
         "standard": _CROSSED_OUT,
         "hard": replace(_CROSSED_OUT, difficulty="hard", enlargement=(1.5, 1.9), gap=(-6.5, -2.5)),

@@ -4,7 +4,6 @@ import struct
 import zlib
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
@@ -21,19 +20,9 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
 
 
-_WHITE = 2**_BITS - 1
-_LEVELS = np.rint(np.arange(GREY_LEVELS) * _WHITE / (GREY_LEVELS - 1)).astype(np.uint8)
-"""Grey levels spread over the values of four bits, as evenly as they allow."""
-_PAIRS = (_LEVELS.take(np.arange(256) >> _BITS, mode="clip") << _BITS) | _LEVELS.take(
-    np.arange(256) & _WHITE, mode="clip"
-)
-"""Grey levels for two levels in a byte."""
-
-
 def to_grey(levels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Spread grey levels over 0 to 255, as programs that open the PNG do."""
-    grey: npt.NDArray[np.uint8] = (_LEVELS * np.uint8(255 // _WHITE))[levels]
-    return grey
+    return levels * np.uint8(255 // (GREY_LEVELS - 1))
 
 
 _END = _chunk(b"IEND", b"")
@@ -58,13 +47,18 @@ def encode_pngs(levels: npt.NDArray[np.uint8], *, repeatable: bool = False) -> l
     `repeatable` gives the same bytes for the same picture, in twice the time: the output of the fast compressor
     depends on what was in its memory before.
     """
-    count, height, width = levels.shape
+    _, height, width = levels.shape
     beginning = _beginning(width, height, _BITS)
-    pairs = np.pad(levels, ((0, 0), (0, 0), (0, width % 2))).view("<u2")  # the left pixel in the low byte
-    rows = np.zeros((count, height, 1 + pairs.shape[2]), np.uint8)  # each begins with its filter type, 0 for none
-    rows[:, :, 1:] = pairs << _BITS | pairs >> 8
     compress = _compress_repeatably if repeatable else _compress
-    return [beginning + _chunk(b"IDAT", compress(cv2.LUT(picture, _PAIRS))) + _END for picture in rows]
+    rows = np.zeros((height, 1 + -(-width // 2)), np.uint8)  # each begins with its filter type, 0 for none
+    pngs = []
+    for picture in levels:
+        pairs = (np.pad(picture, ((0, 0), (0, 1))) if width % 2 else picture).view(
+            "<u2"
+        )  # the left pixel in the low byte
+        rows[:, 1:] = pairs << _BITS | pairs >> 8
+        pngs.append(beginning + _chunk(b"IDAT", compress(rows)) + _END)
+    return pngs
 
 
 def _compress(picture: npt.NDArray[np.uint8]) -> bytes:

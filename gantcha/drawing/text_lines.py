@@ -1,4 +1,4 @@
-"""Lines of text: glyphs set side by side, then bent and fitted into the picture."""
+"""Lines of text: glyphs set side by side, then bent and fitted into the picture. All at single density."""
 
 import math
 from collections.abc import Callable
@@ -9,11 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from gantcha.alphabet import SIDE
-from gantcha.drawing.interpolate import interpolate_onto
 from gantcha.drawing.look import Look
+from gantcha.drawing.smoothstep import smoothstep
 
 _MARGIN = 2  # beyond what the bend may add
+_OVERLAP = 0.25  # of the narrower of two neighbours, at most
 _INKED = 96  # of 255: what counts as ink where glyphs are set close
+FAINT = 32
+"""Of 255: what no ink is made of."""
 AFFINE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 Strokes = npt.NDArray[np.uint8]
@@ -22,7 +25,7 @@ Strokes = npt.NDArray[np.uint8]
 
 Owners = npt.NDArray[np.integer[Any]]
 Parameters = dict[str, npt.NDArray[np.float64]]
-"""Values by name: `[N]` for lines, `[N, L]` for glyphs; lengths are pixels of single density."""
+"""Values by name: `[N]` for lines, `[N, L]` for glyphs."""
 OF_LINES = ("size", "slant", "baseline_amplitude", "baseline_wavelength", "warp_amplitude", "warp_wavelength")
 OF_GLYPHS = ("glyph_offset", "gap", "enlargement_x", "enlargement_y", "turn", "shear")
 
@@ -31,12 +34,22 @@ class TextLines(NamedTuple):
     """Composed lines and where their glyphs are."""
 
     strokes: Strokes
-    places: npt.NDArray[np.float64]
-    """`[N, L, 3]`, where each glyph's ink begins and ends, and the height of its middle"""
+    boxes: npt.NDArray[np.int64]
+    """left, top, right and bottom of each glyph's ink, the last two exclusive: `[N, L, 4]`"""
     owners: Owners
     """`[N, H, W]`, bit k set where glyph k has ink; `[0, 0, 0]` if not asked for"""
     parameters: Parameters
     """what was drawn at random for lines and glyphs, by the names of `Look`; empty if not asked for"""
+
+
+class BentLines(NamedTuple):
+    """Lines that fit into the picture."""
+
+    strokes: Strokes
+    owners: Owners
+    """`[N, H, W]`, bit k set where glyph k has ink; `[0, H, W]` if not asked for"""
+    parameters: Parameters
+    """what was drawn at random for lines and glyphs; empty if not asked for"""
 
 
 def concat_pics(
@@ -51,16 +64,17 @@ def concat_pics(
     windows = redraw(glyphs.reshape(-1, SIDE, SIDE), of_glyphs @ np.repeat(of_lines, length, 0))
     side = windows.shape[1]
     left, right = extents((windows.max(1) > _INKED).reshape(count, length, side))
+    top, bottom = extents((windows.max(2) > _INKED).reshape(count, length, side))
     widths = right - left
-    # A narrow glyph must not vanish in its neighbour: at most a third of it overlaps.
-    most = np.minimum(widths, np.roll(widths, 1, 1)) / 3
-    gaps = np.maximum(rng.uniform(*look.gap, (count, length)) * look.pixel_ratio, -most)
+    # A narrow glyph must not vanish in its neighbour, nor two glyphs look like another one.
+    most = np.minimum(widths, np.roll(widths, 1, 1)) * _OVERLAP
+    gaps = np.maximum(rng.uniform(*look.gap, (count, length)), -most)
     starts = np.cumsum(widths + gaps, 1) - widths - gaps[:, :1]
     x = np.rint(left.max() + starts - left).astype(int)
     rise = rng.uniform(-look.glyph_offset, look.glyph_offset, (count, length))
     climb, climb_length = (rng.uniform(*of, (count, 1)) for of in (look.baseline_amplitude, look.baseline_wavelength))
-    swing = climb * np.sin(2 * np.pi * (x / (climb_length * look.pixel_ratio) + rng.random((count, 1))))
-    y = np.rint((rise + swing + look.glyph_offset + look.baseline_amplitude[1]) * look.pixel_ratio).astype(int)
+    swing = climb * np.sin(2 * np.pi * (x / climb_length + rng.random((count, 1))))
+    y = np.rint(rise + swing + look.glyph_offset + look.baseline_amplitude[1]).astype(int)
     windows = windows.reshape(count, length, side, side)
     strokes = _set(windows, x, y, cv2.max)
     owners: Owners = np.empty((0, 0, 0), np.uint16)
@@ -73,10 +87,10 @@ def concat_pics(
             "baseline_amplitude": climb[:, 0],
             "baseline_wavelength": climb_length[:, 0],
             "glyph_offset": rise,
-            "gap": gaps / look.pixel_ratio,
+            "gap": gaps,
         }
         parameters |= {name: each.reshape(count, length) for name, each in _decompose(of_glyphs, look).items()}
-    return TextLines(strokes, np.stack([x + left, x + right, y + (side - 1) / 2], 2), owners, parameters)
+    return TextLines(strokes, np.stack([x + left, y + top, x + right, y + bottom], 2), owners, parameters)
 
 
 def bits(length: int) -> Owners:
@@ -91,8 +105,8 @@ def _decompose(matrices: npt.NDArray[np.float64], look: Look) -> Parameters:
     turn = np.arctan2(c, a)
     across, shear, down = np.hypot(a, c), np.cos(turn) * b + np.sin(turn) * d, np.cos(turn) * d - np.sin(turn) * b
     return {
-        "enlargement_x": across / (look.pixel_ratio * look.aspect),
-        "enlargement_y": down / look.pixel_ratio,
+        "enlargement_x": across / look.aspect,
+        "enlargement_y": down,
         "turn": turn,
         "shear": shear / down,
     }
@@ -125,14 +139,19 @@ def redraw(glyphs: npt.NDArray[np.uint8], distortions: npt.NDArray[np.float64]) 
     norms = (np.hypot(a + d, b - c) + np.hypot(a - d, b + c)) / 2  # spectral norms: the largest stretch
     side = math.ceil(SIDE * norms.max(initial=1))
     middle, glyph_middle = (side - 1) / 2, (SIDE - 1) / 2
-    # Only the box of a window that the glyph and its soft edge of one pixel can reach is drawn.
-    reach = np.abs(distortions).sum(2) * (glyph_middle + 1)
-    starts = np.floor(middle - reach).clip(0).astype(int)
-    ends = np.ceil(middle + reach + 1).clip(max=side).astype(int)
+    # Only the box of a window that the glyph's ink and its soft edge of one pixel can reach is drawn.
+    ends = np.array(
+        [extents(glyphs.max(axis, initial=0) > FAINT) for axis in (1, 2)]
+    )  # [2, 2, N]: x and y, from and to
+    ink_middle, ink_reach = (ends.sum(1) - 1) / 2, np.diff(ends, axis=1)[:, 0] / 2 + 1
+    centres = middle + np.einsum("nij,jn->ni", distortions, ink_middle - glyph_middle)
+    reach = np.einsum("nij,jn->ni", np.abs(distortions), ink_reach)
+    starts = np.floor(centres - reach).clip(0, side).astype(int)
+    stops = np.ceil(centres + reach + 1).clip(0, side).astype(int)
     inverse = np.linalg.inv(distortions)
     from_box = np.concatenate([inverse, glyph_middle + inverse @ (starts - middle)[:, :, None]], 2)
     windows = np.zeros((len(glyphs), side, side), np.uint8)
-    boxes = zip(glyphs, from_box, windows, starts.tolist(), ends.tolist(), strict=True)
+    boxes = zip(glyphs, from_box, windows, starts.tolist(), stops.tolist(), strict=True)
     for glyph, matrix, window, (left, top), (right, bottom) in boxes:
         box = window[top:bottom, left:right]
         cv2.warpAffine(glyph, matrix, box.shape[::-1], dst=box, flags=AFFINE)
@@ -150,7 +169,7 @@ def extents(inked: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.ND
 def distortions(count: int, turn: float, rng: np.random.Generator, look: Look) -> npt.NDArray[np.float64]:
     """Draw the distortion of each glyph: matrices `[count, 2, 2]` from its own frame to the picture's."""
     angle = rng.uniform(-turn, turn, count)
-    across, down = rng.uniform(*look.enlargement, (2, count)) * look.pixel_ratio
+    across, down = rng.uniform(*look.enlargement, (2, count))
     across = across * look.aspect
     shear = rng.uniform(-look.shear, look.shear, count) * down
     turned = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -159,43 +178,43 @@ def distortions(count: int, turn: float, rng: np.random.Generator, look: Look) -
     return distortions
 
 
-def bend_lines(lines: TextLines, width: int, rng: np.random.Generator, look: Look) -> TextLines:
+def bend_lines(lines: TextLines, width: int, rng: np.random.Generator, look: Look) -> BentLines:
     """Bend the lines by waves and elastic displacements (Simard et al. 2003), and fit them into the picture."""
     count, points = len(lines.strokes), width // look.pitch
-    ratio = look.pixel_ratio
-    height, width = look.height * ratio, width * ratio
-    pull, margin = look.elastic_displacement * ratio, _MARGIN * ratio
+    height, pull = look.height, look.elastic_displacement
     sideways, down = (rng.uniform(-pull, pull, (count, 3, 3 + points)) for _ in range(2))
-    swing = rng.uniform(*look.warp_amplitude, (count, 1)) * ratio
-    columns, rows = np.arange(width), np.arange(height)
+    swing = rng.uniform(*look.warp_amplitude, (count, 1))
     wave_length = rng.uniform(*look.warp_wavelength, (count, 1))
-    turns = columns / (wave_length * ratio) + rng.random((count, 1))
-    start, end = lines.places[:, :, 0].min(1), lines.places[:, :, 1].max(1)
-    across = _fit(start, end, width - 2 * (margin + pull), width / 2, rng)
-    room_along = height - 2 * (margin + pull + swing[:, 0])
-    along = _fit(*extents(lines.strokes.max(2) > _INKED), room_along, height / 2, rng, look.line_offset * ratio)
-    from_x, from_y, stretch = across.source(columns), along.source(rows), along.stretch[:, None]
-    x = interpolate_onto(np.zeros_like(from_y), from_x, sideways)
-    y = interpolate_onto(from_y, swing * np.sin(2 * np.pi * turns) * stretch, down * stretch[:, None])
-    strokes = np.empty((count, height, width), np.uint8)
-    for line, line_x, line_y, bent in zip(lines.strokes, x, y, strokes, strict=True):
-        cv2.remap(line, line_x, line_y, cv2.INTER_LINEAR, dst=bent)
-    owners = np.empty((len(lines.owners), height, width), lines.owners.dtype)
-    for owned, line_x, line_y, bent_owned in zip(lines.owners, x, y, owners, strict=False):
-        cv2.remap(owned, line_x, line_y, cv2.INTER_NEAREST, dst=bent_owned)
-    places = np.stack(
-        [*(across.target(lines.places[:, :, side]) for side in (0, 1)), along.target(lines.places[:, :, 2])], 2
-    )
-    # A point of the line appears at the pixel of the picture that was displaced to it.
-    picture = np.arange(count)[:, None]
-    at_x = np.rint(places[:, :, :2].mean(2)).astype(int).clip(0, width - 1)
-    at_y = np.rint(places[:, :, 2]).astype(int).clip(0, height - 1)
-    places[:, :, :2] -= ((x[picture, at_y, at_x] - from_x[picture, at_x]) / across.stretch[:, None])[:, :, None]
-    places[:, :, 2] -= (y[picture, at_y, at_x] - from_y[picture, at_y]) / stretch
-    parameters = (
-        {"warp_amplitude": swing[:, 0] / ratio, "warp_wavelength": wave_length[:, 0]} if lines.parameters else {}
-    )
-    return TextLines(strokes, places, owners, lines.parameters | parameters)
+    columns, rows = np.arange(width), np.arange(height)
+    turns = columns / wave_length + rng.random((count, 1))
+    (start, top), (end, bottom) = lines.boxes[:, :, :2].min(1).T, lines.boxes[:, :, 2:].max(1).T
+    across = _fit(start, end, width - 2 * (_MARGIN + pull), width / 2, rng)
+    room_along = height - 2 * (_MARGIN + pull + swing[:, 0])
+    along = _fit(top, bottom, room_along, height / 2, rng, look.line_offset)
+    stretch = along.stretch[:, None, None]
+    wave = swing[:, :, None] * np.sin(2 * np.pi * turns)[:, None]
+    # Where in the line each pixel comes from is a sum of products of a number of its row and one of its column.
+    of_rows = np.empty((count, height, 5), np.float32)
+    of_rows[:, :, :3], of_rows[:, :, 3], of_rows[:, :, 4] = smoothstep(height, 3), along.source(rows), 1
+    of_columns = smoothstep(width, 3 + points).T
+    still, moved = np.zeros((count, 1, width)), np.ones((count, 1, width))
+    x = np.concatenate([sideways @ of_columns, still, across.source(columns)[:, None]], 1, dtype=np.float32)
+    y = np.concatenate([down @ of_columns * stretch, moved, wave * stretch], 1, dtype=np.float32)
+    # Only where a line's ink can get to: the rest is half of the picture.
+    left, top, ink_width, ink_height = np.array([cv2.boundingRect(line) for line in lines.strokes]).T
+    pulled = across.boxes(left, left + ink_width, pull + 1, width)
+    swung = along.boxes(top, top + ink_height, pull + swing[:, 0] + 1, height)
+    strokes = np.zeros((count, height, width), np.uint8)
+    owners = np.zeros((len(lines.owners), height, width), lines.owners.dtype)
+    for number, (box_rows, box_columns) in enumerate(zip(swung, pulled, strict=True)):
+        box_x, box_y = (of_rows[number, box_rows] @ of[number, :, box_columns] for of in (x, y))
+        place = strokes[number, box_rows, box_columns]
+        cv2.remap(lines.strokes[number], box_x, box_y, cv2.INTER_LINEAR, dst=place)
+        if len(owners):
+            place = owners[number, box_rows, box_columns]
+            cv2.remap(lines.owners[number], box_x, box_y, cv2.INTER_NEAREST, dst=place)
+    parameters = {"warp_amplitude": swing[:, 0], "warp_wavelength": wave_length[:, 0]} if lines.parameters else {}
+    return BentLines(strokes, owners, lines.parameters | parameters)
 
 
 class _Fit(NamedTuple):
@@ -209,9 +228,17 @@ class _Fit(NamedTuple):
         """Map places `[P]` of the pictures to the lines: `[N, P]`."""
         return (target - self.middle[:, None]) * self.stretch[:, None] + self.source_middle[:, None]
 
-    def target(self, source: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Map places `[N, P]` of the lines to the pictures: `[N, P]`."""
-        return (source - self.source_middle[:, None]) / self.stretch[:, None] + self.middle[:, None]
+    def boxes(
+        self,
+        start: npt.NDArray[np.int64],
+        end: npt.NDArray[np.int64],
+        reach: npt.NDArray[np.float64] | float,
+        size: int,
+    ) -> list[slice]:
+        """Return where in the pictures a part of each line is, `[N]`, if it is moved by up to `reach` besides."""
+        first, last = ((of - self.source_middle) / self.stretch + self.middle for of in (start, end))
+        firsts, lasts = np.floor(first - reach).clip(0, size), np.ceil(last + reach).clip(0, size)
+        return [slice(*ends) for ends in np.stack([firsts, lasts], 1).astype(int).tolist()]
 
 
 def _fit(
