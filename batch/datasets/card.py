@@ -54,6 +54,7 @@ Each captcha has
 | seed | {seed} |
 | codes | {codes} |
 | generators | `{generators}` |
+| version of the drawing | {drawing} |
 
 | kind | difficulty | theme | share | look |
 |---|---|---|---|---|
@@ -100,6 +101,7 @@ def write_card(plan: Plan, place: Place) -> None:
         seed=plan.stream.seed,
         codes=f"random, of the pattern `{plan.stream.pattern}`, all equally likely" if plan.stream.pattern else "given",
         generators=plan.generators,
+        drawing=plan.drawing,
         variants="\n".join(map(_row, plan.stream.looks)),
         measures=_baseline(place.read(MEASURES)),
     )

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 
 from batch.datasets.places import Place
 from gantcha.alphabet import BYMERGE, GlyphClasses
-from gantcha.drawing.look import Look
+from gantcha.drawing.look import DRAWING, Look
 from gantcha.errors import GantchaError
 from gantcha.stream import MixedLook, Stream
 
@@ -50,6 +50,8 @@ class Plan:
     """digest of the generators"""
     options: dict[str, str]
     """what was asked for on the command line"""
+    drawing: int = DRAWING
+    """version of the drawing"""
     symbols: str = BYMERGE.symbols
     """symbols of the glyph classes"""
 
@@ -100,7 +102,8 @@ class Plan:
             stored: dict[str, Any] = json.loads(content)
             stream = stored["stream"]
             looks = tuple(MixedLook(share, _look(look)) for share, look in stream["looks"])
-            return cls(**stored | {"stream": Stream(**stream | {"looks": looks})})
+            # The plans of the first version do not name it.
+            return cls(**{"drawing": 1} | stored | {"stream": Stream(**stream | {"looks": looks})})
         except (ValueError, TypeError, KeyError) as error:
             raise DatasetError(f"{place}/{PLAN} is no plan that this version can read: {error!r}") from error
 

@@ -22,7 +22,7 @@ from batch.datasets.writer import Writer
 from batch.progress import progress_bar
 from batch.workers import Engine
 from gantcha.alphabet import GlyphClasses
-from gantcha.drawing.look import DIFFICULTIES, Kind
+from gantcha.drawing.look import DIFFICULTIES, DRAWING, Kind
 from gantcha.glyphs.checkpoints import Checkpoints
 from gantcha.patterns import Pattern, pattern_of
 from gantcha.stream import TOGETHER, Stream, mix_looks
@@ -143,6 +143,11 @@ def _begun(
         raise DatasetError(f"{place} was begun with {', '.join(before)}: leave that option out, or name another folder")
     if plan.generators != generators:
         raise DatasetError(f"{place} was begun with other generators: set CAPTCHA_CHECKPOINTS_DIR to them")
+    if plan.drawing != DRAWING:
+        raise DatasetError(
+            f"{place} was begun by a version of Gantcha that draws otherwise: resume it with that one, "
+            "or name another folder"
+        )
     if plan.codes_sha256 is None:
         return plan, None
     codes = (place.read(_CODES) or b"").decode().splitlines()

@@ -98,7 +98,7 @@ def draw_ink(strokes: Bytes, ink: Ink, inked: Bytes, look: Look) -> None:
     if ratio > 1:
         darkness = cv2.resize(darkness, None, fx=ratio, fy=ratio)
     steepness = _SHARPNESS * ratio * WHITE / 255
-    cv2.subtract(darkness, round(_KEPT - WHITE / 2 / steepness), dst=darkness)
+    cv2.subtract(darkness, round(_KEPT - WHITE / 2 / steepness), dst=darkness)  # type: ignore[call-overload] # takes numbers
     cv2.convertScaleAbs(darkness, darkness, steepness)
     cv2.threshold(darkness, ink.darkness, 0, cv2.THRESH_TRUNC, dst=darkness)
     place = inked[box[0].start * ratio : box[0].stop * ratio, box[1].start * ratio : box[1].stop * ratio]
@@ -109,7 +109,8 @@ def draw_paper(brightness: Bytes, shape: tuple[int, ...], rng: np.random.Generat
     """Draw paper with noise, `[H, W]`; `brightness` is a grid that is interpolated over it."""
     height, width = shape
     side = look.grain * look.pixel_ratio
-    paper = add_noise(cv2.resize(brightness, (-(-width // side), -(-height // side))), rng, look)
+    even = np.asarray(cv2.resize(brightness, (-(-width // side), -(-height // side))), np.uint8)
+    paper = add_noise(even, rng, look)
     return _enlarge(paper, side)[:height, :width] if side > 1 else paper
 
 
@@ -117,7 +118,8 @@ def add_noise(brightness: Bytes, rng: np.random.Generator, look: Look) -> Bytes:
     """Add Gaussian noise to brightness in bytes, `[H, W]`; less than a half counts as a half."""
     words = rng.integers(2**64, size=-(-brightness.size // 8), dtype=np.uint64)  # quicker than bytes
     numbers = words.view(np.uint8)[: brightness.size].reshape(brightness.shape)
-    return np.asarray(cv2.add(cv2.subtract(brightness, 128), cv2.LUT(numbers, _noise(look.noise))), np.uint8)
+    above_half = cv2.subtract(brightness, 128)  # type: ignore[call-overload] # takes numbers
+    return np.asarray(cv2.add(above_half, cv2.LUT(numbers, _noise(look.noise))), np.uint8)
 
 
 @cache

@@ -11,6 +11,8 @@ Difficulty = Literal["easy", "standard", "hard"]
 Theme = Literal["light", "dark"]
 DIFFICULTIES: tuple[Difficulty, ...] = get_args(Difficulty)
 """Difficulties, the easiest first."""
+DRAWING = 2
+"""Version of the drawing: another one draws other pictures from the same seed."""
 GREY_LEVELS = 16  # all that four bits hold
 MOST_BOXES = 16
 """Characters of a code with boxes, at most."""
@@ -141,9 +143,15 @@ class Look:
 BOUNDS: dict[str, Range] = {one.name: one.metadata["bounds"] for one in fields(Look) if one.metadata}
 """Lower and upper bound of each setting that a user may change."""
 _PLAIN = Look()
-# Strokes through a glyph show if it hardly touches its neighbours.
+# Strokes through a glyph show if it hardly touches its neighbours, and if not two others pass through it.
 _CROSSED_OUT = replace(
-    _PLAIN, kind="crossed-out", pitch=37, enlargement=(1.45, 1.85), glyph_offset=15.0, gap=(-1.2, 1.8)
+    _PLAIN,
+    kind="crossed-out",
+    pitch=37,
+    enlargement=(1.45, 1.85),
+    glyph_offset=15.0,
+    gap=(-1.2, 1.8),
+    strikes=1,
 )
 LOOKS: dict[Kind, dict[Difficulty, Look]] = {
     "plain": {

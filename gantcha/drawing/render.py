@@ -88,7 +88,7 @@ def cross(strokes: Strokes, straight: npt.NDArray[np.uint8], rng: np.random.Gene
     """Draw upright strokes `[M, 28, 28]` across the lines, rotated, stretched and bent, in place."""
     count, height, width = strokes.shape
     columns, rows = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
-    half_width, half_length = (_reach(straight > FAINT, axis) for axis in (1, 2))
+    half_width, half_length = (_reach(straight, axis) for axis in (1, 2))
 
     def drawn(least: float, most: float) -> npt.NDArray[np.float32]:
         return rng.uniform(least, most, (count, 1)).astype(np.float32)
@@ -116,9 +116,9 @@ def cross(strokes: Strokes, straight: npt.NDArray[np.uint8], rng: np.random.Gene
     return strokes
 
 
-def _reach(inked: npt.NDArray[np.bool_], axis: int) -> float:
-    """Return how far from the middle any of the images `[M, 28, 28]` has ink."""
-    start, end = extents(inked.any((0, axis)))
+def _reach(strokes: npt.NDArray[np.uint8], axis: int) -> float:
+    """Return how far from the middle any of the strokes `[M, 28, 28]` has ink."""
+    start, end = extents(strokes.max((0, axis)) > FAINT)
     return float(max(SIDE / 2 - start, end - SIDE / 2)) + 1
 
 

@@ -208,11 +208,11 @@ def bend_lines(lines: TextLines, width: int, rng: np.random.Generator, look: Loo
     owners = np.zeros((len(lines.owners), height, width), lines.owners.dtype)
     for number, (box_rows, box_columns) in enumerate(zip(swung, pulled, strict=True)):
         box_x, box_y = (of_rows[number, box_rows] @ of[number, :, box_columns] for of in (x, y))
-        place = strokes[number, box_rows, box_columns]
-        cv2.remap(lines.strokes[number], box_x, box_y, cv2.INTER_LINEAR, dst=place)
+        bent = strokes[number, box_rows, box_columns]
+        cv2.remap(lines.strokes[number], box_x, box_y, cv2.INTER_LINEAR, dst=bent)
         if len(owners):
-            place = owners[number, box_rows, box_columns]
-            cv2.remap(lines.owners[number], box_x, box_y, cv2.INTER_NEAREST, dst=place)
+            bent_owners = owners[number, box_rows, box_columns]
+            cv2.remap(lines.owners[number], box_x, box_y, cv2.INTER_NEAREST, dst=bent_owners)
     parameters = {"warp_amplitude": swing[:, 0], "warp_wavelength": wave_length[:, 0]} if lines.parameters else {}
     return BentLines(strokes, owners, lines.parameters | parameters)
 

@@ -228,6 +228,18 @@ def test_a_killed_one_is_gone_on_with_to_the_same_bytes(tmp_path: Path) -> None:
     assert "0 drawn" in invoke("batch.fill", "--dataset", killed, "--resume").stdout
 
 
+def test_a_dataset_of_another_drawing_is_not_gone_on_with(tmp_path: Path) -> None:
+    _write(tmp_path / "set", "--count", 5)
+    plan = tmp_path / "set" / ".gantcha" / "plan.json"
+    of_now = json.loads(plan.read_text())
+    del of_now["drawing"]  # as the first version left it
+    plan.write_text(json.dumps(of_now))
+    assert "a version of Gantcha that draws otherwise" in refusal(
+        "batch.fill", "--dataset", tmp_path / "set", "--resume"
+    )
+    assert "all as they were written" in invoke("batch.fill", "--dataset", tmp_path / "set", "--verify").stdout
+
+
 def test_given_codes_are_drawn_in_their_order(tmp_path: Path) -> None:
     codes = [f"{number:04x}" + "a" * (number % 5) for number in range(60)]
     (tmp_path / "codes.txt").write_text("\n".join(codes).upper())
