@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from gantcha.glyphs.checkpoints import Checkpoints
 from gantcha.glyphs.sampler import Sampler
 
 _WINDOW = 72  # pixels around the middle of a glyph, at single density
-_SHRINK = 2
+_SIDE = 36  # of a window as the network sees it
 _CHANNELS = (32, 64, 96, 128)
 _HIDDEN = 192
 _LOOKS, _OF_EACH = 500, 50  # captchas to learn from
@@ -51,7 +51,7 @@ class Read(NamedTuple):
 def make_reader_model(alphabet_size: int) -> keras.Model:
     """Build the reader: windows `[N, 36, 36, 1]` in -1..1 -> logits `[N, alphabet_size]`."""
     layers = keras.layers
-    hidden = window = layers.Input((_WINDOW // _SHRINK, _WINDOW // _SHRINK, 1))
+    hidden = window = layers.Input((_SIDE, _SIDE, 1))
     for channels in _CHANNELS:
         hidden = pooled_convolution(hidden, channels)
     hidden = layers.Dense(_HIDDEN, activation="relu")(layers.Flatten()(hidden))
@@ -59,7 +59,7 @@ def make_reader_model(alphabet_size: int) -> keras.Model:
 
 
 class CharacterReader:
-    """Reads characters of captchas of any look; it learnt from captchas of many random looks."""
+    """Reads characters of captchas of any look of a density; it learnt from captchas of many random looks."""
 
     def __init__(self, alphabet: str, model: keras.Model) -> None:
         self._symbols, self._model = np.array([ord(c) for c in sorted(alphabet)]), model
@@ -70,6 +70,7 @@ class CharacterReader:
         checkpoints: Checkpoints,
         alphabet: str,
         length: int,
+        pixel_ratio: int,
         folder: Path,
         report: Callable[[float], Any],
     ) -> "CharacterReader":
@@ -80,13 +81,12 @@ class CharacterReader:
         Raises:
             StorageError: the folder is not writable.
         """
-        lesson = asdict(
-            random_look("".join(sorted(alphabet)), np.random.default_rng(1))
-        )  # other ranges make other readers
+        look = replace(random_look("".join(sorted(alphabet)), np.random.default_rng(1)), pixel_ratio=pixel_ratio)
+        lesson = asdict(look)  # other ranges make other readers
         key = hashlib.sha256(json.dumps([checkpoints.digest(), lesson, length]).encode()).hexdigest()[:16]
         make, train = (
             partial(make_reader_model, len(alphabet)),
-            partial(_train, Sampler(checkpoints), alphabet, length, report),
+            partial(_train, Sampler(checkpoints), alphabet, length, pixel_ratio, report),
         )
         return cls(alphabet, saved_or_trained(folder / f"character-reader-{key}.weights.h5", make, train, report))
 
@@ -100,22 +100,25 @@ class CharacterReader:
 
 def _windows(captcha: Captcha) -> npt.NDArray[np.uint8]:
     """Cut a window around each character that counts: `[L, 36, 36]`."""
-    padded = np.pad(captcha.picture, _WINDOW // 2, "edge")
+    side = _WINDOW * captcha.look.pixel_ratio
+    padded = np.pad(captcha.picture, side // 2, "edge")
     boxes = np.array(captcha.boxes)[~np.array(captcha.crossed_out)]
     middles = ((boxes[:, :2] + boxes[:, 2:]) // 2).tolist()
-    size = (_WINDOW // _SHRINK, _WINDOW // _SHRINK)
-    cut = [padded[y : y + _WINDOW, x : x + _WINDOW] for x, y in middles]
-    return np.stack([cv2.resize(window, size, interpolation=cv2.INTER_AREA) for window in cut]).astype(np.uint8)
+    cut = [padded[y : y + side, x : x + side] for x, y in middles]
+    seen = [cv2.resize(window, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) for window in cut]
+    return np.stack(seen).astype(np.uint8)
 
 
-def _train(sampler: Sampler, alphabet: str, length: int, report: Callable[[float], Any]) -> keras.Model:
+def _train(
+    sampler: Sampler, alphabet: str, length: int, pixel_ratio: int, report: Callable[[float], Any]
+) -> keras.Model:
     """Train on captchas of random looks, a third of them with characters crossed out."""
     keras.utils.set_random_seed(1)
     rng = np.random.default_rng(1)
     learnt: list[npt.NDArray[np.uint8]] = []
     taught = ""
     for number in range(_LOOKS):
-        look = random_look("" if number % 3 else alphabet, rng)
+        look = replace(random_look("" if number % 3 else alphabet, rng), pixel_ratio=pixel_ratio)
         for captcha in draw_captchas(draw_codes(_OF_EACH, alphabet, length), sampler, look, rng, labelled=True):
             learnt.append(_windows(captcha))
             taught += left_to_right(captcha.code)

@@ -1,18 +1,19 @@
 """Search for looks that people read and machines do not: `python -m benchmarks.looks.frontier`."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, NamedTuple
 
 import numpy as np
 import typer
-from PIL import Image
 from rich.progress import TimeRemainingColumn
 
 from batch.evaluation import CACHE_DIR
 from batch.packages import training_packages
 from batch.progress import progress_bar
-from batch.sheets import captcha_sheet, writing
+from batch.sheets import writing
+from benchmarks.looks.page import write_page
 from benchmarks.looks.random_looks import random_look, vary_look
 from benchmarks.strength.ocr import require_extras
 from gantcha.alphabet import draw_codes
@@ -99,6 +100,9 @@ def _settings(look: Look) -> str:
 def main(
     kind: Annotated[Kind | None, typer.Option(help="Instead of CAPTCHA_KIND.")] = None,
     looks: Annotated[int, typer.Option(min=0, help="Looks to try, besides those of the three difficulties.")] = 60,
+    pixel_ratio: Annotated[
+        int, typer.Option(min=1, max=2, help="Density of the pictures: 2 as in challenges, 1 as in datasets.")
+    ] = 2,
     captchas: Annotated[int, typer.Option(min=20, help="Captchas of each look.")] = 300,
     cache: Annotated[Path, typer.Option(help="Folder that keeps the trained character reader.")] = CACHE_DIR,
     out: Annotated[
@@ -109,7 +113,7 @@ def main(
 
     The first half of the looks is drawn at random, the other half varies those that nothing else beats. The attacks
     are the usual best of `benchmarks.strength`, in few variants. Measure the look that you choose by
-    `benchmarks.strength`, and have people read it (`benchmarks.looks.readability --sheet`). A look takes ten seconds.
+    `benchmarks.strength`, and have people read it (`benchmarks.looks.readability --sheet`). A look takes twenty seconds.
 
     \b
     Examples:
@@ -121,20 +125,21 @@ def main(
             from benchmarks.looks.character_reader import CharacterReader
             from benchmarks.strength.untrained import untrained_attacks
         require_extras()
-        settings = load_settings(kind=kind, pixel_ratio=1)
+        settings = load_settings(kind=kind)
         checkpoints, alphabet, length = Checkpoints(settings.checkpoints_dir), settings.alphabet, settings.length
         sampler, rng = Sampler(checkpoints), np.random.default_rng()
         decoys = alphabet if settings.kind == "crossed-out" else ""
         with progress_bar(TimeRemainingColumn()) as progress:
             bar = progress.add_task("character reader", total=1)
             reader = CharacterReader.cached(
-                checkpoints, alphabet, length, cache, lambda share: progress.advance(bar, share)
+                checkpoints, alphabet, length, pixel_ratio, cache, lambda share: progress.advance(bar, share)
             )
             usual = untrained_attacks(
                 alphabet,
                 length,
                 {"filter": lambda glyphs: sampler.filter.run(glyphs=glyphs)},
                 USUAL_DECOYS * bool(decoys),
+                pixel_ratio=pixel_ratio,
                 few=True,
             )
             attacks = {name: variants() for name, variants in usual if name in _USUAL_BEST}
@@ -151,6 +156,7 @@ def main(
                 else:
                     parents = [trial.look for trial in trials if is_unbeaten(trial, trials)]
                     look = vary_look(parents[rng.integers(len(parents))], rng)
+                look = replace(look, pixel_ratio=pixel_ratio)
                 codes = draw_codes(captchas, alphabet, length)
                 drawn = list(draw_captchas(codes, sampler, look, rng, labelled=True))
                 trials.append(try_look(name, look, codes, drawn, reader, attacks))
@@ -160,9 +166,8 @@ def main(
         if out:
             with writing(out / f"frontier-{settings.kind}.png") as file:
                 plot(file, trials)
-            with writing(out / f"looks-{settings.kind}.png") as file:
-                captions = [name for name in DIFFICULTIES for _ in range(_SHOWN)]
-                captcha_sheet([Image.fromarray(captcha.picture) for captcha in shown], captions).save(file, "PNG")
+            captions = [name for name in DIFFICULTIES for _ in range(_SHOWN)]
+            write_page(out / f"looks-{settings.kind}.png", shown, captions)
     for trial in sorted(trials, key=lambda trial: -trial.read):
         if is_unbeaten(trial, trials) or trial.name in DIFFICULTIES:
             print(

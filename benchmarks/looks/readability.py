@@ -1,18 +1,19 @@
 """How well captchas can be read by those they are for: `python -m benchmarks.looks.readability`."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
-from PIL import Image
 from rich.progress import TimeRemainingColumn
 
 from batch.evaluation import CACHE_DIR
 from batch.packages import training_packages
 from batch.progress import progress_bar
-from batch.sheets import captcha_sheet, writing
+from batch.sheets import writing
+from benchmarks.looks.page import write_page
 from gantcha.alphabet import draw_codes
 from gantcha.captcha import draw_captchas
 from gantcha.drawing.look import Difficulty, Kind, Look
@@ -32,12 +33,16 @@ def main(
     ] = None,
     kind: Annotated[Kind | None, typer.Option(help="Instead of CAPTCHA_KIND.")] = None,
     difficulty: Annotated[Difficulty | None, typer.Option(help="Instead of CAPTCHA_DIFFICULTY.")] = None,
+    pixel_ratio: Annotated[
+        int, typer.Option(min=1, max=2, help="Density of the pictures: 2 as in challenges, 1 as in datasets.")
+    ] = 2,
     cache: Annotated[Path, typer.Option(help="Folder that keeps the trained character reader.")] = CACHE_DIR,
 ) -> None:
     """Measure how readable captchas are, by a stand-in for people, or draw a page for people to read.
 
     The stand-in is a network that is told where each character is. It learns from captchas of random looks first,
-    which takes up to half an hour the first time.
+    which takes up to half an hour the first time. A page of density 2 has twice the pixels each way: show it at half
+    its size on a dense screen, as pages with captchas do.
 
     \b
     Examples:
@@ -45,8 +50,8 @@ def main(
         python -m benchmarks.looks.readability --kind crossed-out --sheet sheet.png
     """
     with one_line_errors():
-        settings = load_settings(kind=kind, difficulty=difficulty, pixel_ratio=1)
-        look, rng = settings.look, np.random.default_rng()
+        settings = load_settings(kind=kind, difficulty=difficulty)
+        look, rng = replace(settings.look, pixel_ratio=pixel_ratio), np.random.default_rng()
         checkpoints, alphabet = Checkpoints(settings.checkpoints_dir), settings.alphabet
         if sheet:
             _draw_sheet(sheet, draw_codes(_ON_SHEET, alphabet, settings.length), Sampler(checkpoints), look, rng)
@@ -57,7 +62,7 @@ def main(
         with progress_bar(TimeRemainingColumn()) as progress:
             bar = progress.add_task("character reader", total=1)
             reader = CharacterReader.cached(
-                checkpoints, alphabet, settings.length, cache, lambda share: progress.advance(bar, share)
+                checkpoints, alphabet, settings.length, pixel_ratio, cache, lambda share: progress.advance(bar, share)
             )
         codes = draw_codes(_READ, alphabet, settings.length)
         found = reader.read(list(draw_captchas(codes, Sampler(checkpoints), look, rng, labelled=True)))
@@ -69,9 +74,8 @@ def main(
 
 
 def _draw_sheet(sheet: Path, codes: list[str], sampler: Sampler, look: Look, rng: np.random.Generator) -> None:
-    with writing(sheet) as file:
-        pictures = [Image.fromarray(captcha.picture) for captcha in draw_captchas(codes, sampler, look, rng)]
-        captcha_sheet(pictures, [str(number + 1) for number in range(len(codes))]).save(file, "PNG")
+    captchas = list(draw_captchas(codes, sampler, look, rng))
+    write_page(sheet, captchas, [str(number + 1) for number in range(len(codes))])
     answers = sheet.with_suffix(".json")
     with writing(answers) as file:
         file.write(json.dumps({"answers": codes}, indent=1).encode() + b"\n")

@@ -22,7 +22,7 @@ def main(
     only: Annotated[list[str] | None, typer.Option(help="Measure only fill, serve, journey or pool.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write NAME.json and NAME.png.")] = None,
 ) -> None:
-    """Measure ours and others in turn; each ratio compares medians of one run. Takes about a quarter of an hour.
+    """Measure ours and others in turn; each ratio compares medians of one run. Takes half an hour.
 
     \b
     Examples:

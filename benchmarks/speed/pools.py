@@ -40,6 +40,11 @@ def fill_command(count: int, *options: str) -> list[str]:
     return [sys.executable, "-m", "batch.fill", "--count", str(count), "--quiet", *options]
 
 
+def at_density(density: int) -> list[str]:
+    """Return the options of a fill of the pool that draws captchas of this density."""
+    return ["--pixel-ratio", str(density)]
+
+
 @contextmanager
 def postgresql(folder: Path, *names: str) -> Iterator[str]:
     """Run a server with these databases; yield their URL with the placeholder NAME."""

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,6 +40,9 @@ _QUICK_ATTACKED, _QUICK_SAMPLES = 160, 300
 def main(
     kind: Annotated[Kind | None, typer.Option(help="Instead of CAPTCHA_KIND.")] = None,
     difficulty: Annotated[Difficulty | None, typer.Option(help="Instead of CAPTCHA_DIFFICULTY.")] = None,
+    pixel_ratio: Annotated[
+        int, typer.Option(min=1, max=2, help="Density of our pictures: 2 as in challenges, 1 as in datasets.")
+    ] = 2,
     samples: Annotated[int, typer.Option(min=10, help="Labelled captchas that the detector learns from.")] = 1000,
     attacked: Annotated[int, typer.Option(min=10, help="Captchas that each attack has to read.")] = 1000,
     minutes: Annotated[
@@ -66,11 +69,15 @@ def main(
     that are drawn meanwhile, ours with the places of their characters. Each attack is chosen on some captchas and
     measured on others that it has not seen.
 
+    At density 2 our pictures are read as they are and halved, and the stronger counts. The CRNN is made for density 1:
+    it learns from halved pictures and reads halved ones, which is quicker too. Those of the packages have density 1.
+
     \b
     Examples:
         python -m benchmarks.strength --quick
         python -m benchmarks.strength --kind crossed-out --quick
         python -m benchmarks.strength --difficulty hard --attacks "told segments"
+        python -m benchmarks.strength --pixel-ratio 1 --attacks segments --no-peers
         python -m benchmarks.strength --attacks crnn --minutes 5 --minutes 20 --minutes 60 --no-peers
         python -m benchmarks.strength --data emnist --out docs
     """
@@ -86,10 +93,10 @@ def main(
             from benchmarks.strength.sources import PEERS, draw_ours
         require_extras()
         use_one_thread()  # budgets are minutes of one core
-        settings = load_settings(kind=kind, difficulty=difficulty, pixel_ratio=1)  # theirs have no other
+        settings = load_settings(kind=kind, difficulty=difficulty)
         if settings.characters != CHARACTERS:
             raise GantchaError("the attacks read 0-9 and a-z only: CAPTCHA_CHECKPOINTS_DIR has other characters")
-        sampler, look = Sampler(Checkpoints(settings.checkpoints_dir)), settings.look
+        sampler, look = Sampler(Checkpoints(settings.checkpoints_dir)), replace(settings.look, pixel_ratio=pixel_ratio)
         alphabet, length = settings.alphabet, settings.length
         # In less a solver learns nothing, and a row of zeros would look like a result.
         budget = Budget([] if quick else sorted(set(minutes or _MINUTES)), quick)
@@ -100,13 +107,13 @@ def main(
         classifiers: dict[str, Classify] = {"filter": lambda glyphs: sampler.filter.run(glyphs=glyphs)}
         ours = partial(draw_ours, sampler, look)
         pictures = ours(codes)
-        size = pictures.shape[1:]
+        size = look.height, look.width(length)  # of theirs, which have single density only
 
         def show(lessons: list[str]) -> list[Captcha]:
             return list(draw_captchas(lessons, sampler, look, np.random.default_rng(), labelled=True))
 
         targets = [
-            Target("gantcha", codes, pictures, ours, USUAL_DECOYS * bool(look.decoys), show),
+            Target("gantcha", codes, pictures, ours, USUAL_DECOYS * bool(look.decoys), show, pixel_ratio),
             *(Target(name, codes, draw(size, codes), partial(draw, size)) for name, draw in PEERS.items() if peers),
         ]
         with progress_bar(TimeElapsedColumn(), TimeRemainingColumn()) as progress:

@@ -11,7 +11,7 @@ from scipy.special import softmax
 from batch.training.classifier import compile_classifier, predict
 from batch.training.networks import as_input
 from batch.training.tensorflow import keras
-from benchmarks.strength.preprocessing import Pictures
+from benchmarks.strength.preprocessing import Pictures, Preprocessing
 from benchmarks.strength.segmentation import LEAST, NEVER, Classify, Spans, by_picture, find_spans, log_likelihoods
 from gantcha.alphabet import SIDE
 from gantcha.captcha import Captcha
@@ -26,7 +26,7 @@ _CHUNK = 2000
 class Detector:
     """Tell glyphs that count, glyphs that are crossed out and what is no glyph; a classifier reads the first."""
 
-    def __init__(self, prepare: Callable[[Pictures], Pictures], usual_count: int) -> None:
+    def __init__(self, prepare: Preprocessing, usual_count: int) -> None:
         """`prepare` makes pictures of two levels; captchas show `usual_count` glyphs, more or less."""
         self._prepare, self._count = prepare, usual_count
         layers = keras.layers
@@ -41,7 +41,8 @@ class Detector:
         """Learn from captchas with boxes; `report` is called with each finished share."""
         spans = [self._spans(captcha.picture) for captcha in captchas]
         images = np.concatenate([of.images for of in spans])
-        labels = np.concatenate([_labels(of, captcha) for of, captcha in zip(spans, captchas, strict=True)])
+        scale = self._prepare.pixel_ratio / captchas[0].look.pixel_ratio
+        labels = np.concatenate([_labels(of, captcha, scale) for of, captcha in zip(spans, captchas, strict=True)])
         rng = np.random.default_rng(1)
         steps = _EPOCHS * len(images) // _BATCH
         compile_classifier(self._model, _RATE, steps)
@@ -51,7 +52,7 @@ class Detector:
             report(1 / steps)
 
     def _spans(self, picture: npt.NDArray[np.uint8]) -> Spans:
-        return find_spans(self._prepare(picture[None])[0], self._count)
+        return find_spans(self._prepare.apply(picture[None])[0], self._count, self._prepare.pixel_ratio)
 
     def read(self, pictures: Pictures, count: int, alphabet: str, classify: Classify) -> list[str]:
         """Read the `count` characters that count."""
@@ -65,7 +66,7 @@ class Detector:
 
 
 def detecting(
-    prepare: Callable[[Pictures], Pictures],
+    prepare: Preprocessing,
     captchas: Sequence[Captcha],
     alphabet: str,
     classify: Classify,
@@ -79,9 +80,9 @@ def detecting(
     return partial(detector.read, count=length, alphabet=alphabet, classify=classify)
 
 
-def _labels(spans: Spans, captcha: Captcha) -> npt.NDArray[np.int64]:
-    """Compare spans with the boxes of glyphs: `[S]`."""
-    boxes = np.array(captcha.boxes)
+def _labels(spans: Spans, captcha: Captcha, scale: float) -> npt.NDArray[np.int64]:
+    """Compare spans with the boxes of glyphs, which are `scale` times as big in the prepared picture: `[S]`."""
+    boxes = scale * np.array(captcha.boxes)
     common = np.minimum(spans.edges[:, 1:], boxes[:, 2]) - np.maximum(spans.edges[:, :1], boxes[:, 0])
     together = np.maximum(spans.edges[:, 1:], boxes[:, 2]) - np.minimum(spans.edges[:, :1], boxes[:, 0])
     share = common / together

@@ -13,7 +13,8 @@ from PIL import Image
 from benchmarks.strength.preprocessing import Pictures
 from gantcha.errors import GantchaError
 
-_TESSERACT_MODES = {"line": 7, "word": 8}
+MODES = {"line": 7, "word": 8}
+"""How Tesseract looks at a picture, and its numbers for that."""
 
 
 class OcrError(GantchaError):
@@ -44,7 +45,7 @@ def read_with_tesseract(pictures: Pictures, mode: str, alphabet: str) -> list[st
         OcrError: Tesseract failed.
     """
     both_cases = alphabet + "".join(c for c in alphabet.upper() if c.isalpha())
-    options = ("--psm", str(_TESSERACT_MODES[mode]), "-c", f"tessedit_char_whitelist={both_cases}")
+    options = ("--psm", str(MODES[mode]), "-c", f"tessedit_char_whitelist={both_cases}")
     left = list(range(len(pictures)))
     with tempfile.TemporaryDirectory() as folder:
         for number, picture in enumerate(pictures):

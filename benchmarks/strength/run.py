@@ -11,7 +11,7 @@ from batch.baseline import downsample
 from benchmarks.strength.crnn import BATCH, COLUMN, CrnnSolver, Lesson
 from benchmarks.strength.detector import detecting
 from benchmarks.strength.frames import label_frames
-from benchmarks.strength.preprocessing import PREPROCESSINGS, Pictures
+from benchmarks.strength.preprocessing import HALVED, Pictures, halve, preprocessings
 from benchmarks.strength.segmentation import Classify
 from benchmarks.strength.sources import Draw
 from benchmarks.strength.untrained import Success, attack, rate, untrained_attacks
@@ -43,6 +43,7 @@ class Target(NamedTuple):
     """number of characters that are usually crossed out"""
     draw_labelled: Callable[[list[str]], Sequence[Captcha]] | None = None
     """Draws captchas that show where each character is, if anybody can."""
+    pixel_ratio: int = 1
 
 
 def run_attacks(
@@ -57,7 +58,8 @@ def run_attacks(
     """Attack captchas; the detector learns from others with the codes in `lessons`, the CRNN from fresh ones.
 
     Where characters are crossed out, untrained attacks also read more than count and leave out the least certain.
-    With `words`, run only attacks whose names contain one of them.
+    With `words`, run only attacks whose names contain one of them. Pictures of double density are read as they are and
+    halved, by the CRNN only halved.
     """
     codes, victims, decoys = target.codes, target.pictures, target.decoys
 
@@ -68,18 +70,22 @@ def run_attacks(
     def wanted(name: str) -> bool:
         return not words or any(word in name for word in words)
 
-    found = {
-        name: attack(variants(), victims, codes, bar(name, 1))
-        for name, variants in untrained_attacks(alphabet, len(codes[0]), classifiers, decoys, few=budget.few)
-        if wanted(name)
-    }
+    untrained = untrained_attacks(
+        alphabet, len(codes[0]), classifiers, decoys, pixel_ratio=target.pixel_ratio, few=budget.few
+    )
+    found = {name: attack(variants(), victims, codes, bar(name, 1)) for name, variants in untrained if wanted(name)}
     detector = f"detector-{len(lessons)}"
     if target.draw_labelled and wanted(detector):
-        report = bar(detector, len(_TWO_LEVELS))
+        ways = {
+            name: way
+            for name, way in preprocessings(target.pixel_ratio).items()
+            if name.removeprefix(HALVED) in _TWO_LEVELS
+        }
+        report = bar(detector, len(ways))
         examples = target.draw_labelled(lessons)
         variants = {
-            name: detecting(PREPROCESSINGS[name], examples, alphabet, classifiers["filter"], decoys, report)
-            for name in _TWO_LEVELS
+            name: detecting(way, examples, alphabet, classifiers["filter"], decoys, report)
+            for name, way in ways.items()
         }
         found[detector] = attack(variants, victims, codes, lambda _: None)
     for minutes in budget.minutes:
@@ -89,10 +95,15 @@ def run_attacks(
             fresh = _draw_lessons(target, alphabet)
             training = solver.train(fresh, bar(name, 60 * minutes), 60 * minutes)
             started = time.process_time()
-            answers = solver.solve(downsample(victims))
+            answers = solver.solve(_shown(victims, target.pixel_ratio))
             seconds = (time.process_time() - started) / len(victims)
             found[name] = rate(codes, answers)._replace(seconds=seconds, **training._asdict())
     return found
+
+
+def _shown(pictures: Pictures, pixel_ratio: int) -> Pictures:
+    """Return what the CRNN sees: half the size of single density, whatever theirs is."""
+    return downsample(halve(pictures) if pixel_ratio == 2 else pictures)
 
 
 def _draw_lessons(target: Target, alphabet: str) -> Iterator[Lesson]:
@@ -102,9 +113,9 @@ def _draw_lessons(target: Target, alphabet: str) -> Iterator[Lesson]:
         if target.draw_labelled:
             captchas = target.draw_labelled(codes)
             frames = label_frames(captchas, alphabet, COLUMN)
-            pictures = downsample(np.stack([captcha.picture for captcha in captchas]))
+            pictures = _shown(np.stack([captcha.picture for captcha in captchas]), target.pixel_ratio)
         else:
-            frames, pictures = None, downsample(target.draw(codes))
+            frames, pictures = None, _shown(target.draw(codes), target.pixel_ratio)
         for start in range(0, _DRAWN, BATCH):
             part = slice(start, start + BATCH)
             yield Lesson(pictures[part], codes[part], None if frames is None else frames[part])

@@ -19,7 +19,7 @@ Classify = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 """Glyphs `[N, 28, 28]` -> probabilities of the 47 classes `[N, 47]`"""
 
 _INK = 128  # of pictures after a threshold
-_SPECK = 25  # pixels of ink that are no glyph
+_SPECK = 25  # pixels of ink that are no glyph, at single density, as the next two
 _LOW = 14  # pixels of height: a stroke, no glyph
 _NARROW = 6  # columns
 _PIECES = 4  # of a glyph, at most
@@ -30,20 +30,21 @@ LEAST = 1e-4  # of a probability
 NEVER = -1e9
 
 
-def cut_into_pieces(picture: npt.NDArray[np.uint8], count: int) -> list[Piece]:
+def cut_into_pieces(picture: npt.NDArray[np.uint8], count: int, pixel_ratio: float = 1) -> list[Piece]:
     """Cut a picture `[H, W]` of two levels into pieces, from left to right: parts of a glyph, not of two.
 
     Connected components of the ink are cut at the emptiest columns of each; if there are still fewer than `count`, the
     widest are halved.
     """
+    speck, low, narrow = _SPECK * pixel_ratio**2, _LOW * pixel_ratio, _NARROW * pixel_ratio
     found, labels, stats, _ = cv2.connectedComponentsWithStats((picture < _INK).astype(np.uint8))
     pieces = []
     for label in range(1, found):
-        if stats[label, cv2.CC_STAT_AREA] >= _SPECK and stats[label, cv2.CC_STAT_HEIGHT] >= _LOW:
+        if stats[label, cv2.CC_STAT_AREA] >= speck and stats[label, cv2.CC_STAT_HEIGHT] >= low:
             ink = labels == label
             edge, width = stats[label, cv2.CC_STAT_LEFT], stats[label, cv2.CC_STAT_WIDTH]
-            valleys = edge + find_peaks(-ink.sum(0)[edge : edge + width], distance=_NARROW, prominence=1)[0]
-            pieces += _cut(ink, [v for v in valleys if _NARROW <= v - edge <= width - _NARROW])
+            valleys = edge + find_peaks(-ink.sum(0)[edge : edge + width], distance=narrow, prominence=1)[0]
+            pieces += _cut(ink, [v for v in valleys if narrow <= v - edge <= width - narrow])
     while 0 < len(pieces) < count:
         pieces.sort(key=lambda piece: np.ptp(np.flatnonzero(piece.any(0))))
         columns = np.flatnonzero(pieces[-1].any(0))
@@ -84,9 +85,9 @@ class Spans(NamedTuple):
     """`[S]`, log probabilities of their widths"""
 
 
-def find_spans(picture: npt.NDArray[np.uint8], count: int) -> Spans:
+def find_spans(picture: npt.NDArray[np.uint8], count: int, pixel_ratio: float = 1) -> Spans:
     """Join the pieces of a picture of two levels, which shows `count` glyphs, in all ways that may be glyphs."""
-    pieces = cut_into_pieces(picture, count)
+    pieces = cut_into_pieces(picture, count, pixel_ratio)
     ends = [(a, b) for a in range(len(pieces)) for b in range(a + 1, min(a + _PIECES, len(pieces)) + 1)]
     joined = [np.any(pieces[a:b], axis=0) for a, b in ends]
     columns = [np.flatnonzero(glyph.any(0)) for glyph in joined]
@@ -97,9 +98,9 @@ def find_spans(picture: npt.NDArray[np.uint8], count: int) -> Spans:
     return Spans(ends, images, edges, priors.astype(np.float32))
 
 
-def read_segments(pictures: Pictures, count: int, alphabet: str, classify: Classify) -> Decoded:
+def read_segments(pictures: Pictures, count: int, alphabet: str, classify: Classify, pixel_ratio: float = 1) -> Decoded:
     """Read pictures of two levels: pieces are joined into `count` glyphs, about equally wide, that are read surest."""
-    spans = [find_spans(picture, count) for picture in pictures]
+    spans = [find_spans(picture, count, pixel_ratio) for picture in pictures]
     likelihoods = log_likelihoods(spans, alphabet, classify)
     chosen = np.stack(
         [_join(of.ends, read + of.priors[:, None], count) for of, read in zip(spans, likelihoods, strict=True)]

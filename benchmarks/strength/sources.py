@@ -48,4 +48,4 @@ def draw_wheezy(size: tuple[int, int], codes: list[str]) -> Pictures:
 
 
 PEERS = {"captcha": draw_captcha, "wheezy.captcha": draw_wheezy}
-"""How to draw captchas of each package: a height and width, and codes -> pictures."""
+"""How to draw captchas of each package: a height and width, and codes -> pictures of single density."""

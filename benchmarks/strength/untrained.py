@@ -1,7 +1,7 @@
 """Attacks on captchas, each in its variants: how pictures are prepared, cut and read."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -11,21 +11,23 @@ import numpy.typing as npt
 
 from batch.evaluation.metrics import wilson_interval
 from benchmarks.strength.ctc import Decoded, drop_least_certain
-from benchmarks.strength.ocr import has_tesseract, read_with_ddddocr, read_with_tesseract
-from benchmarks.strength.preprocessing import PREPROCESSINGS, Pictures
+from benchmarks.strength.ocr import MODES, has_tesseract, read_with_ddddocr, read_with_tesseract
+from benchmarks.strength.preprocessing import HALVED, Pictures, Preprocessing, preprocessings
 from benchmarks.strength.segmentation import Classify, read_segments
 from benchmarks.strength.told import CUTS, OcrNetwork, open_ddddocr, open_rapidocr, read_rows
 from gantcha.characters import is_right, normalize_answer
 
 Read = Callable[[Pictures], list[str]]
 ReadCount = Callable[[Pictures, int], Decoded]
+ReadAt = Callable[[float], ReadCount]
+"""Density of the prepared pictures -> what reads a number of characters of them."""
 Variants = Mapping[str, Read]
 
-_THRESHOLDS = [name for name in PREPROCESSINGS if name.startswith("threshold")]
-_TWO_LEVELS = [name for name in PREPROCESSINGS if "threshold" in name or name == "flattened"]
+_ALL = list(preprocessings(1))
+_TWO_LEVELS = [name for name in _ALL if "threshold" in name or name == "flattened"]
 _OFTEN_BEST = {
     "ocr": ["none", "blur 1.2", "threshold 95", "threshold 110", "threshold 125", "half size"]
-    + [name for name in PREPROCESSINGS if name.startswith("straightened")],
+    + [name for name in _ALL if name.startswith("straightened")],
     "segments": ["threshold 80", "threshold 95", "threshold 110", "flattened"],
 }
 
@@ -98,20 +100,27 @@ def _measure(read: Read, pictures: Pictures, codes: Sequence[str]) -> Success:
 
 
 def untrained_attacks(
-    alphabet: str, length: int, classifiers: Mapping[str, Classify], extra: int = 0, *, few: bool = False
+    alphabet: str,
+    length: int,
+    classifiers: Mapping[str, Classify],
+    extra: int = 0,
+    *,
+    pixel_ratio: int = 1,
+    few: bool = False,
 ) -> Iterator[tuple[str, Callable[[], Variants]]]:
     """Return the attacks that need none of our captchas: names, and what loads their programs and gives their variants.
 
-    Where captchas show `extra` characters that do not count, all are read and the least certain left out. With `few`,
-    only the variants that are usually the best.
+    Where captchas show `extra` characters that do not count, all are read and the least certain left out. Pictures of
+    double density are read as they are and halved. With `few`, only the variants that are usually the best.
     """
-    yield "ddddocr", lambda: {"": read_with_ddddocr}
-    ocr, segments = (_OFTEN_BEST["ocr"], _OFTEN_BEST["segments"]) if few else (list(PREPROCESSINGS), _TWO_LEVELS)
-    cuts = [""] if few else list(CUTS)
+    ocr, segments = (_OFTEN_BEST["ocr"], _OFTEN_BEST["segments"]) if few else (_ALL, _TWO_LEVELS)
+    ways, cuts = preprocessings(pixel_ratio), [""] if few else list(CUTS)
+    bare = _only(ways, ["none"])
+    yield "ddddocr", lambda: {name: _after(way, read_with_ddddocr) for name, way in bare.items()}
     if has_tesseract():
-        yield "tesseract-line", lambda: {"": partial(read_with_tesseract, mode="line", alphabet=alphabet)}
-        yield "tesseract-word", lambda: {"": partial(read_with_tesseract, mode="word", alphabet=alphabet)}
-        yield "tesseract-told", partial(_tesseract_variants, alphabet, ocr)
+        for mode in MODES:
+            yield f"tesseract-{mode}", partial(_tesseract_variants, alphabet, bare, [mode])
+        yield "tesseract-told", partial(_tesseract_variants, alphabet, _only(ways, ocr), MODES)
     networks: dict[str, Callable[[str], OcrNetwork]] = {
         "ddddocr-told": open_ddddocr,
         "ddddocr-beta-told": partial(open_ddddocr, beta=True),
@@ -119,40 +128,71 @@ def untrained_attacks(
     }
 
     def told(open_network: Callable[[str], OcrNetwork]) -> Variants:
-        return _variants(open_network(alphabet).read, ocr, alphabet, length, extra, cuts)
+        network = open_network(alphabet)  # it brings pictures of any density to its own height
+        return _variants(lambda _: network.read, _with_surest(ways, ocr), alphabet, length, extra, cuts)
 
     for name, open_network in networks.items():
         yield name, partial(told, open_network)
     for name, classify in classifiers.items():
-        read = partial(read_segments, alphabet=alphabet, classify=classify)
-        yield f"segments-{name}", partial(_variants, read, segments, alphabet, length, extra, cuts)
+        read_at = partial(_segments_at, alphabet, classify)
+        yield (
+            f"segments-{name}",
+            partial(_variants, read_at, _with_surest(ways, segments), alphabet, length, extra, cuts),
+        )
 
 
-def _tesseract_variants(alphabet: str, preprocessings: list[str]) -> Variants:
-    def read(preprocessing: str, mode: str, pictures: Pictures) -> list[str]:
-        return read_with_tesseract(PREPROCESSINGS[preprocessing](pictures), mode, alphabet)
+def _only(ways: Mapping[str, Preprocessing], names: Collection[str]) -> dict[str, Preprocessing]:
+    """Choose by name, of the pictures as they are and of the halved ones."""
+    return {name: way for name, way in ways.items() if name.removeprefix(HALVED) in names}
 
-    return {f"{name}, {mode}": partial(read, name, mode) for name in preprocessings for mode in ("line", "word")}
+
+def _with_surest(ways: Mapping[str, Preprocessing], names: Collection[str]) -> dict[str, list[Preprocessing]]:
+    """Choose by name; add the surest of all thresholds for each picture, which are several."""
+    groups = {name: [way] for name, way in _only(ways, names).items()}
+    for size in ("", HALVED):
+        if thresholds := [way for name, way in ways.items() if name.startswith(f"{size}threshold")]:
+            groups[f"{size}surest threshold"] = thresholds
+    return groups
+
+
+def _after(way: Preprocessing, read: Read) -> Read:
+    return lambda pictures: read(way.apply(pictures))
+
+
+def _tesseract_variants(alphabet: str, ways: Mapping[str, Preprocessing], modes: Collection[str]) -> Variants:
+    return {
+        f"{name}, {mode}": _after(way, partial(read_with_tesseract, mode=mode, alphabet=alphabet))
+        for name, way in ways.items()
+        for mode in modes
+    }
+
+
+def _segments_at(alphabet: str, classify: Classify, pixel_ratio: float) -> ReadCount:
+    return partial(read_segments, alphabet=alphabet, classify=classify, pixel_ratio=pixel_ratio)
 
 
 def _variants(
-    read: ReadCount, preprocessings: list[str], alphabet: str, length: int, extra: int, cuts: list[str]
+    read_at: ReadAt,
+    groups: Mapping[str, Sequence[Preprocessing]],
+    alphabet: str,
+    length: int,
+    extra: int,
+    cuts: Sequence[str],
 ) -> Variants:
-    """Combine preprocessings, also the surest of all thresholds for each picture, with cuts and left out characters."""
+    """Combine preprocessings, the surest of each group for each picture, with cuts and left out characters."""
     symbols = np.array(sorted(set(alphabet)))
 
-    def answer(names: list[str], cut: float | None, dropped: int, pictures: Pictures) -> list[str]:
-        decoded = [read_rows(read, PREPROCESSINGS[name](pictures), length + dropped, cut) for name in names]
+    def answer(group: Sequence[Preprocessing], cut: float | None, dropped: int, pictures: Pictures) -> list[str]:
+        decoded = [read_rows(read_at(way.pixel_ratio), way.apply(pictures), length + dropped, cut) for way in group]
         surest = np.argmax([reading.score for reading in decoded], 0)
         texts = np.stack([drop_least_certain(reading, dropped) for reading in decoded])
         return ["".join(characters) for characters in symbols[texts[surest, np.arange(len(pictures))]]]
 
-    prepared = {name: [name] for name in preprocessings} | {"surest threshold": _THRESHOLDS}
     return {
         f"{name}{cut}{f', without the {dropped} least certain' * (dropped > 0)}": partial(
-            answer, names, CUTS[cut], dropped
+            answer, group, CUTS[cut], dropped
         )
         for cut in cuts
-        for name, names in prepared.items()
+        for name, group in groups.items()
         for dropped in {0, extra}
     }

@@ -14,7 +14,7 @@ from PIL import Image
 from benchmarks.looks import character_reader, readability
 from benchmarks.strength.crnn import CrnnSolver, Lesson
 from benchmarks.strength.detector import Detector
-from benchmarks.strength.preprocessing import PREPROCESSINGS
+from benchmarks.strength.preprocessing import preprocessings
 from benchmarks.strength.untrained import rate
 from gantcha.captcha import draw_captchas
 from gantcha.drawing.look import LOOKS
@@ -37,6 +37,7 @@ def test_strength_compares_both_kinds_and_writes_what_it_found(tmp_path: Path) -
     first = finished.stdout.splitlines()[0]
     assert re.fullmatch(r"best attack: \S+ reads \S+% of codes \(95 % interval \S+% - \S+%\)", first)
     report = json.loads((tmp_path / "strength-plain-easy.json").read_text())
+    assert report["look"]["pixel_ratio"] == 2
     assert set(report["success"]) == {"gantcha", "captcha", "wheezy.captcha"}
     for row in report["success"].values():
         assert {"ddddocr-told", "segments-filter", "crnn-0.02", "crnn-0.04"} <= set(row)
@@ -120,12 +121,14 @@ def test_the_crnn_learns_to_read_from_places_and_from_codes_alone() -> None:
         assert rate(unseen.codes, solver.solve(unseen.pictures)).codes > 0.8  # 0.125 is chance
 
 
-def test_a_detector_leaves_out_what_is_crossed_out() -> None:
+@pytest.mark.parametrize(("ratio", "prepared"), [(1, "threshold 125"), (2, "halved, threshold 125")])
+def test_a_detector_leaves_out_what_is_crossed_out(ratio: int, prepared: str) -> None:
     rng, sampler = np.random.default_rng(1), Sampler(Checkpoints(CHECKPOINTS))
-    look = replace(LOOKS["crossed-out"]["easy"], decoys="3479eh", gap=(8.0, 10.0), scribbles=0, noise=0.02)
+    easier = {"decoys": "3479eh", "gap": (8.0, 10.0), "scribbles": 0, "noise": 0.02}
+    look = replace(LOOKS["crossed-out"]["easy"], pixel_ratio=ratio, **easier)
     codes = ["".join(code) for code in rng.choice(list("3479eh"), (240, 6))]
     captchas = list(draw_captchas(codes, sampler, look, rng, labelled=True))
-    detector, done = Detector(PREPROCESSINGS["threshold 125"], 8), []
+    detector, done = Detector(preprocessings(ratio)[prepared], 8), []
     detector.train(captchas[:210], done.append)
     assert sum(done) == pytest.approx(1)
     pictures = np.stack([captcha.picture for captcha in captchas[210:]])

@@ -1,4 +1,4 @@
-"""`make bench` finds all its measures; what they measure takes a quarter of an hour."""
+"""`make bench` finds all its measures; what they measure takes half an hour."""
 
 from importlib import import_module
 

@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import groupby, product
 from pathlib import Path
@@ -17,11 +18,11 @@ from benchmarks.looks.frontier import Trial, is_unbeaten
 from benchmarks.strength.ctc import decode, drop_least_certain
 from benchmarks.strength.frames import label_frames
 from benchmarks.strength.ocr import read_with_ddddocr, read_with_tesseract
-from benchmarks.strength.preprocessing import PREPROCESSINGS, Pictures, straighten
+from benchmarks.strength.preprocessing import HALVED, Pictures, preprocessings, straighten
 from benchmarks.strength.segmentation import cut_into_pieces, read_segments
 from benchmarks.strength.told import OcrNetwork, open_ddddocr, open_rapidocr, read_rows
 from benchmarks.strength.untrained import attack, rate, untrained_attacks
-from gantcha.captcha import Captcha
+from gantcha.captcha import Captcha, draw_captchas
 from gantcha.drawing.look import LOOKS
 from gantcha.glyphs.checkpoints import Checkpoints
 from gantcha.glyphs.sampler import Sampler
@@ -34,6 +35,11 @@ STANDARD = LOOKS["plain"]["standard"]
 
 ALPHABET = "23479acefhk"
 CODES = ["".join(code) for code in np.random.default_rng(1).choice(list(ALPHABET), (20, 6))]
+
+
+def _enlarged(pictures: Pictures) -> Pictures:
+    """Double density, each pixel two by two."""
+    return pictures.repeat(2, 1).repeat(2, 2)
 
 
 def _printed(codes: list[str]) -> Pictures:
@@ -102,16 +108,17 @@ def test_the_least_certain_symbols_are_left_out() -> None:
     assert drop_least_certain(decoded, 1).tolist() == [[1, 2]]
 
 
-def test_frames_show_the_characters_that_count() -> None:
-    """Boxes 20 pixels wide reach 6 pixels from their middle, columns are 4 wide."""
+@pytest.mark.parametrize("ratio", [1, 2])
+def test_frames_show_the_characters_that_count(ratio: int) -> None:
+    """Boxes 20 pixels wide reach 6 pixels from their middle, columns are 4 wide, at any density."""
     captcha = Captcha(
         code="ca",
-        levels=np.zeros((40, 82), np.uint8),
+        levels=np.zeros((40 * ratio, 82 * ratio), np.uint8),
         characters="cba",
         crossed_out=[False, True, False],
         glyph_classes=["c", "b", "a"],
-        look=STANDARD,
-        boxes=[(4, 0, 24, 9), (26, 0, 46, 9), (40, 5, 60, 20)],
+        look=replace(STANDARD, pixel_ratio=ratio),
+        boxes=(ratio * np.array([(4, 0, 24, 9), (26, 0, 46, 9), (40, 5, 60, 20)])).tolist(),
     )
     expected = [0, 0, 3, 3, 3, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0]
     assert label_frames([captcha, captcha], "abc", 4).tolist() == [expected, expected]
@@ -133,9 +140,49 @@ def test_told_networks_read_plain_print(open_network: Callable[[str], OcrNetwork
 def test_every_preprocessing_leaves_print_legible() -> None:
     codes = CODES[:8]
     pictures, read = _printed(codes), open_rapidocr(ALPHABET).read
-    for name, preprocess in PREPROCESSINGS.items():
-        answers = ["".join(np.array(sorted(ALPHABET))[text]) for text in read(preprocess(pictures), 6).symbols]
+    for name, way in preprocessings(1).items():
+        answers = ["".join(np.array(sorted(ALPHABET))[text]) for text in read(way.apply(pictures), 6).symbols]
         assert rate(codes, answers).codes > 0.8, name
+
+
+def _drawn(count: int) -> Pictures:
+    sampler, rng = Sampler(Checkpoints(CHECKPOINTS)), np.random.default_rng(1)
+    codes = ["".join(rng.choice(list(ALPHABET), 6)) for _ in range(count)]
+    return np.stack([captcha.picture for captcha in draw_captchas(codes, sampler, STANDARD, rng)])
+
+
+def test_preprocessings_of_double_density_do_what_those_of_single_density_do() -> None:
+    grains = np.random.default_rng(1).normal(0, 35, (6, 40, 120)).repeat(2, 1).repeat(2, 2)
+    pictures = (_printed(CODES[:6]) * 0.8 + 25 + grains).clip(0, 255).astype(np.uint8)
+    single, double = preprocessings(1), preprocessings(2)
+    assert double.keys() == single.keys() - {"half size"} | {f"{HALVED}{name}" for name in single}
+    for name, way in double.items():
+        expected = single[name.removeprefix(HALVED)].apply(pictures).astype(float)
+        found = way.apply(_enlarged(pictures))
+        assert found.shape[1] / expected.shape[1] == (1 if name.startswith(HALVED) else 2), name
+        if name.startswith(HALVED):
+            assert (found == expected).all(), name
+        else:
+            means = found.reshape(6, expected.shape[1], 2, expected.shape[2], 2).mean((2, 4))
+            # Were lengths not doubled, it would be above 3.4 for the low thresholds and above 6.6 for the greys.
+            allowed = 3 if name.startswith(("threshold", "flattened")) else 6
+            assert np.abs(means - expected).mean() < allowed, name
+
+
+def test_what_is_halved_is_read_as_it_would_be_at_single_density() -> None:
+    """By every attack, in variants of all sorts."""
+    pictures = _drawn(4)
+    classifiers = {"filter": lambda glyphs: Sampler(Checkpoints(CHECKPOINTS)).filter.run(glyphs=glyphs)}
+    attacks = [dict(untrained_attacks(ALPHABET, 6, classifiers, pixel_ratio=ratio, few=True)) for ratio in (1, 2)]
+    sorts = "none", "none, line", "none, word", "threshold 110", "straightened to 65%, none", "surest threshold"
+    assert attacks[0].keys() == attacks[1].keys()
+    for attack_name in attacks[0]:
+        single, double = (of_density[attack_name]() for of_density in attacks)
+        assert double.keys() >= {f"{HALVED}{variant}" for variant in single}
+        for variant in sorts:
+            if variant in single:
+                found = double[f"{HALVED}{variant}"](_enlarged(pictures))
+                assert found == single[variant](pictures), (attack_name, variant)
 
 
 def test_separated_glyphs_are_found_and_read() -> None:
@@ -145,16 +192,26 @@ def test_separated_glyphs_are_found_and_read() -> None:
     classes = np.array([["3479eh".index(c) for c in code] for code in codes])
     glyphs = sampler.draw_legible(np.array([3, 4, 7, 9, 14, 17], np.uint8)[classes], rng)
     pictures = 255 - np.pad(glyphs.transpose(0, 2, 1, 3).reshape(30, 28, -1), ((0, 0), (10, 10), (0, 0)))
-    two_levels = PREPROCESSINGS["threshold 125"](pictures.repeat(2, 1).repeat(2, 2))
+    two_levels = preprocessings(1)["threshold 125"].apply(_enlarged(pictures))
     for picture, drawn in zip(two_levels, glyphs, strict=True):
         places = [28 * 2 * k + 2 * np.flatnonzero(glyph.any(0)).mean() for k, glyph in enumerate(drawn)]
         pieces = cut_into_pieces(picture, 6)
         middles = [np.flatnonzero(piece.any(0)).mean() for piece in pieces]
         assert len(pieces) >= 6
         assert set(np.abs(np.subtract.outer(middles, places)).argmin(1)) == set(range(6))
-    decoded = read_segments(two_levels, 6, "3479eh", lambda images: sampler.filter.run(glyphs=images))
-    answers = ["".join(np.array(sorted("3479eh"))[text]) for text in decoded.symbols]
-    assert rate(codes, answers).codes > 0.8
+    for ratio, shown in ((1, two_levels), (2, _enlarged(two_levels))):
+        decoded = read_segments(shown, 6, "3479eh", lambda images: sampler.filter.run(glyphs=images), ratio)
+        answers = ["".join(np.array(sorted("3479eh"))[text]) for text in decoded.symbols]
+        assert rate(codes, answers).codes > 0.8, ratio
+
+
+def test_pieces_of_double_density_are_those_of_single_density() -> None:
+    two_levels = preprocessings(1)["threshold 110"].apply(_drawn(20))
+    single, double = (
+        sum(len(cut_into_pieces(picture, 6, ratio)) for picture in pictures)
+        for ratio, pictures in ((1, two_levels), (2, _enlarged(two_levels)))
+    )
+    assert double == pytest.approx(single, rel=0.1)  # a quarter more if specks counted
 
 
 def test_columns_are_shifted_until_the_ink_lies_level() -> None:
@@ -209,11 +266,13 @@ def _monospaced(code: str) -> npt.NDArray[np.uint8]:
 
 def test_readability_draws_a_sheet_with_answers_beside(tmp_path: Path) -> None:
     words = documented("docs/threat-model.md", "python -m benchmarks.looks.readability --sheet")
-    finished = invoke(*words[:-1], tmp_path / words[-1])
-    assert finished.exit_code == 0, finished.stderr
-    assert len(json.loads((tmp_path / "sheet.json").read_text())["answers"]) == 40
-    with Image.open(tmp_path / "sheet.png") as sheet:
-        assert sheet.size == (4 * (STANDARD.width(6) + 24), 10 * (STANDARD.height + 24))
+    for options, ratio in (((), 2), (("--pixel-ratio", 1), 1)):
+        finished = invoke(*words[:-1], tmp_path / words[-1], *options)
+        assert finished.exit_code == 0, finished.stderr
+        assert len(json.loads((tmp_path / "sheet.json").read_text())["answers"]) == 40
+        with Image.open(tmp_path / "sheet.png") as sheet:
+            assert sheet.size == (4 * (ratio * 300 + 24), 10 * (ratio * (120 + 16) + 24))
+            assert sheet.info["dpi"] == pytest.approx((96 * ratio, 96 * ratio), abs=0.1)
 
 
 def test_what_no_other_beats_is_unbeaten() -> None:
