@@ -39,6 +39,7 @@ _COLUMNS = {
     "recall": 2,
     "density": 2,
     "coverage": 2,
+    "specks": 3,
     "two_sample": 3,
     "nearest": 2,
     "accuracy_score": 3,
@@ -64,6 +65,7 @@ def main(
 ) -> None:
     """Compare generated glyphs with real ones, class by class: as captchas contain them, and without the filter.
 
+    What real glyphs would come to, were they chosen for captchas by the same filter, is measured beside them.
     A reference classifier trained on real images only (some minutes, once) reads them. The measures are printed; with
     --record they also go into evaluation.json in the folder of the generators, and a picture of generated beside real
     glyphs, worst class first, into evaluation.png.
@@ -114,6 +116,8 @@ def main(
             "in_captchas_errors": _rounded(found.in_captchas.errors),
             "unfiltered": _rounded(found.unfiltered.summary),
             "unfiltered_errors": _rounded(found.unfiltered.errors),
+            "real_filtered": _rounded(found.real_filtered.summary),
+            "real_filtered_errors": _rounded(found.real_filtered.errors),
             "by_class": {name: _rounded(row) for name, row in found.in_captchas.classes.items()},
         }
         if record:
@@ -147,7 +151,8 @@ def _table(found: "Evaluation", repeats: int) -> Table:
         table.add_row(
             name, *(f"{row[of]:.{digits}f} ({row[f'{of}_real']:.{digits}f})" for of, digits in _COLUMNS.items())
         )
-    for kind, measured in {"in captchas": found.in_captchas, "unfiltered": found.unfiltered}.items():
+    kinds = {"in captchas": found.in_captchas, "unfiltered": found.unfiltered, "real, filtered": found.real_filtered}
+    for kind, measured in kinds.items():
         table.add_section()
         table.add_row(f"{kind}, mean", *(_with_error(measured, of) for of in _COLUMNS))
         table.add_row(f"{kind}, ratio to real", *(_with_error(measured, f"{of}_to_real") for of in _COLUMNS))

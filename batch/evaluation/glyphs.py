@@ -30,6 +30,8 @@ class Evaluation(NamedTuple):
     """measures of glyphs as captchas contain them"""
     unfiltered: Measured
     """measures of all that the generators draw"""
+    real_filtered: Measured
+    """measures of real glyphs, chosen as captchas choose: what generators can come to"""
     picture: Images
     """`[classes, columns, 28, 28]`, a row for each class, the worst first: glyphs as in captchas, a gap, real glyphs"""
 
@@ -40,6 +42,8 @@ class _Rows(NamedTuple):
     real: Metrics
     generated: dict[str, list[Metrics]]
     """measures by kind, for each seed"""
+    real_filtered: list[Metrics]
+    """measures for each seed"""
 
 
 def evaluate(
@@ -77,17 +81,21 @@ def evaluate(
         rows = [future.result() for future in measuring]
         scored = {of: future.result() for of, future in scores.items()}
         scored_real = real_score.result()
+    for c, row in zip(classes, rows, strict=True):
+        row.real["accuracy_score"] = scored_real[c.index]
+        for kind in _KINDS:
+            for seed, generated in zip(seeds, row.generated[kind], strict=True):
+                generated["accuracy_score"] = scored[kind, seed][c.index]
+    of_kinds = {kind: [row.generated[kind] for row in rows] for kind in _KINDS}
+    of_kinds["real_filtered"] = [row.real_filtered for row in rows]
     measured = {}
-    for kind in _KINDS:
-        of_seeds = []
-        for number, seed in enumerate(seeds):
-            of_classes = {}
-            for c, row in zip(classes, rows, strict=True):
-                generated = row.generated[kind][number] | {"accuracy_score": scored[kind, seed][c.index]}
-                real = row.real | {"accuracy_score": scored_real[c.index]}
-                of_classes[c.name] = generated | {f"{name}_real": value for name, value in real.items()}
-            of_seeds.append(of_classes)
-        measured[kind] = over_seeds(of_seeds)
+    for kind, of_classes in of_kinds.items():
+        beside = [
+            [of_seed | {f"{name}_real": row.real[name] for name in of_seed} for of_seed in of_class]
+            for row, of_class in zip(rows, of_classes, strict=True)
+        ]
+        names = [c.name for c in classes]
+        measured[kind] = over_seeds([dict(zip(names, of_seed, strict=True)) for of_seed in zip(*beside, strict=True)])
     return Evaluation(**measured, picture=_picture(classes, measured["in_captchas"].classes, sampler, tests, seeds[0]))
 
 
@@ -131,7 +139,10 @@ def _measure(glyph_class: GlyphClass, train: Images, test: Images) -> _Rows:
         ]
         for kind in _KINDS
     }
-    return _Rows(comparison.measure_real(np.random.default_rng(index)), generated)
+    real_filtered = [
+        comparison.measure_filtered(worker.sampler, np.random.default_rng([seed, index])) for seed in worker.seeds
+    ]
+    return _Rows(comparison.measure_real(np.random.default_rng(index)), generated, real_filtered)
 
 
 def _score(kind: str, seed: int, counts: dict[int, int], test: LabelledImages) -> dict[int, float]:

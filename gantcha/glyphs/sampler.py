@@ -8,12 +8,15 @@ import numpy.typing as npt
 from gantcha.alphabet import SIDE, GlyphClasses
 from gantcha.glyphs.checkpoints import Checkpoints
 from gantcha.glyphs.network import Network
+from gantcha.glyphs.specks import specks
 
 OVERSAMPLING = 1.4
 """Glyphs drawn for each one that captchas contain; the filter leaves the rest out."""
 _LEGIBLE = 0.98  # a probability above which glyphs count as equally legible
 _STRICTNESS = 30  # how steeply the chance of a glyph falls below that
 _LEAST = 1e-30  # a probability, so that there is a logarithm
+_EXACT = 1e-3  # relative error of chances
+_SPECKED = 0.7  # of its probability is left to a glyph with specks
 
 
 class Sampler:
@@ -68,6 +71,18 @@ class Sampler:
         counts = np.bincount(wanted, minlength=len(self.classes))
         labels = np.repeat(np.arange(len(self.classes), dtype=np.uint8), np.ceil(counts * OVERSAMPLING).astype(int))
         glyphs = self.draw(labels, rng, truncation)
+        legible = np.empty((len(wanted), SIDE, SIDE), np.uint8)
+        legible[np.argsort(wanted, kind="stable")] = self.choose_legible(glyphs, labels, counts, rng)
+        return legible.reshape(*classes.shape, SIDE, SIDE)
+
+    def choose_legible(
+        self,
+        glyphs: npt.NDArray[np.uint8],
+        labels: npt.NDArray[np.uint8],
+        counts: npt.NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> npt.NDArray[np.uint8]:
+        """Choose `counts` `[C]` of each class from glyphs `[N, 28, 28]` whose labels `[N]` are sorted."""
         # The greatest of log chances plus Gumbel noise are a sample without replacement (Kool et al. 2019).
         sure = legibility(glyphs, labels, self.filter, self.classes).clip(_LEAST, _LEGIBLE)
         keys = _STRICTNESS * np.log(sure / _LEGIBLE) + rng.gumbel(size=len(labels))
@@ -75,18 +90,31 @@ class Sampler:
         firsts = np.searchsorted(labels, labels)
         # In the order they were drawn in: otherwise the last captchas of a batch would get the least legible glyphs.
         kept = np.sort(best_first[np.arange(len(labels)) - firsts < counts[labels]])
-        legible = np.empty((len(wanted), SIDE, SIDE), np.uint8)
-        legible[np.argsort(wanted, kind="stable")] = glyphs[kept]
-        return legible.reshape(*classes.shape, SIDE, SIDE)
+        return glyphs[kept]
 
 
 def legibility(
     glyphs: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], legibility_filter: Network, classes: GlyphClasses
 ) -> npt.NDArray[np.float32]:
-    """Return the probability that each of `[N, 28, 28]` is of its label's character or one that looks alike: `[N]`."""
+    """Return the probability that each of `[N, 28, 28]` is of its label's character or one that looks alike: `[N]`.
+
+    It is less where there are specks.
+    """
     own = classes.lookalikes[labels][:, None] == classes.lookalikes
     probabilities: npt.NDArray[np.float32] = (legibility_filter.run(glyphs=glyphs) * own).sum(1)
+    probabilities[specks(glyphs)] *= _SPECKED
     return probabilities
+
+
+def chances(sure: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Return the chance that `Sampler.draw_legible` keeps each of N glyphs of one class, by their legibility `[N]`."""
+    weights = (sure.clip(max=_LEGIBLE).astype(float) / _LEGIBLE) ** _STRICTNESS + _LEAST
+    # Glyphs are kept that come first: so long, until enough have come (Efraimidis and Spirakis 2006).
+    least, most = 1.0, 1 / _LEAST
+    while most / least > 1 + _EXACT:
+        time = (least * most) ** 0.5
+        least, most = (time, most) if -np.expm1(-time * weights).mean() < 1 / OVERSAMPLING else (least, time)
+    return np.asarray(-np.expm1(-least * weights))
 
 
 _samplers: dict[Path, Sampler] = {}

@@ -13,7 +13,8 @@ from PIL import Image
 from gantcha.alphabet import BYMERGE
 from gantcha.glyphs.checkpoints import CheckpointError, Checkpoints
 from gantcha.glyphs.network import Network
-from gantcha.glyphs.sampler import Sampler
+from gantcha.glyphs.sampler import OVERSAMPLING, Sampler, chances, legibility
+from gantcha.glyphs.specks import specks
 from gantcha.home import CHECKPOINTS
 from tests.conftest import invoke, refusal
 
@@ -91,6 +92,31 @@ def test_legible_glyphs_are_read_as_what_they_are_more_often(sampler: Sampler) -
     # What is doubtful nevertheless is not kept for the last of the batch.
     first, last = np.split(unsure, 2)
     assert last.mean() < first.mean() + 0.04
+
+
+def test_captchas_contain_hardly_any_specks(sampler: Sampler) -> None:
+    letters = np.full(1000, BYMERGE.symbols.index("q"), np.uint8)
+    drawn, kept = (draw(letters, np.random.default_rng(1)) for draw in (sampler.draw, sampler.draw_legible))
+    assert specks(drawn).mean() > 0.02
+    assert specks(kept).mean() < specks(drawn).mean() / 3
+
+
+def test_chances_say_how_often_a_glyph_is_kept(sampler: Sampler) -> None:
+    letters = np.full(500, BYMERGE.symbols.index("q"), np.uint8)
+    rng = np.random.default_rng(1)
+    glyphs = sampler.draw(letters, rng, truncation=1.3)
+    glyphs[:, 0, 0] = np.arange(500) % 256  # marks to know them by
+    glyphs[:, 0, 1] = np.arange(500) // 256
+    counts = np.full(len(BYMERGE), round(500 / OVERSAMPLING))
+    kept = np.zeros(500)
+    for _ in range(200):
+        chosen = sampler.choose_legible(glyphs, letters, counts, rng)
+        kept[chosen[:, 0, 0] + 256 * chosen[:, 0, 1].astype(int)] += 1 / 200
+    expected = chances(legibility(glyphs, letters, sampler.filter, sampler.classes))
+    assert expected.mean() == pytest.approx(1 / OVERSAMPLING, abs=0.01)
+    assert expected.min() < 0.1
+    assert expected.max() > 0.9
+    np.testing.assert_allclose(kept, expected, atol=0.15)
 
 
 def test_glyphs_are_bright_strokes_on_black(sampler: Sampler) -> None:
