@@ -17,7 +17,7 @@ from batch.sheets import contact_sheet, writing
 from batch.training.recipe import Architecture
 from batch.training.writing import CheckpointWriter
 from gantcha.errors import GantchaError, one_line_errors
-from gantcha.glyphs.sampler import OVERSAMPLING, Sampler
+from gantcha.glyphs.sampler import Sampler
 from gantcha.home import CHECKPOINTS
 from pool.cores import available_cores
 
@@ -110,8 +110,8 @@ def main(
             "classes": classes,
             "per_class": per_class,
             "seeds": seeds,
-            "discarded": round(1 - 1 / OVERSAMPLING, 4),
-            "flops_per_glyph": round(OVERSAMPLING * (Architecture().flops + filter_flops(len(train.classes)))),
+            "discarded": round(1 - 1 / found.drawn_for_each, 4),
+            "flops_per_glyph": round(found.drawn_for_each * (Architecture().flops + filter_flops(len(train.classes)))),
             "in_captchas": _rounded(found.in_captchas.summary),
             "in_captchas_errors": _rounded(found.in_captchas.errors),
             "unfiltered": _rounded(found.unfiltered.summary),

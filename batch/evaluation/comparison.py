@@ -1,7 +1,5 @@
 """Generated glyphs of one class against real ones."""
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
@@ -15,11 +13,12 @@ from batch.evaluation.metrics import (
 )
 from batch.evaluation.two_sample import TwoSampleTest
 from gantcha.alphabet import GlyphClass, GlyphClasses
-from gantcha.glyphs.sampler import OVERSAMPLING, Sampler
+from gantcha.glyphs.sampler import Sampler, chances, legibility
 from gantcha.glyphs.specks import specks
 
 _DRAWS = 3  # for small test sets: means over so many draws of as many images
 _TWO_SAMPLE_SIZE = 400
+_LEAST = 20  # real images: so many of the surest ones, if the filter keeps fewer
 
 Images = npt.NDArray[np.uint8]
 Metrics = dict[str, float]
@@ -69,10 +68,13 @@ class Comparison:
         """
 
         def legible(images: Images) -> Images:
-            count = min(int(len(images) / OVERSAMPLING), self._per_class)
-            drawn = rng.permutation(images)[: math.ceil(count * OVERSAMPLING)]
-            labels = np.full(len(drawn), self._index, np.uint8)
-            return sampler.choose_legible(drawn, labels, np.full(len(self._classes), count), rng)
+            images = rng.permutation(images)
+            labels = np.full(len(images), self._index, np.uint8)
+            sure = legibility(images, labels, sampler.filter, self._classes)
+            kept = rng.random(len(images)) < chances(sure)
+            if kept.sum() < _LEAST:
+                kept[np.argsort(-sure)[:_LEAST]] = True
+            return images[kept][: self._per_class]
 
         return self._of_real(legible(self._train), legible(self._test), rng)
 

@@ -17,7 +17,7 @@ from batch.images.labelled import LabelledImages
 from batch.processes import started
 from batch.training.tensorflow import use_one_thread
 from gantcha.alphabet import SIDE, GlyphClass
-from gantcha.glyphs.sampler import Sampler
+from gantcha.glyphs.sampler import Sampler, chances, legibility
 
 _KINDS = {"in_captchas": Sampler.draw_legible, "unfiltered": Sampler.draw}
 _COLUMNS = 16  # of glyphs of either kind in the picture
@@ -32,6 +32,8 @@ class Evaluation(NamedTuple):
     """measures of all that the generators draw"""
     real_filtered: Measured
     """measures of real glyphs, chosen as captchas choose: what generators can come to"""
+    drawn_for_each: float
+    """glyphs drawn for each one that captchas contain, if all classes are equally frequent"""
     picture: Images
     """`[classes, columns, 28, 28]`, a row for each class, the worst first: glyphs as in captchas, a gap, real glyphs"""
 
@@ -96,7 +98,11 @@ def evaluate(
         ]
         names = [c.name for c in classes]
         measured[kind] = over_seeds([dict(zip(names, of_seed, strict=True)) for of_seed in zip(*beside, strict=True)])
-    return Evaluation(**measured, picture=_picture(classes, measured["in_captchas"].classes, sampler, tests, seeds[0]))
+    return Evaluation(
+        **measured,
+        drawn_for_each=_drawn_for_each(classes, sampler, per_class, seeds[0]),
+        picture=_picture(classes, measured["in_captchas"].classes, sampler, tests, seeds[0]),
+    )
 
 
 def _show(progress: Progress, name: str, futures: Sequence[Future[Any]]) -> None:
@@ -149,6 +155,13 @@ def _score(kind: str, seed: int, counts: dict[int, int], test: LabelledImages) -
     """Return the accuracy score of each class, taught with so many generated glyphs of each."""
     glyphs = {index: _Worker.draw(kind, index, seed)[:count] for index, count in counts.items()}
     return accuracy_by_class(_labelled(glyphs, _Worker.sampler), test)
+
+
+def _drawn_for_each(classes: list[GlyphClass], sampler: Sampler, per_class: int, seed: int) -> float:
+    labels = np.repeat(np.array([c.index for c in classes], np.uint8), per_class)
+    glyphs = sampler.draw(labels, np.random.default_rng(seed))
+    kept = chances(legibility(glyphs, labels, sampler.filter, sampler.classes)).reshape(-1, per_class).mean(1)
+    return float((1 / kept).mean())
 
 
 def _labelled(by_class: dict[int, Images], sampler: Sampler) -> LabelledImages:

@@ -10,12 +10,11 @@ from gantcha.glyphs.checkpoints import Checkpoints
 from gantcha.glyphs.network import Network
 from gantcha.glyphs.specks import specks
 
-OVERSAMPLING = 1.4
-"""Glyphs drawn for each one that captchas contain; the filter leaves the rest out."""
 _LEGIBLE = 0.98  # a probability above which glyphs count as equally legible
 _STRICTNESS = 30  # how steeply the chance of a glyph falls below that
-_LEAST = 1e-30  # a probability, so that there is a logarithm
-_EXACT = 1e-3  # relative error of chances
+_LENIENCE = 20  # how many glyphs a little below it are kept all the same
+_LEAST = 0.1  # a probability, so that no chance is 0
+_TRIES = 12  # for a glyph, of which the surest is taken if none was kept: a bad generator must not draw for ever
 _SPECKED = 0.7  # of its probability is left to a glyph with specks
 
 
@@ -64,33 +63,23 @@ class Sampler:
     ) -> npt.NDArray[np.uint8]:
         """Draw as `draw` does, without glyphs that look like another character: what captchas contain.
 
-        Two fifths more glyphs of each class are drawn than asked for. Those that the filter is sure of have the same
-        chance to be kept: to keep the surest ones would make all glyphs alike.
+        A glyph is kept by chance, and drawn again otherwise. Those that the filter is sure of have the same chance: to
+        keep the surest ones would make all glyphs alike.
         """
-        wanted = classes.ravel()
-        counts = np.bincount(wanted, minlength=len(self.classes))
-        labels = np.repeat(np.arange(len(self.classes), dtype=np.uint8), np.ceil(counts * OVERSAMPLING).astype(int))
-        glyphs = self.draw(labels, rng, truncation)
-        legible = np.empty((len(wanted), SIDE, SIDE), np.uint8)
-        legible[np.argsort(wanted, kind="stable")] = self.choose_legible(glyphs, labels, counts, rng)
+        labels = classes.ravel()
+        legible = np.empty((len(labels), SIDE, SIDE), np.uint8)
+        surest = np.full(len(labels), -1, np.float32)
+        lacking = np.arange(len(labels))
+        for _ in range(_TRIES):
+            if not len(lacking):
+                break
+            glyphs = self.draw(labels[lacking], rng, truncation)
+            sure = legibility(glyphs, labels[lacking], self.filter, self.classes)
+            kept = rng.random(len(lacking)) < chances(sure)
+            better = kept | (sure > surest[lacking])
+            legible[lacking[better]], surest[lacking[better]] = glyphs[better], sure[better]
+            lacking = lacking[~kept]
         return legible.reshape(*classes.shape, SIDE, SIDE)
-
-    def choose_legible(
-        self,
-        glyphs: npt.NDArray[np.uint8],
-        labels: npt.NDArray[np.uint8],
-        counts: npt.NDArray[np.int64],
-        rng: np.random.Generator,
-    ) -> npt.NDArray[np.uint8]:
-        """Choose `counts` `[C]` of each class from glyphs `[N, 28, 28]` whose labels `[N]` are sorted."""
-        # The greatest of log chances plus Gumbel noise are a sample without replacement (Kool et al. 2019).
-        sure = legibility(glyphs, labels, self.filter, self.classes).clip(_LEAST, _LEGIBLE)
-        keys = _STRICTNESS * np.log(sure / _LEGIBLE) + rng.gumbel(size=len(labels))
-        best_first = np.lexsort((-keys, labels))
-        firsts = np.searchsorted(labels, labels)
-        # In the order they were drawn in: otherwise the last captchas of a batch would get the least legible glyphs.
-        kept = np.sort(best_first[np.arange(len(labels)) - firsts < counts[labels]])
-        return glyphs[kept]
 
 
 def legibility(
@@ -107,14 +96,9 @@ def legibility(
 
 
 def chances(sure: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Return the chance that `Sampler.draw_legible` keeps each of N glyphs of one class, by their legibility `[N]`."""
-    weights = (sure.clip(max=_LEGIBLE).astype(float) / _LEGIBLE) ** _STRICTNESS + _LEAST
-    # Glyphs are kept that come first: so long, until enough have come (Efraimidis and Spirakis 2006).
-    least, most = 1.0, 1 / _LEAST
-    while most / least > 1 + _EXACT:
-        time = (least * most) ** 0.5
-        least, most = (time, most) if -np.expm1(-time * weights).mean() < 1 / OVERSAMPLING else (least, time)
-    return np.asarray(-np.expm1(-least * weights))
+    """Return the chance that `Sampler.draw_legible` keeps a glyph of such a legibility: `[N]` of both."""
+    weights = (sure.clip(_LEAST, _LEGIBLE).astype(float) / _LEGIBLE) ** _STRICTNESS
+    return np.asarray(np.expm1(-_LENIENCE * weights) / np.expm1(-_LENIENCE))
 
 
 _samplers: dict[Path, Sampler] = {}
