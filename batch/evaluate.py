@@ -17,7 +17,7 @@ from batch.sheets import contact_sheet, writing
 from batch.training.recipe import Architecture
 from batch.training.writing import CheckpointWriter
 from gantcha.errors import GantchaError, one_line_errors
-from gantcha.glyphs.sampler import OVERSAMPLING, Sampler
+from gantcha.glyphs.sampler import Sampler
 from gantcha.home import CHECKPOINTS
 from pool.cores import available_cores
 
@@ -39,6 +39,7 @@ _COLUMNS = {
     "recall": 2,
     "density": 2,
     "coverage": 2,
+    "specks": 3,
     "two_sample": 3,
     "nearest": 2,
     "accuracy_score": 3,
@@ -64,6 +65,7 @@ def main(
 ) -> None:
     """Compare generated glyphs with real ones, class by class: as captchas contain them, and without the filter.
 
+    What real glyphs would come to, were they chosen for captchas by the same filter, is measured beside them.
     A reference classifier trained on real images only (some minutes, once) reads them. The measures are printed; with
     --record they also go into evaluation.json in the folder of the generators, and a picture of generated beside real
     glyphs, worst class first, into evaluation.png.
@@ -108,12 +110,14 @@ def main(
             "classes": classes,
             "per_class": per_class,
             "seeds": seeds,
-            "discarded": round(1 - 1 / OVERSAMPLING, 4),
-            "flops_per_glyph": round(OVERSAMPLING * (Architecture().flops + filter_flops(len(train.classes)))),
+            "discarded": round(1 - 1 / found.drawn_for_each, 4),
+            "flops_per_glyph": round(found.drawn_for_each * (Architecture().flops + filter_flops(len(train.classes)))),
             "in_captchas": _rounded(found.in_captchas.summary),
             "in_captchas_errors": _rounded(found.in_captchas.errors),
             "unfiltered": _rounded(found.unfiltered.summary),
             "unfiltered_errors": _rounded(found.unfiltered.errors),
+            "real_filtered": _rounded(found.real_filtered.summary),
+            "real_filtered_errors": _rounded(found.real_filtered.errors),
             "by_class": {name: _rounded(row) for name, row in found.in_captchas.classes.items()},
         }
         if record:
@@ -147,7 +151,8 @@ def _table(found: "Evaluation", repeats: int) -> Table:
         table.add_row(
             name, *(f"{row[of]:.{digits}f} ({row[f'{of}_real']:.{digits}f})" for of, digits in _COLUMNS.items())
         )
-    for kind, measured in {"in captchas": found.in_captchas, "unfiltered": found.unfiltered}.items():
+    kinds = {"in captchas": found.in_captchas, "unfiltered": found.unfiltered, "real, filtered": found.real_filtered}
+    for kind, measured in kinds.items():
         table.add_section()
         table.add_row(f"{kind}, mean", *(_with_error(measured, of) for of in _COLUMNS))
         table.add_row(f"{kind}, ratio to real", *(_with_error(measured, f"{of}_to_real") for of in _COLUMNS))

@@ -33,9 +33,6 @@ def main(
     refine_steps: Annotated[
         int, typer.Option(min=1, help="Steps of each class's fine-tuning after that.")
     ] = TrainingSettings.refined_steps,
-    legible_steps: Annotated[
-        int, typer.Option(min=1, help="Steps of a second fine-tuning, towards legible images.")
-    ] = TrainingSettings.legible_steps,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of everything random.")] = TrainingSettings.seed,
     classifier_steps: Annotated[
         int, typer.Option(min=1, help="Least steps of the filter and the other classifiers.")
@@ -59,7 +56,6 @@ def main(
         steps=steps,
         pretraining_steps=pretraining_steps,
         refined_steps=refine_steps,
-        legible_steps=legible_steps,
         classifier_steps=classifier_steps,
         seed=seed,
     )

@@ -17,7 +17,7 @@ from batch.images.labelled import LabelledImages
 from batch.processes import started
 from batch.training.tensorflow import use_one_thread
 from gantcha.alphabet import SIDE, GlyphClass
-from gantcha.glyphs.sampler import Sampler
+from gantcha.glyphs.sampler import Sampler, chances, legibility
 
 _KINDS = {"in_captchas": Sampler.draw_legible, "unfiltered": Sampler.draw}
 _COLUMNS = 16  # of glyphs of either kind in the picture
@@ -30,6 +30,10 @@ class Evaluation(NamedTuple):
     """measures of glyphs as captchas contain them"""
     unfiltered: Measured
     """measures of all that the generators draw"""
+    real_filtered: Measured
+    """measures of real glyphs, chosen as captchas choose: what generators can come to"""
+    drawn_for_each: float
+    """glyphs drawn for each one that captchas contain, if all classes are equally frequent"""
     picture: Images
     """`[classes, columns, 28, 28]`, a row for each class, the worst first: glyphs as in captchas, a gap, real glyphs"""
 
@@ -40,6 +44,8 @@ class _Rows(NamedTuple):
     real: Metrics
     generated: dict[str, list[Metrics]]
     """measures by kind, for each seed"""
+    real_filtered: list[Metrics]
+    """measures for each seed"""
 
 
 def evaluate(
@@ -77,18 +83,26 @@ def evaluate(
         rows = [future.result() for future in measuring]
         scored = {of: future.result() for of, future in scores.items()}
         scored_real = real_score.result()
+    for c, row in zip(classes, rows, strict=True):
+        row.real["accuracy_score"] = scored_real[c.index]
+        for kind in _KINDS:
+            for seed, generated in zip(seeds, row.generated[kind], strict=True):
+                generated["accuracy_score"] = scored[kind, seed][c.index]
+    of_kinds = {kind: [row.generated[kind] for row in rows] for kind in _KINDS}
+    of_kinds["real_filtered"] = [row.real_filtered for row in rows]
     measured = {}
-    for kind in _KINDS:
-        of_seeds = []
-        for number, seed in enumerate(seeds):
-            of_classes = {}
-            for c, row in zip(classes, rows, strict=True):
-                generated = row.generated[kind][number] | {"accuracy_score": scored[kind, seed][c.index]}
-                real = row.real | {"accuracy_score": scored_real[c.index]}
-                of_classes[c.name] = generated | {f"{name}_real": value for name, value in real.items()}
-            of_seeds.append(of_classes)
-        measured[kind] = over_seeds(of_seeds)
-    return Evaluation(**measured, picture=_picture(classes, measured["in_captchas"].classes, sampler, tests, seeds[0]))
+    for kind, of_classes in of_kinds.items():
+        beside = [
+            [of_seed | {f"{name}_real": row.real[name] for name in of_seed} for of_seed in of_class]
+            for row, of_class in zip(rows, of_classes, strict=True)
+        ]
+        names = [c.name for c in classes]
+        measured[kind] = over_seeds([dict(zip(names, of_seed, strict=True)) for of_seed in zip(*beside, strict=True)])
+    return Evaluation(
+        **measured,
+        drawn_for_each=_drawn_for_each(classes, sampler, per_class, seeds[0]),
+        picture=_picture(classes, measured["in_captchas"].classes, sampler, tests, seeds[0]),
+    )
 
 
 def _show(progress: Progress, name: str, futures: Sequence[Future[Any]]) -> None:
@@ -131,13 +145,23 @@ def _measure(glyph_class: GlyphClass, train: Images, test: Images) -> _Rows:
         ]
         for kind in _KINDS
     }
-    return _Rows(comparison.measure_real(np.random.default_rng(index)), generated)
+    real_filtered = [
+        comparison.measure_filtered(worker.sampler, np.random.default_rng([seed, index])) for seed in worker.seeds
+    ]
+    return _Rows(comparison.measure_real(np.random.default_rng(index)), generated, real_filtered)
 
 
 def _score(kind: str, seed: int, counts: dict[int, int], test: LabelledImages) -> dict[int, float]:
     """Return the accuracy score of each class, taught with so many generated glyphs of each."""
     glyphs = {index: _Worker.draw(kind, index, seed)[:count] for index, count in counts.items()}
     return accuracy_by_class(_labelled(glyphs, _Worker.sampler), test)
+
+
+def _drawn_for_each(classes: list[GlyphClass], sampler: Sampler, per_class: int, seed: int) -> float:
+    labels = np.repeat(np.array([c.index for c in classes], np.uint8), per_class)
+    glyphs = sampler.draw(labels, np.random.default_rng(seed))
+    kept = chances(legibility(glyphs, labels, sampler.filter, sampler.classes)).reshape(-1, per_class).mean(1)
+    return float((1 / kept).mean())
 
 
 def _labelled(by_class: dict[int, Images], sampler: Sampler) -> LabelledImages:

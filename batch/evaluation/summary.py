@@ -50,11 +50,11 @@ def to_real(row: Metrics, name: str) -> float:
 def _summarise(rows: dict[str, Metrics]) -> Metrics:
     classes = list(rows.values())
     summary = {name: float(np.mean([row[name] for row in classes])) for name in classes[0]}
-    for name in _RATIOS:
+    for name in (name for name in _RATIOS if name in summary):
         ratios = [to_real(row, name) for row in classes]
         summary[f"{name}_to_real"] = float(np.mean(ratios))
         summary[f"worst_{name}_to_real"] = max(ratios) if name == "frechet" else min(ratios)
-    # A ratio of accuracies over all classes, as it is published.
-    summary["accuracy_score_to_real"] = to_real(summary, "accuracy_score")
+    if "accuracy_score" in summary:  # a ratio of accuracies over all classes, as it is published
+        summary["accuracy_score_to_real"] = to_real(summary, "accuracy_score")
     summary["worst_two_sample"] = max(row["two_sample"] for row in classes)
     return summary

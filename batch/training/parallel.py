@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from batch.processes import SPAWN, started
 from batch.training.export import generator_to_onnx
@@ -20,7 +19,6 @@ from batch.training.refine import Refinement
 from batch.training.tensorflow import use_one_thread
 from gantcha.alphabet import GlyphClass, GlyphClasses
 from gantcha.glyphs.network import Network
-from gantcha.glyphs.sampler import legibility
 
 _SAVE_EVERY = 50
 _REPORT_EVERY = 10
@@ -46,8 +44,6 @@ class Trained(NamedTuple):
     task: Task
     generator: bytes
     """its `.onnx` file"""
-    style_frequencies: npt.NDArray[np.float64]
-    """share of each style among the images that it was fine-tuned towards"""
     seconds: float
 
 
@@ -123,21 +119,12 @@ def _count(steps: int) -> None:
 
 
 def _train(task: Task) -> Trained:
-    started, settings, glyph_class = time.monotonic(), task.settings, task.glyph_class
-
-    def with_copies(chosen: TrainingSet) -> TrainingSet:
-        return chosen.with_copies(settings.copies, settings.seed) if glyph_class.name in settings.copied else chosen
-
-    training_set = with_copies(task.training_set)
+    started, settings, training_set = time.monotonic(), task.settings, task.training_set
+    if task.glyph_class.name in settings.copied:
+        training_set = training_set.with_copies(settings.copies, settings.seed)
     gan = Gan([training_set], task.architecture, settings, steps=settings.steps, rate=settings.rate)
     gan.start_from(task.start)
     run_training(gan, task.state, task.recipe, _count)
     shared = _Worker.classes, _Worker.features, _Worker.legibility_filter, settings
-    refined = Refinement(gan.fused_generator(), glyph_class, training_set, *shared, settings.refined_scale)
-    weights = refined.run(settings.refined_steps)
-    images = task.training_set.images
-    labels = np.full(len(images), glyph_class.index, np.uint8)
-    sure = legibility(images, labels, _Worker.legibility_filter, _Worker.classes)
-    legible = task.training_set.only(sure >= min(settings.legible_from, float(np.median(sure))))
-    weights = Refinement(weights, glyph_class, with_copies(legible), *shared).run(settings.legible_steps)
-    return Trained(task, generator_to_onnx(weights), legible.style_frequencies, time.monotonic() - started)
+    weights = Refinement(gan.fused_generator(), task.glyph_class, training_set, *shared).run(settings.refined_steps)
+    return Trained(task, generator_to_onnx(weights), time.monotonic() - started)

@@ -57,18 +57,16 @@ class TrainingSettings:
     r1_every: int = 4
     """Apply R1 every `r1_every` steps, scaled by `r1_every` (Karras et al. 2020)."""
     ema_decay: float = 0.998
-    refined_steps: int = 150
+    refined_steps: int = 400
     """Steps of each class's fine-tuning after that, which makes its glyphs vary as real ones do."""
     refined_rate: float = 5e-4
     """Adam's learning rate of the generator in it; falls as `rate` does."""
     refined_batch_size: int = 96
     refined_scale: float = 1.2
     """Standard deviation of its latents, where the training before had 1: wider latents give more varied glyphs."""
-    legible_steps: int = 250
-    """Steps of a second fine-tuning, towards those images that the legibility filter reads."""
-    legible_from: float = 0.8
-    """Least probability that the filter gives such an image; half of a class's images are kept in any case."""
-    latent_scale: float = 0.9
+    refined_filtered: float = 0.5
+    """How much its real images count by their chance to pass the legibility filter: from 0, all alike, to 1."""
+    latent_scale: float = 0.95
     """Standard deviation of the latents that glyphs are drawn from after the training."""
     copied: tuple[str, ...] = ("14-upper-e", "17-upper-h", "26-upper-q", "40-lower-f")
     """Classes of few images, which a generator would memorise without augmented copies."""

@@ -10,12 +10,11 @@ from batch.training.recipe import BASE, SLOPE, TrainingSettings
 from batch.training.tensorflow import keras, tf
 from gantcha.alphabet import SIDE, GlyphClass, GlyphClasses
 from gantcha.glyphs.network import Network
-from gantcha.glyphs.sampler import legibility
+from gantcha.glyphs.sampler import chances, legibility
 
 _IMAGES = 2500  # of a class, from which the moments of real features are taken
 _COMPONENTS = 96  # of each part of the features
-_LEAST = 1e-6  # variance of a component, and share of a glyph
-_LEGIBLE, _STRICTNESS = 0.9, 4  # how a glyph's share falls with the probability that the filter gives it
+_LEAST = 1e-6  # variance of a component
 _MEMORY = 0.95  # of the moments of generated features, from batch to batch
 _STRENGTH = 5.0  # of the Frechet distance beside the adversarial loss
 _CHANNELS, _HIDDEN = (24, 48), 64  # of the discriminator: a quarter of the one that trained the generator
@@ -32,9 +31,9 @@ class FrechetLoss:
     the last one alone has a gradient.
     """
 
-    def __init__(self, real: npt.NDArray[np.float32]) -> None:
-        self._centre = real.mean(0)
-        values, axes = np.linalg.eigh(np.cov(real, rowvar=False))
+    def __init__(self, real: npt.NDArray[np.float32], shares: Floats) -> None:
+        self._centre = shares @ real
+        values, axes = np.linalg.eigh(np.cov(real, rowvar=False, aweights=shares))
         values = values.clip(_LEAST)  # of few images, features may not vary at all
         kept = slice(-min(_COMPONENTS, int((values >= 1e-4 * values[-1]).sum())), None)
         self._axes = axes[:, kept]
@@ -88,8 +87,8 @@ class _Generator:
 class Refinement:
     """Training goes on with the Frechet distance in `features` as a loss, beside a discriminator that starts anew.
 
-    What the legibility filter leaves out counts for nothing: the glyphs that pass it are to be like real ones. Latents
-    are multiplied by `latent_scale`, and have a scale of 1 afterwards.
+    Generated glyphs count by their chance to pass the legibility filter, so that those that captchas contain come to
+    be like real ones; real ones count so in part. Latents have a scale of 1 afterwards.
     """
 
     def __init__(
@@ -101,19 +100,21 @@ class Refinement:
         features: Features,
         legibility_filter: Network,
         settings: TrainingSettings,
-        latent_scale: float = 1.0,
     ) -> None:
         self._index, self._classes, self._filter = glyph_class.index, classes, legibility_filter
         self._set, self._features, self._settings = training_set, features, settings
+        self._real_shares = settings.refined_filtered * self._shares_of(training_set.images)
+        self._real_shares += (1 - settings.refined_filtered) / len(training_set.images)
         self._rng = np.random.default_rng(settings.seed)
-        self._generator = _Generator(weights | {"dense": weights["dense"] * latent_scale})
+        self._generator = _Generator(weights | {"dense": weights["dense"] * settings.refined_scale})
         self._discriminator = make_discriminator_model(training_set.style_count, settings.seed, _CHANNELS, _HIDDEN)
         # No momentum, as in the training before.
         self._optimizers = [keras.optimizers.Adam(settings.refined_rate, beta_1=0.0, beta_2=0.99) for _ in range(2)]
         self._optimizers[0].build(self._generator.variables)
         self._optimizers[1].build(self._discriminator.trainable_variables)
-        chosen = self._rng.permutation(training_set.images)[:_IMAGES]
-        self._losses = [FrechetLoss(part) for part in features.of_glyphs(chosen)]
+        chosen = self._rng.permutation(len(training_set.images))[:_IMAGES]
+        shares = self._real_shares[chosen] / self._real_shares[chosen].sum()
+        self._losses = [FrechetLoss(part, shares) for part in features.of_glyphs(training_set.images[chosen])]
         self._generator_step = tf.function(self._traced_generator_step)
         self._discriminator_step = tf.function(self._traced_discriminator_step)
 
@@ -145,7 +146,7 @@ class Refinement:
         return latent, styles.astype(np.int32)
 
     def _train_discriminator(self, step: int) -> None:
-        chosen = self._rng.choice(len(self._set.images), self._settings.batch_size)
+        chosen = self._rng.choice(len(self._set.images), self._settings.batch_size, p=self._real_shares)
         latent, styles = self._inputs(self._settings.batch_size)
         self._discriminator_step(
             tf.constant(as_input(self._set.images[chosen])),
@@ -167,16 +168,18 @@ class Refinement:
         self._optimizers[0].apply(tape.gradient(loss, variables), variables)
 
     def _shares(self, images: tf.Tensor) -> tf.Tensor:
-        """Say how much each image counts, by how legible it is: `[N]`, which adds up to 1."""
+        """Say how much each image counts: `[N]`, which adds up to 1."""
 
         def shares(levels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
             glyphs = np.rint(levels[..., 0] * 127.5 + 127.5).astype(np.uint8)
-            labels = np.full(len(glyphs), self._index, np.uint8)
-            sure = legibility(glyphs, labels, self._filter, self._classes).clip(max=_LEGIBLE)
-            weights = (sure / _LEGIBLE) ** _STRICTNESS + _LEAST
-            return np.asarray(weights / weights.sum(), np.float32)
+            return self._shares_of(glyphs).astype(np.float32)
 
         return tf.ensure_shape(tf.numpy_function(shares, [images], tf.float32), (None,))
+
+    def _shares_of(self, glyphs: npt.NDArray[np.uint8]) -> Floats:
+        labels = np.full(len(glyphs), self._index, np.uint8)
+        kept = chances(legibility(glyphs, labels, self._filter, self._classes))
+        return np.asarray(kept / kept.sum())
 
     def _slopes(
         self, shares: npt.NDArray[np.float32], *parts: npt.NDArray[np.float32]

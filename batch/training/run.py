@@ -139,7 +139,7 @@ class Training:
         self.manifest["classes"][task.glyph_class.name] = {
             **self._checkpoints.write(task.glyph_class.name, trained.generator),
             "images": len(task.training_set.images),
-            "style_frequencies": [round(float(share), 4) for share in trained.style_frequencies],
+            "style_frequencies": [round(float(share), 4) for share in task.training_set.style_frequencies],
             "latent_scale": task.settings.latent_scale,
             "steps": task.settings.steps,
             "seconds": round(trained.seconds),

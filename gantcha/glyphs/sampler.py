@@ -8,12 +8,14 @@ import numpy.typing as npt
 from gantcha.alphabet import SIDE, GlyphClasses
 from gantcha.glyphs.checkpoints import Checkpoints
 from gantcha.glyphs.network import Network
+from gantcha.glyphs.specks import specks
 
-OVERSAMPLING = 1.4
-"""Glyphs drawn for each one that captchas contain; the filter leaves the rest out."""
 _LEGIBLE = 0.98  # a probability above which glyphs count as equally legible
 _STRICTNESS = 30  # how steeply the chance of a glyph falls below that
-_LEAST = 1e-30  # a probability, so that there is a logarithm
+_LENIENCE = 20  # how many glyphs a little below it are kept all the same
+_LEAST = 0.1  # a probability, so that no chance is 0
+_TRIES = 12  # for a glyph, of which the surest is taken if none was kept: a bad generator must not draw for ever
+_SPECKED = 0.7  # of its probability is left to a glyph with specks
 
 
 class Sampler:
@@ -61,32 +63,42 @@ class Sampler:
     ) -> npt.NDArray[np.uint8]:
         """Draw as `draw` does, without glyphs that look like another character: what captchas contain.
 
-        Two fifths more glyphs of each class are drawn than asked for. Those that the filter is sure of have the same
-        chance to be kept: to keep the surest ones would make all glyphs alike.
+        A glyph is kept by chance, and drawn again otherwise. Those that the filter is sure of have the same chance: to
+        keep the surest ones would make all glyphs alike.
         """
-        wanted = classes.ravel()
-        counts = np.bincount(wanted, minlength=len(self.classes))
-        labels = np.repeat(np.arange(len(self.classes), dtype=np.uint8), np.ceil(counts * OVERSAMPLING).astype(int))
-        glyphs = self.draw(labels, rng, truncation)
-        # The greatest of log chances plus Gumbel noise are a sample without replacement (Kool et al. 2019).
-        sure = legibility(glyphs, labels, self.filter, self.classes).clip(_LEAST, _LEGIBLE)
-        keys = _STRICTNESS * np.log(sure / _LEGIBLE) + rng.gumbel(size=len(labels))
-        best_first = np.lexsort((-keys, labels))
-        firsts = np.searchsorted(labels, labels)
-        # In the order they were drawn in: otherwise the last captchas of a batch would get the least legible glyphs.
-        kept = np.sort(best_first[np.arange(len(labels)) - firsts < counts[labels]])
-        legible = np.empty((len(wanted), SIDE, SIDE), np.uint8)
-        legible[np.argsort(wanted, kind="stable")] = glyphs[kept]
+        labels = classes.ravel()
+        legible = np.empty((len(labels), SIDE, SIDE), np.uint8)
+        surest = np.full(len(labels), -1, np.float32)
+        lacking = np.arange(len(labels))
+        for _ in range(_TRIES):
+            if not len(lacking):
+                break
+            glyphs = self.draw(labels[lacking], rng, truncation)
+            sure = legibility(glyphs, labels[lacking], self.filter, self.classes)
+            kept = rng.random(len(lacking)) < chances(sure)
+            better = kept | (sure > surest[lacking])
+            legible[lacking[better]], surest[lacking[better]] = glyphs[better], sure[better]
+            lacking = lacking[~kept]
         return legible.reshape(*classes.shape, SIDE, SIDE)
 
 
 def legibility(
     glyphs: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], legibility_filter: Network, classes: GlyphClasses
 ) -> npt.NDArray[np.float32]:
-    """Return the probability that each of `[N, 28, 28]` is of its label's character or one that looks alike: `[N]`."""
+    """Return the probability that each of `[N, 28, 28]` is of its label's character or one that looks alike: `[N]`.
+
+    It is less where there are specks.
+    """
     own = classes.lookalikes[labels][:, None] == classes.lookalikes
     probabilities: npt.NDArray[np.float32] = (legibility_filter.run(glyphs=glyphs) * own).sum(1)
+    probabilities[specks(glyphs)] *= _SPECKED
     return probabilities
+
+
+def chances(sure: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Return the chance that `Sampler.draw_legible` keeps a glyph of such a legibility: `[N]` of both."""
+    weights = (sure.clip(_LEAST, _LEGIBLE).astype(float) / _LEGIBLE) ** _STRICTNESS
+    return np.asarray(np.expm1(-_LENIENCE * weights) / np.expm1(-_LENIENCE))
 
 
 _samplers: dict[Path, Sampler] = {}

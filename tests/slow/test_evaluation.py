@@ -34,7 +34,8 @@ def test_evaluate_measures_glyphs_and_records_what_it_found(tmp_path: Path) -> N
     options = ("--classes", ",".join(measured), "--per-class", 200, "--repeats", 2, "--jobs", 1)
     finished = run(*typed("docs/training.md", "python -m batch.evaluate", *options))
     assert finished.returncode == 0, finished.stderr
-    assert "46-lower-t" in finished.stdout and "in captchas, ratio to real" in finished.stdout
+    for row in ("46-lower-t", "in captchas, ratio to real", "real, filtered, ratio to real"):
+        assert row in finished.stdout
     assert (checkpoints / "manifest.json").read_bytes() == before  # which says what is needed to draw, and no more
     recorded = json.loads((checkpoints / "evaluation.json").read_text())
     assert recorded["by_class"].keys() == set(measured)
@@ -48,6 +49,11 @@ def test_evaluate_measures_glyphs_and_records_what_it_found(tmp_path: Path) -> N
         assert found["worst_frechet_to_real"] > found["frechet_to_real"] > 1
         assert found["kernel"] > found["kernel_real"]
         assert 0 < errors["frechet"] < found["frechet"] / 2
+    filtered, generated = (recorded[kind] for kind in ("real_filtered", "in_captchas"))
+    # Real ones are dots, whichever of them are chosen.
+    assert 0.5 < filtered["frechet_to_real"] < generated["frechet_to_real"] / 2
+    assert filtered["recall_to_real"] > generated["recall_to_real"] + 0.2
+    assert filtered["specks"] == 0
     with Image.open(checkpoints / "evaluation.png") as picture:
         assert picture.size == ((16 + 1 + 16) * 28 * 2, len(measured) * 28 * 2)
     assert len(list((tmp_path / "cache").glob("reference-classifier-*.weights.h5"))) == 1

@@ -35,8 +35,6 @@ def _train(data: Path, folder: Path, *options: object) -> tuple[str, ...]:
                 4,
                 "--refine-steps",
                 4,
-                "--legible-steps",
-                4,
                 "--classifier-steps",
                 4,
                 *options,

@@ -73,8 +73,10 @@ def test_refining_brings_features_near_those_of_real_glyphs() -> None:
     """The slopes of the loss lead to the mean and the covariance of the real features, and vanish there."""
     rng = np.random.default_rng(1)
     real = (rng.standard_normal((4000, 6)) @ rng.normal(size=(6, 6)) + 3).astype(np.float32)
-    points, loss = rng.standard_normal((1200, 6)).astype(np.float32), FrechetLoss(real)
-    shares = np.repeat(np.float32([1 / 1000, 0]), [1000, 200])  # the last do not pass the filter
+    counted = np.repeat([0, 1 / 4000], [500, 4000])  # the first do not pass the filter
+    loss = FrechetLoss(np.concatenate([real[:500] + 9, real]), counted)
+    points = rng.standard_normal((1200, 6)).astype(np.float32)
+    shares = np.repeat(np.float32([1 / 1000, 0]), [1000, 200])  # the last do not pass it
     before, last = frechet_distance(real, points[:1000]), points[1000:].copy()
     slopes = []
     for _ in range(600):
@@ -86,7 +88,7 @@ def test_refining_brings_features_near_those_of_real_glyphs() -> None:
 
 
 def test_features_that_do_not_vary_have_a_slope() -> None:
-    loss = FrechetLoss(np.zeros((64, 8), np.float32))
+    loss = FrechetLoss(np.zeros((64, 8), np.float32), np.full(64, 1 / 64))
     assert np.isfinite(loss.slope(np.ones((96, 8), np.float32), np.full(96, 1 / 96, np.float32))).all()
 
 

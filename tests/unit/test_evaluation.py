@@ -11,6 +11,7 @@ from batch.evaluation.metrics import (
     nearest_distances,
     precision_and_recall,
 )
+from gantcha.glyphs.specks import specks
 from tests.support import emnist_files
 
 RNG = np.random.default_rng(1)
@@ -63,6 +64,18 @@ def test_nearest_distances_find_copies() -> None:
     assert (distances[1:] > 0.1).mean() > 0.8
     expected = np.sqrt(((images[5] / 255 - among / 255) ** 2).sum((1, 2))).min()
     assert distances[5] == pytest.approx(expected, abs=1e-2)
+
+
+def test_specks_are_small_and_apart() -> None:
+    images = np.zeros((5, 28, 28), np.uint8)
+    images[:, 4:24, 12:15] = 255  # a stroke
+    images[1, 6, 20:22] = 255
+    images[2, 2:3, 14:16] = 255  # joined to the stroke at a corner of its end
+    images[2, 3, 15] = 255
+    images[3, 4:8, 20:24] = 255  # the dot of an i
+    images[4, 6, 20:22] = 40  # hardly to be seen
+    assert specks(images).tolist() == [False, True, False, False, False]
+    assert not specks(np.zeros((1, 28, 28), np.uint8)).any()
 
 
 def test_confusions_add_up_both_ways() -> None:

@@ -9,11 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
+from scipy.stats import ks_2samp
 
 from gantcha.alphabet import BYMERGE
+from gantcha.characters import usual_alphabet
 from gantcha.glyphs.checkpoints import CheckpointError, Checkpoints
 from gantcha.glyphs.network import Network
-from gantcha.glyphs.sampler import Sampler
+from gantcha.glyphs.sampler import Sampler, chances, legibility
+from gantcha.glyphs.specks import specks
 from gantcha.home import CHECKPOINTS
 from tests.conftest import invoke, refusal
 
@@ -63,9 +66,12 @@ def test_wider_latents_give_more_various_glyphs() -> None:
     assert (variety(1) < variety(1.5)).all()
 
 
-def test_a_seed_repeats_the_glyphs_and_another_does_not(sampler: Sampler) -> None:
+@pytest.mark.parametrize("draw", [Sampler.draw, Sampler.draw_legible])
+def test_a_seed_repeats_the_glyphs_and_another_does_not(
+    sampler: Sampler, draw: Callable[..., npt.NDArray[np.uint8]]
+) -> None:
     classes = np.arange(47, dtype=np.uint8)
-    one, same, other = (sampler.draw(classes, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    one, same, other = (draw(sampler, classes, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
 
@@ -91,6 +97,74 @@ def test_legible_glyphs_are_read_as_what_they_are_more_often(sampler: Sampler) -
     # What is doubtful nevertheless is not kept for the last of the batch.
     first, last = np.split(unsure, 2)
     assert last.mean() < first.mean() + 0.04
+
+
+def test_captchas_contain_hardly_any_specks(sampler: Sampler) -> None:
+    letters = np.full(1000, BYMERGE.symbols.index("q"), np.uint8)
+    drawn, kept = (draw(letters, np.random.default_rng(1)) for draw in (sampler.draw, sampler.draw_legible))
+    assert specks(drawn).mean() > 0.02
+    assert specks(kept).mean() < specks(drawn).mean() / 3
+
+
+def test_the_chance_of_a_glyph_rises_with_its_legibility() -> None:
+    found = chances(np.array([0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1], np.float32))
+    assert (np.diff(found[1:-1]) > 0).all()
+    assert found[0] > 0
+    assert found[2] < 0.01  # as sure as that are glyphs with specks
+    assert found[-2:] == pytest.approx([1, 1])
+
+
+def _surest_of_more(
+    sampler: Sampler, labels: npt.NDArray[np.uint8], rng: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """The legibility of glyphs chosen as captchas chose before: of 1.4 times as many, those of the greatest keys."""
+    kept = []
+    for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
+        drawn = np.full(int(count * 1.4), label, np.uint8)
+        sure = legibility(sampler.draw(drawn, rng), drawn, sampler.filter, sampler.classes)
+        keys = 30 * np.log(sure.clip(1e-30, 0.98) / 0.98) + rng.gumbel(size=len(drawn))
+        kept.append(sure[np.argsort(-keys)[:count]])
+    return np.concatenate(kept)
+
+
+def test_glyphs_are_as_legible_as_when_the_best_of_more_were_kept(sampler: Sampler) -> None:
+    """Over the classes that captchas usually have."""
+    usual = [c.index for c in BYMERGE if c.character in usual_alphabet(BYMERGE.characters)]
+    labels, rng = np.repeat(np.array(usual, np.uint8), 500), np.random.default_rng(1)
+    before = _surest_of_more(sampler, labels, rng)
+    now, unfiltered = (
+        legibility(draw(labels, rng), labels, sampler.filter, sampler.classes)
+        for draw in (sampler.draw_legible, sampler.draw)
+    )
+    assert ks_2samp(before, now).statistic < 0.05
+    assert ks_2samp(before, unfiltered).statistic > 0.1
+    assert now.mean() == pytest.approx(before.mean(), abs=0.002)
+    assert (now > 0.7).mean() > 0.998  # so that each is of the class it was asked for
+
+
+def test_the_size_of_a_batch_does_not_matter(sampler: Sampler) -> None:
+    """Y, since the filter is sure of few of them."""
+    labels, rng = np.full(800, BYMERGE.symbols.index("Y"), np.uint8), np.random.default_rng(1)
+    together = sampler.draw_legible(labels, rng)
+    alone = np.concatenate([sampler.draw_legible(labels[:1], rng) for _ in labels])
+    sure = [legibility(glyphs, labels, sampler.filter, sampler.classes) for glyphs in (together, alone)]
+    ink = [glyphs.mean((1, 2)) for glyphs in (together, alone)]
+    assert ks_2samp(*sure).pvalue > 0.05
+    assert ks_2samp(*ink).pvalue > 0.05
+
+
+def test_a_class_that_is_never_legible_gives_the_surest_of_what_was_drawn(copy: Path) -> None:
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["classes"]["22-upper-m"] = manifest["classes"]["01-digit-1"]
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    sampler = Sampler(Checkpoints(copy))
+    labels, rng = np.full(50, BYMERGE.symbols.index("M"), np.uint8), np.random.default_rng(1)
+    sure, sure_of_any = (
+        legibility(draw(labels, rng), labels, sampler.filter, sampler.classes)
+        for draw in (sampler.draw_legible, sampler.draw)
+    )
+    assert chances(sure).max() < 0.01
+    assert np.median(sure) > 3 * np.median(sure_of_any)
 
 
 def test_glyphs_are_bright_strokes_on_black(sampler: Sampler) -> None:
