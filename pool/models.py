@@ -34,7 +34,7 @@ class Stock(NamedTuple):
 
     @property
     def sources(self) -> tuple["Stock", ...]:
-        """The stocks that challenges come from, the next while those before are empty: pages show all equally large."""
+        """The stocks of challenges, the next where those before have too few: the widget shows all equally large."""
         return tuple(self._replace(pixel_ratio=ratio) for ratio in range(self.pixel_ratio, 0, -1))
 
 

@@ -207,9 +207,9 @@ class Pool:
     def pop(self, n: int = 1, *, stock: Stock, redeemable: bool = False, hold: timedelta = timedelta()) -> list[Issued]:
         """Hand out up to `n` of the oldest ready captchas of a stock, each at most once, however many pops run at once.
 
-        Only `redeemable` captchas can be answered, and where the stock has too few of them, they come from its other
-        `sources`. The time to live starts at the end of `hold`, for
-        callers that keep captchas for a while before they show them.
+        Only `redeemable` captchas can be answered; where the stock has too few, the rest come from its other `sources`,
+        in the same transaction. The time to live starts at the end of `hold`, for callers that keep captchas for a
+        while before they show them.
 
         Raises:
             UnconfirmedPopError: some may have been popped; `give_back` is safe either way.

@@ -24,7 +24,10 @@ _UPLOAD = {
     "required": ["file"],
     "properties": {
         "file": {"type": "string", "format": "binary", "description": "A PNG of at most 1 MiB and 2048 pixels a side"},
-        "code": {"type": "string", "description": "With its code, the picture joins the plain captchas of the pool"},
+        "code": {
+            "type": "string",
+            "description": "With its code, the picture joins the plain captchas of pixel_ratio 1",
+        },
     },
 }
 
