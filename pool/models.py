@@ -20,14 +20,22 @@ class State(StrEnum):
 
 
 class Stock(NamedTuple):
-    """The captchas of one kind and one difficulty: a pop takes from one stock, and a fill adds to one."""
+    """The captchas of one kind, difficulty and density: a fill adds to one stock."""
 
     kind: Kind
     difficulty: Difficulty
+    pixel_ratio: int = 1
+    """2: twice as many pixels each way, for dense screens"""
 
     def __str__(self) -> str:
         """Return the name for messages."""
-        return f"{self.kind} ({self.difficulty})"
+        density = f", {self.pixel_ratio}x" if self.pixel_ratio > 1 else ""
+        return f"{self.kind} ({self.difficulty}{density})"
+
+    @property
+    def sources(self) -> tuple["Stock", ...]:
+        """The stocks of challenges, the next where those before have too few: the widget shows all equally large."""
+        return tuple(self._replace(pixel_ratio=ratio) for ratio in range(self.pixel_ratio, 0, -1))
 
 
 Mode = Literal["picture", "sound", "quiet", "alternative"]
@@ -49,7 +57,7 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
         return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
 
 
-REVISION = "0008"
+REVISION = "0009"
 """The newest migration, which this version needs."""
 metadata = sa.MetaData()
 
@@ -70,6 +78,7 @@ captcha = sa.Table(
     sa.Column("code", sa.String(16)),  # NULL: an upload without a code, which can be shown but never popped
     sa.Column("kind", sa.String(16), nullable=False, server_default="plain"),
     sa.Column("difficulty", sa.String(8), nullable=False, server_default="standard"),
+    sa.Column("pixel_ratio", sa.SmallInteger, nullable=False, server_default="1"),
     sa.Column("state", sa.String(8), nullable=False),
     # Popped for a challenge: its code has not left the server.
     sa.Column("redeemable", sa.Boolean, nullable=False, server_default=sa.false()),
@@ -84,7 +93,7 @@ _READY = sa.text(f"state = '{State.READY}'")
 _TAKEN = sa.text(f"state <> '{State.READY}'")
 # Only ready rows are indexed, so the cost of a pop does not depend on how many were issued; the other index lets the
 # sweep find what is due without reading ready rows.
-_OLDEST_OF_STOCK = captcha.c.kind, captcha.c.difficulty, captcha.c.created_at
+_OLDEST_OF_STOCK = captcha.c.kind, captcha.c.difficulty, captcha.c.pixel_ratio, captcha.c.created_at
 sa.Index("captcha_ready", *_OLDEST_OF_STOCK, postgresql_where=_READY, sqlite_where=_READY)
 sa.Index("captcha_taken", captcha.c.state, captcha.c.expires_at, postgresql_where=_TAKEN, sqlite_where=_TAKEN)
 

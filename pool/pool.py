@@ -26,7 +26,7 @@ _IS_READY = captcha.c.state == _READY
 IS_TAKEN = captcha.c.state != _READY
 _TAKEN_BY = "state", "expires_at", "pop_id"
 _OF_POP = sa.select(captcha.c.id, captcha.c.code).where(
-    IS_TAKEN, *(captcha.c[name] == sa.bindparam(name) for name in _TAKEN_BY)
+    IS_TAKEN, *(captcha.c[name] == sa.bindparam(name) for name in (*_TAKEN_BY, "pixel_ratio"))
 )
 _DEMAND_SECONDS = 60
 _SPARE = 64  # files, of which the rows of a chunk need a few
@@ -76,19 +76,31 @@ _SHOWN = sa.select(*(captcha.c[name] for name in ("id", *Shown._fields))).where(
 
 
 def _is_in(stock: Stock) -> sa.ColumnElement[bool]:
-    return sa.and_(captcha.c.kind == stock.kind, captcha.c.difficulty == stock.difficulty)
+    return sa.and_(*(captcha.c[name] == value for name, value in stock._asdict().items()))
 
 
-def _take(connection: sa.Connection, statement: sa.Update, taken: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Set captchas to taken; return their ids and codes.
+def _take(connection: sa.Connection, n: int, stock: Stock, taken: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Set up to `n` of the oldest captchas of a stock to taken; return their ids and codes.
+
+    A single statement selects and updates, so no two pops can get the same row.
 
     On SQLite a statement that returns its rows is slow beside a busy event loop (see `database.read_rows`), so they are
     read by another, which finds them by `pop_id`.
     """
+    candidate = (
+        sa.select(captcha.c.id)
+        .where(_IS_READY, _is_in(stock))
+        .order_by(captcha.c.created_at)
+        .limit(n)
+        .with_for_update(skip_locked=True)
+        .cte("candidate")
+    )
+    statement = sa.update(captcha).where(captcha.c.id == candidate.c.id).values(taken)
     if connection.dialect.name != "sqlite":
         return [(row.id, row.code) for row in connection.execute(statement.returning(captcha.c.id, captcha.c.code))]
     connection.execute(statement)
-    return database.read_rows(connection, _OF_POP, **{name: taken[name] for name in _TAKEN_BY})
+    of_pop = {name: taken[name] for name in _TAKEN_BY}
+    return database.read_rows(connection, _OF_POP, **of_pop, pixel_ratio=stock.pixel_ratio)
 
 
 class Pool:
@@ -195,31 +207,26 @@ class Pool:
     def pop(self, n: int = 1, *, stock: Stock, redeemable: bool = False, hold: timedelta = timedelta()) -> list[Issued]:
         """Hand out up to `n` of the oldest ready captchas of a stock, each at most once, however many pops run at once.
 
-        A single statement selects and updates, so no two pops can get the same row.
-        Only `redeemable` captchas can be answered. The time to live starts at the end of `hold`, for
-        callers that keep captchas for a while before they show them.
+        Only `redeemable` captchas can be answered; where the stock has too few, the rest come from its other `sources`,
+        in the same transaction. The time to live starts at the end of `hold`, for callers that keep captchas for a
+        while before they show them.
 
         Raises:
             UnconfirmedPopError: some may have been popped; `give_back` is safe either way.
         """
         now, pop_id = datetime.now(UTC), new_id()
-        candidate = (
-            sa.select(captcha.c.id)
-            .where(_IS_READY, _is_in(stock))
-            .order_by(captcha.c.created_at)
-            .limit(n)
-            .with_for_update(skip_locked=True)
-            .cte("candidate")
-        )
         expires_at = now + hold + self.ttl
         taken = {"state": State.ISSUED, "issued_at": now, "expires_at": expires_at}
         taken |= {"redeemable": redeemable, "pop_id": pop_id}
-        statement = sa.update(captcha).where(captcha.c.id == candidate.c.id).values(taken)
         issued: list[Issued] = []
         try:
             with database.transaction(self.engine) as connection:
-                taken_rows = _take(connection, statement, taken)
-                issued = [Issued(file_id, code, expires_at, pop_id, stock) for file_id, code in taken_rows]
+                found: list[Issued] = []
+                for source in stock.sources if redeemable else (stock,):
+                    if len(found) < n:
+                        rows = _take(connection, n - len(found), source, taken)
+                        found += [Issued(file_id, code, expires_at, pop_id, source) for file_id, code in rows]
+                issued = found
         except DatabaseError as error:
             if not issued:
                 raise
@@ -323,10 +330,10 @@ class Pool:
 
     def levels(self) -> dict[Stock, int]:
         """Count the ready captchas of each stock that has any."""
-        columns = captcha.c.kind, captcha.c.difficulty
+        columns = [captcha.c[name] for name in Stock._fields]
         counts = sa.select(*columns, sa.func.count()).where(_IS_READY).group_by(*columns).order_by(*columns)
         with database.transaction(self.engine, **database.READ_ONLY) as connection:
-            return {Stock(kind, difficulty): count for kind, difficulty, count in connection.execute(counts)}
+            return {Stock(*stock): count for *stock, count in connection.execute(counts)}
 
     def demand(self, stock: Stock) -> float:
         """Return how many captchas of a stock per second all processes popped in the last minute."""

@@ -157,9 +157,10 @@ class Settings(BaseSettings):
     doubt: bool = True
     work: Work = "off"
     theme: Theme = "light"
-    pixel_ratio: int = Field(default=1, ge=1, le=2)
+    pixel_ratio: int = Field(default=2, ge=1, le=2)
     length: int = Field(default=6, ge=4, le=8)
     audio: bool = True
+    generate: bool = True
     demo: bool | Literal["none"] = False
     docs: bool = True
     testing: bool = False
@@ -177,18 +178,23 @@ class Settings(BaseSettings):
 
     @property
     def stock(self) -> Stock:
-        """Stock of `/generate` unless it is asked for another kind, and of `batch.fill --count`."""
+        """Stock of `/generate` unless it is asked for another; of single density: pages show it at its own size."""
         return Stock(self.kind, self.difficulty)
 
     @property
     def challenge_stock(self) -> Stock:
         """Stock of `/challenge`, except for sites with a difficulty of their own."""
-        return Stock(self.challenge_kind, self.difficulty)
+        return Stock(self.challenge_kind, self.difficulty, self.pixel_ratio)
 
     @property
     def look(self) -> Look:
         """Look of the captchas of `stock`."""
-        return choose_look(self.kind, self.difficulty, self.theme, decoys=self.alphabet, pixel_ratio=self.pixel_ratio)
+        return self.look_of(self.stock)
+
+    def look_of(self, stock: Stock) -> Look:
+        """Return the look of the captchas of a stock."""
+        kind, difficulty, pixel_ratio = stock
+        return choose_look(kind, difficulty, self.theme, decoys=self.alphabet, pixel_ratio=pixel_ratio)
 
     @model_validator(mode="before")
     @classmethod

@@ -41,6 +41,7 @@ class StockStatus:
 
     kind: Kind
     difficulty: Difficulty
+    pixel_ratio: int
     is_kept: bool
     """whether the settings keep it: other stocks are neither handed out nor filled"""
     level: int
@@ -130,12 +131,12 @@ def _lines(status: Status) -> Iterator[str]:
         yield f"{started_at:<21}{fill.added:>9}{fill.seconds:>10.1f}{rate:>10}  {generators}".rstrip()
         if fill.error:
             yield f"  {fill.error}"
-    yield f"\n{'stock':<24}{'level':>9}{'low water':>12}{'target':>9}{'a second':>10}"
+    yield f"\n{'stock':<28}{'level':>9}{'low water':>12}{'target':>9}{'a second':>10}"
     for stock in status.stocks:
         numbers = f"{stock.level:>9}{stock.low_water:>12}{stock.target:>9}{stock.demand:>10.1f}"
         comment = "below the low-water mark" if stock.level < stock.low_water else ""
         comment = comment if stock.is_kept else "not kept by these settings"
-        yield f"{Stock(stock.kind, stock.difficulty)!s:<24}{numbers}  {comment}".rstrip()
+        yield f"{Stock(stock.kind, stock.difficulty, stock.pixel_ratio)!s:<28}{numbers}  {comment}".rstrip()
     yield "\n" + ", ".join(f"{count} by {mode}" for mode, count in status.tokens.items()) + ": the latest tokens"
     yield from (f"{held.name} under way for {_duration(held.age)}" for held in status.leases)
     yield from lease.warnings(status.leases)

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache, partial
 
@@ -21,7 +21,7 @@ from gantcha.errors import one_line_errors
 from pool.settings import Settings, load_settings
 from server import errors, logs
 from server.addresses import Clients
-from server.api import assets, captchas, challenges, demo, health, pictures, plain, siteverify
+from server.api import assets, challenges, demo, generate, health, load, pictures, plain, siteverify
 from server.metrics import MULTIPROCESS_DIR
 from server.middleware import FastWay, Head, RequestLog
 from server.services import Services
@@ -30,11 +30,8 @@ log = logging.getLogger(__name__)
 # A pop on SQLite releases the interpreter at every row, and a busy event loop would then keep it for 5 ms.
 _SWITCH_SECONDS = 0.0005
 # The pictures last: their paths match nearly everything.
-_ROOMS = captchas, challenges, plain, siteverify, health, demo, assets, pictures
-_STEPS = captchas.generate, pictures.picture, challenges.challenge, challenges.verify, siteverify.siteverify
-_JOURNEY = [
-    route for room in _ROOMS for route in room.router.routes if isinstance(route, APIRoute) and route.endpoint in _STEPS
-]
+_ROOMS = generate, load, challenges, plain, siteverify, health, demo, assets, pictures
+_STEPS = generate.generate, pictures.picture, challenges.challenge, challenges.verify, siteverify.siteverify
 
 
 def __getattr__(name: str) -> FastAPI:
@@ -94,10 +91,11 @@ def create_app(settings: Settings) -> FastAPI:
     for route in app.routes:
         if isinstance(route, APIRoute) and route.path in ("/docs", "/redoc"):
             route.app = _with_relative_links(route.app)
-    for room in _ROOMS:
-        if room is not demo or settings.demo != "none":
-            app.include_router(room.router)
-    _wrap(app, settings)
+    is_off = {generate: not settings.generate, demo: settings.demo == "none"}
+    rooms = [room for room in _ROOMS if not is_off.get(room)]
+    for room in rooms:
+        app.include_router(room.router)
+    _wrap(app, settings, [route for room in rooms for route in room.router.routes if isinstance(route, APIRoute)])
     return app
 
 
@@ -117,10 +115,10 @@ def _end_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _wrap(app: FastAPI, settings: Settings) -> None:
+def _wrap(app: FastAPI, settings: Settings, routes: Sequence[APIRoute]) -> None:
     """Add the middleware, the innermost first, and the error handlers."""
-    app.add_middleware(FastWay, routes=_JOURNEY)
-    app.add_middleware(Head, own=("/generate", "/challenge", "/plain"))
+    app.add_middleware(FastWay, routes=[route for route in routes if route.endpoint in _STEPS])
+    app.add_middleware(Head, own=[route.path for route in routes if "HEAD" in (route.methods or ())])
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

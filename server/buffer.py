@@ -42,7 +42,10 @@ class Buffer:
     """
 
     def __init__(self, pool: Pool, stock: Stock, on_pop: Callable[[Stock, int], None], *, redeemable: bool) -> None:
-        """`on_pop` is called with the stock and the number of captchas of each pop."""
+        """`on_pop` is called with the stock and the number of captchas that each pop took from it.
+
+        Where they are `redeemable`, its other sources help out while the stock is empty.
+        """
         self.stock = stock
         self._pool, self._on_pop, self._redeemable = pool, on_pop, redeemable
         self._held: deque[Issued] = deque()  # the oldest first
@@ -53,7 +56,7 @@ class Buffer:
         self._shortest_life = pool.ttl / 2
         self._size = self._waiting = self._level = 0
         self._recount_at = self._retry_at = 0.0
-        self._popping: asyncio.Future[int | None] | None = None
+        self._popping: asyncio.Future[list[Issued] | None] | None = None
         self._closing = asyncio.Event()
         self._upkeep: asyncio.Task[None] | None = None
 
@@ -94,7 +97,7 @@ class Buffer:
                 popped = await asyncio.shield(self._pop_under_way())  # shielded, since others wait for the same pop
             finally:
                 self._waiting -= 1
-            if popped == 0:
+            if popped == []:
                 return None
         return issued
 
@@ -119,13 +122,13 @@ class Buffer:
             self._pop_under_way()
         return issued
 
-    def _pop_under_way(self) -> asyncio.Future[int | None]:
+    def _pop_under_way(self) -> asyncio.Future[list[Issued] | None]:
         if self._popping is None or self._popping.done():
             self._popping = asyncio.get_running_loop().run_in_executor(None, self._pop)
             self._popping.add_done_callback(self._note_pop)
         return self._popping
 
-    def _pop(self) -> int | None:
+    def _pop(self) -> list[Issued] | None:
         """Pop what is missing and add it to the buffer; None if nothing is missing.
 
         This runs in a thread, which adds to the buffer itself: a busy event loop would only see the result a tenth of
@@ -143,7 +146,7 @@ class Buffer:
             raise
         self._level -= len(popped)
         self._held.extend(popped)
-        return len(popped)
+        return popped
 
     def _demand(self) -> int:
         """Estimate the demand within the horizon from the latest hand-outs."""
@@ -154,21 +157,27 @@ class Buffer:
         return len(self._handed_out) - bisect_left(self._handed_out, time.monotonic() - seconds)
 
     def _count_level(self) -> int:
-        """Count the ready captchas up to what the buffer needs. Raises DatabaseError as the pool does."""
+        """Count the ready captchas of the first source that has any, up to what the buffer needs.
+
+        Raises:
+            DatabaseError: as the pool does.
+        """
         now = time.monotonic()
         if now >= self._recount_at:
-            self._level = self._pool.level(self.stock, at_most=_SHARE * LARGEST)
+            sources = self.stock.sources if self._redeemable else (self.stock,)
+            levels = (self._pool.level(source, at_most=_SHARE * LARGEST) for source in sources)
+            self._level = next(filter(None, levels), 0)
             self._recount_at = now + _LEVEL_SECONDS
         return self._level
 
-    def _note_pop(self, popping: asyncio.Future[int | None]) -> None:
+    def _note_pop(self, popping: asyncio.Future[list[Issued] | None]) -> None:
         if popping.cancelled():
             return
         if error := popping.exception():
             self._retry_at = time.monotonic() + _RETRY_SECONDS
             log.error("no captcha can be popped: %s", error, exc_info=None if _is_expected(error) else error)
         elif (popped := popping.result()) is not None:
-            self._on_pop(self.stock, popped)
+            self._on_pop(self.stock, sum(one.stock == self.stock for one in popped))
 
     async def _keep_up(self) -> None:
         """Give back what nobody asks for; retry after any error until it succeeds."""

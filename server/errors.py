@@ -34,7 +34,9 @@ _LATER = {"Retry-After": str(RETRY_SECONDS)}
 
 MALFORMED = RouteError(400, "There was an error parsing the body")
 NOT_KEPT = RouteError(
-    400, "This server keeps no captchas of this kind; CAPTCHA_KIND and CAPTCHA_CHALLENGE_KIND name those that it keeps."
+    400,
+    "This server keeps no captchas of this kind and pixel_ratio; those of CAPTCHA_KIND have 1, those of "
+    "CAPTCHA_CHALLENGE_KIND have CAPTCHA_PIXEL_RATIO.",
 )
 NO_SITE = RouteError(400, "No site has this sitekey; CAPTCHA_KEYS_FILE gives each site its own.")
 NOT_ITS_HOST = RouteError(

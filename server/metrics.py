@@ -85,7 +85,7 @@ class PoolCollector(Collector):
 def _by_stock(name: str, text: str, values: Mapping[Stock, int]) -> Metric:
     metric = GaugeMetricFamily(name, text, labels=Stock._fields)
     for stock, value in values.items():
-        metric.add_metric(stock, value)
+        metric.add_metric([*map(str, stock)], value)
     return metric
 
 

@@ -62,8 +62,12 @@ class ReadinessChecks:
         try:
             self._pool.check()
             levels = {stock: self._pool.level(stock) for stock in stocks.all}
+            next_from = {
+                stock: next((one for one in stock.sources if levels.get(one) or self._pool.level(one, 1)), None)
+                for stock in stocks.all
+            }
             held = {buffer.stock for buffer in self._buffers if len(buffer)}
-            empty = [stock for stock, level in levels.items() if not level and stock not in held]
+            empty = [stock for stock, source in next_from.items() if not source and stock not in held]
             problems += [f"the pool has no {stock} captchas" for stock in empty if stock in stocks.usual]
             in_doubt = [stock for stock in empty if stock not in stocks.usual]
             warnings += [f"the pool has no {stock} captchas for visitors in doubt" for stock in in_doubt]
@@ -71,8 +75,9 @@ class ReadinessChecks:
             warnings += lease.explanations(leases) if empty else []
             warnings += lease.warnings(leases)
             self._pool.check_files()
-            for stock in stocks.usual:
-                self._pool.check_picture(stock)
+            for source in dict.fromkeys(next_from[stock] for stock in stocks.usual):
+                if source:
+                    self._pool.check_picture(source)
         except (DatabaseError, StorageError) as error:
             problems.append(str(error))
         try:

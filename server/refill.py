@@ -142,7 +142,8 @@ class Refill:
 
     def _run_fill(self, stock: Stock, target: int) -> str | None:
         """Run a fill until it ends; return why it failed, or None."""
-        options = ["--target", str(target), "--kind", stock.kind, "--difficulty", stock.difficulty, "--quiet"]
+        options = [f"--{name.replace('_', '-')}={value}" for name, value in stock._asdict().items()]
+        options += ["--target", str(target), "--quiet"]
         jobs = str(max(1, available_cores() - 1))  # leave a core for requests
         command, environment = child("batch.fill")
         with self._one_start_or_stop:

@@ -90,6 +90,7 @@ class Challenge(BaseModel):
     model_config = _example(
         id=_ID,
         fileURL=_URL,
+        pixel_ratio=2,
         kind="crossed-out",
         prompt=PROMPTS["crossed-out"],
         audioURL=f"{_URL}.wav",
@@ -102,6 +103,8 @@ class Challenge(BaseModel):
     id: str
     fileURL: str | None  # noqa: N815 - as above
     """URL of the picture; null where there is nothing to read"""
+    pixel_ratio: int | None
+    """pixels of the picture for each pixel of the page, each way; null where there is no picture"""
     kind: Kind | Literal["quiet"]
     """`quiet`: the work is enough"""
     prompt: str | None
@@ -241,10 +244,11 @@ class Healthy(BaseModel):
 
 
 class StockLevel(BaseModel):
-    """How full a stock is: the captchas of one kind and one difficulty."""
+    """How full a stock is: the captchas of one kind, difficulty and density."""
 
     kind: Kind
     difficulty: Difficulty
+    pixel_ratio: int
     level: int | None
     """ready captchas; null when the database does not answer"""
     low_water: int
@@ -258,7 +262,16 @@ class Readiness(BaseModel):
         ready=True,
         problems=[],
         warnings=[],
-        stocks=[{"kind": "plain", "difficulty": "standard", "level": 1893, "low_water": 1000, "target": 2000}],
+        stocks=[
+            {
+                "kind": "plain",
+                "difficulty": "standard",
+                "pixel_ratio": 2,
+                "level": 1893,
+                "low_water": 1000,
+                "target": 2000,
+            }
+        ],
         refill_error=None,
         keys_error=None,
     )

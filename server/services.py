@@ -11,11 +11,12 @@ from typing import Self
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from gantcha.drawing.look import Difficulty, Kind
+from gantcha.drawing.look import Difficulty
 from pool.answers import Attempt, Verdict
 from pool.counters import Counters
 from pool.database import REQUEST_TIMEOUT
 from pool.errors import UnknownCaptchaError
+from pool.models import Stock
 from pool.passes import Pass
 from pool.pool import Pool
 from pool.settings import Settings
@@ -44,8 +45,8 @@ class Services:
     settings: Settings
     pool: Pool
     refill: Refill
-    buffers: Mapping[Kind, Buffer]
-    """for callers that get the code, by kind"""
+    buffers: Mapping[Stock, Buffer]
+    """for callers that get the code; none where nobody may"""
     challenge_buffers: Mapping[Difficulty, Buffer]
     writer: GroupCommit[Attempt | Pass | Redemption | Inquiry, Verdict | Solved | bool]
     shown: ShownPictures
@@ -72,12 +73,13 @@ class Services:
         """
         pool = Pool.open(settings, REQUEST_TIMEOUT)
         refill, counters, keys = Refill(settings, pool), Counters(), Keys(settings)
-        generated = dict.fromkeys([settings.stock, settings.challenge_stock])
-        buffers = {stock.kind: Buffer(pool, stock, refill.count_pop, redeemable=False) for stock in generated}
+        own = settings.challenge_stock
+        generated = {settings.stock, own} if settings.generate else set()
+        buffers = {stock: Buffer(pool, stock, refill.count_pop, redeemable=False) for stock in generated}
         challenge_buffers = {
             stock.difficulty: Buffer(pool, stock, refill.count_pop, redeemable=True)
             for stock in refill.stocks.all
-            if stock.kind == settings.challenge_kind
+            if (stock.kind, stock.pixel_ratio) == (own.kind, own.pixel_ratio)
         }
         sharing = Sharing(counters, pool)
         limits = Limits(settings, counters, sharing.hurry)

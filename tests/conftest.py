@@ -36,6 +36,7 @@ from tests.support.processes import ROOT, Program, environment, run, start
 from tests.support.programs import missing, summary
 
 PLAIN, CROSSED_OUT = Stock("plain", "standard"), Stock("crossed-out", "standard")
+DENSE = Stock("plain", "standard", 2)
 for name in [name for name in os.environ if name.startswith("CAPTCHA_")]:
     del os.environ[name]  # what the developer runs is no concern of the tests
 
@@ -287,7 +288,8 @@ def ids_in(text: str) -> list[str]:
     return re.findall(r"[0-9a-f]{32}", text)
 
 
-_NO_REFILL: dict[str, object] = {"TARGET": 0, "LOW_WATER": 0, "DOUBT": "false"}
+# Of one density, challenges and `/generate` share a stock.
+_NO_REFILL: dict[str, object] = {"TARGET": 0, "LOW_WATER": 0, "DOUBT": "false", "PIXEL_RATIO": 1}
 
 
 def sqlite_settings_in(template: Path, folder: Path) -> dict[str, object]:

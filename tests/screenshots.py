@@ -37,7 +37,7 @@ _THEMES = {
 def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
         url = f"sqlite:///{temporary}/pool.db"
-        settings: dict[str, object] = {"DATABASE_URL": url, "FILES_DIR": Path(temporary) / "files", "PIXEL_RATIO": 2}
+        settings: dict[str, object] = {"DATABASE_URL": url, "FILES_DIR": Path(temporary) / "files"}
         migrate(url)
         run("batch.fill", "--target", 40, **settings).check_returncode()
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

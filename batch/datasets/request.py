@@ -55,6 +55,7 @@ class Request:
     alphabet: str | None = None
     kind: str | None = None
     difficulty: str | None = None
+    pixel_ratio: int | None = None
 
     def given(self) -> dict[str, str]:
         """Return what is not the default, as text, by the names of the options."""
@@ -175,7 +176,7 @@ def _new(
         raise DatasetError("--codes says it all: leave --pattern and --length out")
     seed = request.seed if request.seed is not None else secrets.randbits(63)
     usual = {"kind": settings.kind, "difficulty": settings.difficulty, "theme": settings.theme}
-    looks = mix_looks(usual, mix, read_changes(request.set or ()), settings.alphabet, settings.pixel_ratio)
+    looks = mix_looks(usual, mix, read_changes(request.set or ()), settings.alphabet, request.pixel_ratio or 1)
     codes = read_codes(request.codes, classes.characters) if request.codes else None
     count = len(codes) if codes else request.count or 0
     splits = read_split(request.split or "train=1", count)

@@ -16,7 +16,7 @@ from pool.cores import available_cores
 from pool.filling.stocks import kept_stocks
 from pool.settings import foreign_variables, load_settings
 
-_OF_BOTH = {"count", "alphabet", "kind", "difficulty"}
+_OF_BOTH = {"count", "alphabet", "kind", "difficulty", "pixel-ratio"}
 Format = Literal["imagefolder", "webdataset", "parquet", "coco"]
 
 
@@ -29,6 +29,9 @@ def main(
     target: Annotated[int | None, typer.Option(min=0, help="Top each stock up to so many ready captchas.")] = None,
     kind: Annotated[Kind | None, typer.Option(help="Instead of CAPTCHA_KIND.")] = None,
     difficulty: Annotated[Difficulty | None, typer.Option(help="Instead of CAPTCHA_DIFFICULTY.")] = None,
+    pixel_ratio: Annotated[
+        int | None, typer.Option(min=1, max=2, help="2: twice as many pixels each way; 1 if omitted.")
+    ] = None,
     alphabet: Annotated[str | None, typer.Option(help="Instead of CAPTCHA_ALPHABET.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that draw in parallel.")] = available_cores(),
     engine: Annotated[
@@ -72,8 +75,9 @@ def main(
     """Draw captchas into the pool, or write them as a labelled dataset.
 
     The CAPTCHA_ settings name the database, the files, the generators and the look. --target fills the stocks of
-    CAPTCHA_KIND, of CAPTCHA_CHALLENGE_KIND, of the sites in CAPTCHA_KEYS_FILE and, with CAPTCHA_DOUBT, harder ones; or
-    with --kind or --difficulty one alone. --count fills one.
+    CAPTCHA_KIND unless CAPTCHA_GENERATE is false, of CAPTCHA_CHALLENGE_KIND in CAPTCHA_PIXEL_RATIO, of the sites in
+    CAPTCHA_KEYS_FILE and, with CAPTCHA_DOUBT, harder ones; or with --kind, --difficulty or --pixel-ratio one alone.
+    --count fills one.
     Chunks of a fill and shards of a dataset are written whole or not at all: what is stopped keeps what it has
     finished. Characters of a dataset are equally likely; codes of the pool are a third to two thirds digits.
 
@@ -81,7 +85,7 @@ def main(
     Examples:
         python -m batch.fill --count 10000 --difficulty hard
         python -m batch.fill --target 2000 --quiet
-        python -m batch.fill --target 2000 --kind crossed-out
+        python -m batch.fill --target 2000 --kind crossed-out --pixel-ratio 2
         python -m batch.fill --count 10000 --dataset captchas --split train=0.9,val=0.1 --seed 1
         python -m batch.fill --count 10000 --dataset crossed --kind crossed-out
         python -m batch.fill --count 10000 --dataset mixed --mix easy=0.3,standard=0.5,hard=0.2 --masks --disjoint \\
@@ -108,6 +112,7 @@ def main(
         alphabet=alphabet,
         kind=kind,
         difficulty=difficulty,
+        pixel_ratio=pixel_ratio,
     )
     if dataset and target is not None:
         raise typer.BadParameter("--target applies to the pool, not to a dataset")
@@ -123,14 +128,14 @@ def main(
         settings = load_settings(kind=kind, difficulty=difficulty, alphabet=alphabet)
         if not quiet and (foreign := foreign_variables()):
             print(f"warning: not settings of Gantcha, and ignored: {', '.join(foreign)}", file=sys.stderr)
-        folder = settings.checkpoints_dir
+        folder, stock = settings.checkpoints_dir, settings.stock._replace(pixel_ratio=pixel_ratio or 1)
         chosen = on_ray(ray_address, folder) if engine == "ray" else on_this_machine(jobs, folder)
         if dataset:
             report = request.write(dataset, asked, resume, verify, settings, chosen, quiet)
         elif count is not None:
-            report = to_pool.add(count, settings, chosen, quiet)
+            report = to_pool.add(count, settings, stock, chosen, quiet)
         else:
-            stocks = [settings.stock] if kind or difficulty else kept_stocks(settings).all
+            stocks = [stock] if kind or difficulty or pixel_ratio else kept_stocks(settings).all
             report = to_pool.top_up(target or 0, settings, stocks, chosen, quiet)
     if not quiet:
         print(report)

@@ -26,13 +26,13 @@ Lacking = Callable[[Stock, int], int]
 """Called with a stock and the number that was added to it; says how many are missing."""
 
 
-def add(count: int, settings: Settings, engine: Engine, quiet: bool) -> str:
-    """Add exactly `count` captchas to the stock of the settings; return a line that reports it.
+def add(count: int, settings: Settings, stock: Stock, engine: Engine, quiet: bool) -> str:
+    """Add exactly `count` captchas to a stock; return a line that reports it.
 
     Raises:
         GantchaError: the settings, the database, the files or the checkpoints are at fault; finished chunks stay.
     """
-    return _fill(Pool.open(settings), settings, [settings.stock], engine, lambda _, added: count - added, quiet)
+    return _fill(Pool.open(settings), settings, [stock], engine, lambda _, added: count - added, quiet)
 
 
 def top_up(target: int, settings: Settings, stocks: Sequence[Stock], engine: Engine, quiet: bool) -> str:
@@ -87,7 +87,6 @@ def _fill_chunks(
 
     Each chunk is for the first stock that lacks some: one that visitors empty meanwhile does not wait for the others.
     """
-    own_settings = {stock: settings.model_copy(update=stock._asdict()) for stock in tasks}
     added = dict.fromkeys(tasks, 0)
     underway: deque[tuple[Stock, list[str], Future[list[bytes]]]] = deque()
     while True:
@@ -97,11 +96,11 @@ def _fill_chunks(
             progress.update(task, completed=added[stock], total=added[stock] + max(missing[stock], 0))
         for stock, codes, _ in underway:
             missing[stock] -= len(codes)
-        for stock, own in own_settings.items():
+        for stock in tasks:
             while missing[stock] > 0 and len(underway) <= workers.count:
                 count = min(_CHUNK, missing[stock], max(-(-missing[stock] // workers.count), _LEAST))
-                codes = draw_codes(count, own.alphabet, own.length)
-                underway.append((stock, codes, workers.submit(draw_chunk, codes, own.look, own.checkpoints_dir)))
+                codes, look = draw_codes(count, settings.alphabet, settings.length), settings.look_of(stock)
+                underway.append((stock, codes, workers.submit(draw_chunk, codes, look, settings.checkpoints_dir)))
                 missing[stock] -= count
         if not underway:
             return

@@ -119,6 +119,7 @@ def _server(name: str, database_url: str, folder: Path) -> Iterator[_Server]:
     limits = {f"CAPTCHA_{action}_LIMIT": "1000000/second" for action in ("ISSUE", "ANSWER")}
     settings = os.environ | limits | {"CAPTCHA_DATABASE_URL": database_url, "CAPTCHA_FILES_DIR": str(files)}
     settings |= {"CAPTCHA_SITE_SECRET": _SECRET, "CAPTCHA_TARGET": "0", "CAPTCHA_LOW_WATER": "0"}
+    settings["CAPTCHA_PIXEL_RATIO"] = "1"  # both routes share the captchas below
     migrate(settings)
     engine = database.connect(database_url)
     insert_ready(engine, _READY)

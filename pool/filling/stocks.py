@@ -34,10 +34,10 @@ def kept_stocks(settings: Settings) -> KeptStocks:
         SettingsError: the keys file can't be read or its content is invalid.
     """
     file = read_keys_file(settings.keys_file)
-    kind = settings.challenge_kind
-    of_sites = [Stock(kind, site.difficulty) for site in file.sites.values() if site.difficulty]
-    challenges = [settings.challenge_stock, *of_sites]
-    usual = tuple(dict.fromkeys([settings.stock, *challenges]))
+    own = settings.challenge_stock
+    of_sites = [own._replace(difficulty=site.difficulty) for site in file.sites.values() if site.difficulty]
+    challenges, generated = [own, *of_sites], [settings.stock] if settings.generate else []
+    usual = tuple(dict.fromkeys([*generated, *challenges]))
     levels = [harder(stock.difficulty) for stock in challenges] if settings.doubt else []
-    in_doubt = dict.fromkeys(Stock(kind, level) for level in levels if level)
+    in_doubt = dict.fromkeys(own._replace(difficulty=level) for level in levels if level)
     return KeptStocks(usual, tuple(stock for stock in in_doubt if stock not in usual))

@@ -49,7 +49,7 @@ async def hand_out(
     services = services_of(request)
     if visit.outcome:
         until = datetime.now(UTC) + timedelta(seconds=services.settings.ttl_seconds)
-        return _described(testing_keys.ID, file_url(request, testing_keys.ID), "plain", until) | {"ticket": ""}
+        return _described(testing_keys.ID, file_url(request, testing_keys.ID), 1, "plain", until) | {"ticket": ""}
     services.limits.spend_on_site("issue", visit)
     handed_out = None
     try:
@@ -81,7 +81,8 @@ async def _hand_out(
     _CHALLENGED.inc()
     services.shown.note(captcha.id, captcha.expires_at)
     url = file_url(request, captcha.id)
-    described = _described(captcha.id, url, captcha.stock.kind, captcha.expires_at)
+    kind, _, pixel_ratio = captcha.stock
+    described = _described(captcha.id, url, pixel_ratio, kind, captcha.expires_at)
     described["audioURL"] = f"{url}.wav" if services.speaks else None
     described["alternative"] = visit.site is not None and visit.site.alternative is not None
     if weight:
@@ -91,10 +92,13 @@ async def _hand_out(
     return described
 
 
-def _described(file_id: str, url: str | None, kind: Kind | Literal["quiet"], expires_at: datetime) -> dict[str, object]:
+def _described(
+    file_id: str, url: str | None, pixel_ratio: int | None, kind: Kind | Literal["quiet"], expires_at: datetime
+) -> dict[str, object]:
     return {
         "id": file_id,
         "fileURL": url,
+        "pixel_ratio": pixel_ratio,
         "kind": kind,
         "prompt": PROMPTS[kind] if kind != "quiet" else None,
         "audioURL": None,
@@ -118,7 +122,7 @@ def _allows(visit: Visit, wish: Wish) -> bool:
 
 async def _ask_for_work(services: Services, visit: Visit, wish: Wish) -> dict[str, object]:
     file_id, until = new_id(), datetime.now(UTC) + _PASS_LIFE[wish]
-    described = _described(file_id, None, "quiet", until)
+    described = _described(file_id, None, None, "quiet", until)
     weight, sitekey = services.work.weight(wish, visit.site), visit.site.sitekey if visit.site else None
     described["work"] = await services.work.ask(wish, file_id, weight, until, sitekey)
     metrics.ISSUED.labels(wish).inc()

@@ -13,12 +13,14 @@ from html import unescape
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 import pytest
 import requests
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Route, expect
 from sqlalchemy import update
 
+from gantcha.drawing.png import encode_pngs
 from pool import database
 from pool.models import captcha
 from pool.pool import Drawn
@@ -133,6 +135,25 @@ def test_the_page_passes_axe_and_fits_small_screens(plain: Site, browser: Browse
     assert Axe().run(page).response["violations"] == []
     expect(page.locator("html")).to_have_attribute("dir", "rtl")
     assert visit.complaints == []
+    context.close()
+
+
+@needs("chromium")
+@pytest.mark.parametrize(
+    ("of_file", "shown"),
+    [((300, 120), (300, 120)), ((600, 240), (300, 120)), ((200, 120), (200, 120)), ((400, 240), (200, 120))],
+)
+def test_pictures_of_both_densities_are_equally_large(
+    plain: Site, browser: Browser, of_file: tuple[int, int], shown: tuple[int, int]
+) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    (png,) = encode_pngs(np.full((1, *of_file[::-1]), 200, np.uint8))
+    page.route(re.compile("/[0-9a-f]{32}$"), lambda route: route.fulfill(body=png, content_type="image/png"))
+    page.goto(f"{plain.server.url}/plain")
+    box = page.locator(".picture").bounding_box()
+    assert box
+    assert (box["width"], box["height"] - 2) == shown  # without its borders
     context.close()
 
 

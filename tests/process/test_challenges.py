@@ -65,6 +65,7 @@ def test_a_challenge_shows_a_picture_and_no_code(site: Site) -> None:
     assert set(challenge) == {
         "id",
         "fileURL",
+        "pixel_ratio",
         "kind",
         "prompt",
         "audioURL",

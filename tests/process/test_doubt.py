@@ -15,7 +15,7 @@ from pool.models import Stock, captcha
 from pool.pool import Pool
 from pool.settings import Settings
 from server.access.doubt import Doubt, Reason, doubt_address, doubt_site
-from tests.conftest import PLAIN, Server, drawn, own_refill, wait_until
+from tests.conftest import DENSE, PLAIN, Server, drawn, own_refill, wait_until
 from tests.process.test_challenges import counted
 from tests.process.test_counters import Clock
 
@@ -49,10 +49,10 @@ def test_a_site_is_judged_by_the_answers_of_its_visitors(answers: int, wrong: in
 
 def test_the_next_difficulty_is_kept_for_doubt() -> None:
     easy = Settings(difficulty="easy", challenge_kind="crossed-out")
-    assert kept_stocks(easy).in_doubt == (Stock("crossed-out", "standard"),)
+    assert kept_stocks(easy).in_doubt == (Stock("crossed-out", "standard", 2),)
     assert kept_stocks(Settings(difficulty="hard")).in_doubt == ()
     assert kept_stocks(Settings(doubt=False)).in_doubt == ()
-    assert kept_stocks(Settings()).all == (PLAIN, HARD)
+    assert kept_stocks(Settings()).all == (PLAIN, DENSE, Stock("plain", "hard", 2))
 
 
 class Visits:

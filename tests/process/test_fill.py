@@ -57,12 +57,13 @@ def test_count_adds_exactly_so_many_rows_and_files(pool: Pool, settings: dict[st
 
 def test_difficulty_and_look_reach_the_pictures(sqlite_settings: dict[str, object]) -> None:
     """Light on dark, twice as large; and `easy` lines are not crossed, so they hold less ink than `hard` ones."""
-    sqlite_settings |= {"THEME": "dark", "PIXEL_RATIO": 2}
+    sqlite_settings |= {"THEME": "dark"}
     ink = {}
     for difficulty in ("easy", "hard"):
         files = Path(str(sqlite_settings["FILES_DIR"]))
         before = set(files.rglob("*.png"))
-        assert run("batch.fill", "--count", 40, "--difficulty", difficulty, **sqlite_settings).returncode == 0
+        words = ("--count", 40, "--difficulty", difficulty, "--pixel-ratio", 2)
+        assert run("batch.fill", *words, **sqlite_settings).returncode == 0
         pictures = [np.asarray(Image.open(path).convert("L")) for path in set(files.rglob("*.png")) - before]
         assert {picture.shape for picture in pictures} == {(2 * LOOK.height, 2 * LOOK.width(6))}
         ink[difficulty] = np.mean([(picture > 140).mean() for picture in pictures])

@@ -16,7 +16,7 @@ from pool.errors import DatabaseError
 from pool.models import REVISION, State, captcha, counter, fill, metadata, token
 from pool.pool import Drawn, Pool
 from pool.storage.files import new_id
-from tests.conftest import CROSSED_OUT, PLAIN, ROOT, a_png
+from tests.conftest import CROSSED_OUT, DENSE, PLAIN, ROOT, a_png
 
 CONFIG = Config(ROOT / "alembic.ini")
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(CONFIG).walk_revisions()][::-1]
@@ -137,6 +137,33 @@ def test_kinds_come_and_go_with_their_revision(pool: Pool, migrate_to: Any) -> N
     assert kept == {READY, ISSUED, UPLOADED, shown.id}
     assert len(crossed) == 3
     migrate_to(REVISIONS[-1])
+    assert pool.levels() == {PLAIN: 1}
+
+
+def test_densities_come_and_go_with_their_revision(pool: Pool, migrate_to: Any) -> None:
+    """Captchas from before are of single density, as are those of older fills that go on during an upgrade."""
+    newest = _indexes(pool.engine)
+    migrate_to("0008")
+    older = _indexes(pool.engine)
+    _insert(pool.engine)
+    migrate_to("0009")
+    assert _indexes(pool.engine) == newest
+    late = new_id()
+    of_older = "INSERT INTO captcha (id, code, kind, difficulty, state, created_at) VALUES (:id, 'xyz789', 'plain', "
+    with database.transaction(pool.engine) as connection:
+        connection.execute(text(f"{of_older}'standard', 'ready', :at)"), {"id": late, "at": NOW + timedelta(hours=1)})
+    assert pool.levels() == {PLAIN: 2}
+    pool.files.write(READY, a_png())
+    (shown,) = pool.add([Drawn("def567", a_png())], DENSE)
+    popped = pool.pop(2, stock=DENSE, redeemable=True)
+    assert [(one.id, one.stock) for one in popped] == [(shown, DENSE), (READY, PLAIN)]
+    pool.add([Drawn("ghj234", a_png())], DENSE)
+    migrate_to("0008")
+    assert _indexes(pool.engine) == older
+    with database.transaction(pool.engine) as connection:
+        kept = set(connection.scalars(text("SELECT id FROM captcha")))
+    assert kept == {READY, ISSUED, UPLOADED, late, shown}
+    migrate_to("0009")
     assert pool.levels() == {PLAIN: 1}
 
 

@@ -22,7 +22,7 @@ from pool.models import State, captcha
 from pool.pool import Drawn, Pool
 from pool.storage.files import FileStore, new_id
 from pool.sweep import Sweep
-from tests.conftest import PLAIN, ROOT, a_png, drawn, environment, migrate, png_names, row_ids, run
+from tests.conftest import DENSE, PLAIN, ROOT, a_png, drawn, environment, migrate, png_names, row_ids, run
 from tests.support.load import ids_in_state
 from tests.support.popping import pop_all
 from tests.support.settling import check
@@ -141,7 +141,9 @@ def test_demand_counts_the_last_minute(pool: Pool) -> None:
 def test_a_pop_reads_the_partial_index(pool: Pool, backend: str) -> None:
     """So that its cost does not grow with the rows that were handed out, nor with those that are ready."""
     pool.add([Drawn("abc234", b"")] * 400, PLAIN)
-    pool.pop(300, stock=PLAIN)
+    pool.add([Drawn("abc234", b"")] * 400, DENSE)
+    for stock in (PLAIN, DENSE):
+        pool.pop(300, stock=stock)
     statements: list[tuple[str, object]] = []
     with event_listener(pool.engine, statements):
         pool.pop(5, stock=PLAIN)
@@ -244,7 +246,9 @@ def test_what_is_no_database_is_said_in_one_line(tmp_path: Path) -> None:
 
 
 def test_eight_processes_pop_every_row_once(pool: Pool, database_url: str, tmp_path: Path) -> None:
-    pool.add([Drawn(f"{number:06d}", b"") for number in range(4000)], PLAIN)
+    """Dense ones, and those of single density that are popped once the dense ones are gone."""
+    for start_at, stock in ((0, DENSE), (2000, PLAIN)):
+        pool.add([Drawn(f"{start_at + number:06d}", b"") for number in range(2000)], stock)
     context = multiprocessing.get_context("forkserver")
     start = context.Barrier(8)
     outs = [tmp_path / f"popped-{number}" for number in range(8)]
@@ -256,7 +260,7 @@ def test_eight_processes_pop_every_row_once(pool: Pool, database_url: str, tmp_p
         assert process.exitcode == os.EX_OK
     codes = [line for out in outs for line in out.read_text().split()]
     # With rows locked elsewhere a pop may find none and its process leave early; what is left must still be there.
-    codes += [issued.code for issued in pool.pop(4000, stock=PLAIN)]
+    codes += [issued.code for issued in pool.pop(4000, stock=DENSE, redeemable=True)]
     assert sorted(codes) == [f"{number:06d}" for number in range(4000)]
 
 

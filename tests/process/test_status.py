@@ -33,6 +33,7 @@ def test_the_table_shows_states_marks_and_fills(pool: Pool, settings: dict[str, 
     assert stock == {
         "kind": "plain",
         "difficulty": "standard",
+        "pixel_ratio": 1,
         "is_kept": True,
         "level": 5,
         "demand": 2 / 60,

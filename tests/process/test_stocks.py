@@ -1,5 +1,6 @@
 """Captchas of two kinds in one pool: each is popped, refilled, shown and reported for itself."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,16 +17,19 @@ from pool.models import Stock
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
 from server.refill import Refill
-from tests.conftest import CROSSED_OUT, PLAIN, Server, a_png, drawn, own_refill, run, running_site, wait_until
+from tests.conftest import CROSSED_OUT, DENSE, PLAIN, Server, a_png, drawn, own_refill, run, running_site, wait_until
 from tests.process.test_challenges import counted
 
 BOTH_KINDS: dict[str, object] = {"KIND": "plain", "CHALLENGE_KIND": "crossed-out"}
 ASKS = {PLAIN: "Type the characters.", CROSSED_OUT: "Type the characters not crossed out by two strokes."}
 
 
-def test_one_stock_is_kept_where_both_routes_have_the_same_kind() -> None:
-    assert kept_stocks(Settings(challenge_kind="crossed-out", doubt=False)).all == (PLAIN, CROSSED_OUT)
-    assert kept_stocks(Settings(difficulty="hard")).all == (Stock("plain", "hard"),)
+def test_each_route_has_a_stock_and_both_share_one_of_the_same_kind_and_density() -> None:
+    dense, own = Stock("crossed-out", "standard", 2), Settings(challenge_kind="crossed-out", doubt=False)
+    assert kept_stocks(own).all == (PLAIN, dense)
+    assert kept_stocks(own.model_copy(update={"pixel_ratio": 1})).all == (PLAIN, CROSSED_OUT)
+    assert kept_stocks(own.model_copy(update={"generate": False})).all == (dense,)
+    assert kept_stocks(Settings(difficulty="hard", pixel_ratio=1)).all == (Stock("plain", "hard"),)
 
 
 def test_a_stock_has_its_own_level_and_demand(pool: Pool) -> None:
@@ -142,7 +146,9 @@ def test_a_kind_that_is_not_kept_is_refused_in_one_line(
 ) -> None:
     refused = serve(sqlite_settings).get("/generate?kind=crossed-out")
     assert refused.status_code == 400
-    assert re.fullmatch("This server keeps no captchas of this kind; .*CAPTCHA_KIND.*", refused.json()["detail"])
+    assert re.fullmatch(
+        "This server keeps no captchas of this kind and pixel_ratio; .*CAPTCHA_KIND.*", refused.json()["detail"]
+    )
 
 
 def test_an_upload_joins_the_plain_captchas(sqlite_settings: dict[str, object], serve: Callable[..., Server]) -> None:
@@ -165,7 +171,7 @@ def test_readiness_and_metrics_are_those_of_every_stock(
     wait_until(lambda: server.get("/readyz").json()["problems"] == empty, "the next look")
     answer = server.get("/readyz")
     assert answer.status_code == 503
-    own = {"difficulty": "standard", "low_water": 7, "target": 0}
+    own = {"difficulty": "standard", "pixel_ratio": 1, "low_water": 7, "target": 0}
     assert answer.json()["stocks"] == [
         {"kind": "plain", "level": 20} | own,
         {"kind": "crossed-out", "level": 0} | own,
@@ -173,21 +179,28 @@ def test_readiness_and_metrics_are_those_of_every_stock(
     assert server.get("/challenge").status_code == 503
     assert server.get("/generate").ok
     pool.add(drawn(30), CROSSED_OUT)
+    pool.add(drawn(4), DENSE)
     wait_until(lambda: server.get("/readyz").ok, "the other stock to be noticed")
     assert server.get("/challenge").ok
     wait_until(
         lambda: counted(server, "gantcha_pool_level", kind="crossed-out", difficulty="standard") >= 27, "the buffer"
     )
-    assert counted(server, "gantcha_pool_level", kind="plain") == pool.level(PLAIN)
+    assert counted(server, "gantcha_pool_level", kind="plain", pixel_ratio="1") == pool.level(PLAIN)
+    assert counted(server, "gantcha_pool_level", kind="plain", pixel_ratio="2") == 4
     for stock in (PLAIN, CROSSED_OUT):
-        assert counted(server, "gantcha_pool_low_water", **stock._asdict()) == 7
+        labels = {name: str(value) for name, value in stock._asdict().items()}
+        assert counted(server, "gantcha_pool_low_water", **labels) == 7
 
 
 def test_the_status_shows_every_stock(pool: Pool, settings: dict[str, object]) -> None:
     settings |= BOTH_KINDS | {"TARGET": 40, "LOW_WATER": 20}
     pool.add(drawn(25), PLAIN)
     pool.add(drawn(3), Stock("plain", "hard"))
+    pool.add(drawn(2), DENSE)
     lines = [" ".join(line.split()) for line in run("pool.status", **settings).stdout.splitlines()]
     assert "plain (standard) 25 20 40 0.0" in lines
     assert "crossed-out (standard) 0 20 40 0.0 below the low-water mark" in lines
     assert "plain (hard) 3 0 0 0.0 not kept by these settings" in lines
+    assert "plain (standard, 2x) 2 0 0 0.0 not kept by these settings" in lines
+    told = json.loads(run("pool.status", "--json", **settings).stdout)["stocks"]
+    assert [one["level"] for one in told if one["pixel_ratio"] == 2] == [2]

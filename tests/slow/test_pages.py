@@ -120,8 +120,9 @@ def _show(page: str, url: str, browser: Browser) -> None:
     tab = context.new_page()
     tab.route(f"{url}/page", lambda route: route.fulfill(body=f"<!doctype html>{page}", content_type="text/html"))
     tab.goto(f"{url}/page")
+    look = Settings().look_of(Settings().challenge_stock)
     image = (tab.frame_locator("iframe") if has_frame else tab).locator("img")
-    expect(image).to_have_js_property("naturalWidth", Settings().look.width(6))
+    expect(image).to_have_js_property("naturalWidth", look.width(6) * look.pixel_ratio)
     context.close()
 
 

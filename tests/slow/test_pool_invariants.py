@@ -18,10 +18,10 @@ from pool.models import State, Stock, captcha
 from pool.pool import Issued, Pool
 from pool.storage.files import FileStore, new_id
 from pool.sweep import Sweep
-from tests.conftest import CROSSED_OUT, PLAIN, a_png, drawn, png_names
+from tests.conftest import CROSSED_OUT, DENSE, PLAIN, a_png, drawn, png_names
 from tests.support.settling import check
 
-_STOCKS = st.sampled_from([PLAIN, CROSSED_OUT])
+_STOCKS = st.sampled_from([PLAIN, DENSE, CROSSED_OUT])
 _FINAL = {State.SOLVED, State.FAILED, State.EXPIRED}
 
 
@@ -57,11 +57,17 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 4), redeemable=st.booleans(), stock=_STOCKS)
     def pop(self, count: int, redeemable: bool, stock: Stock) -> None:
-        ready = {file_id for file_id in self._in(State.READY) if self.stocks[file_id] == stock}
+        sources = stock.sources if redeemable else (stock,)
+        ready, own = (
+            {file_id for file_id in self._in(State.READY) if self.stocks[file_id] in allowed}
+            for allowed in (sources, (stock,))
+        )
         popped = self.pool.pop(count, redeemable=redeemable, stock=stock)
         ids = {issued.id for issued in popped}
         assert len(popped) == len(ids) == min(count, len(ready))
         assert ids <= ready
+        assert len(ids & own) == min(count, len(own))
+        assert all(self.stocks[issued.id] == issued.stock for issued in popped)
         assert not ids & self.handed_out
         self.handed_out |= ids
         self.popped |= {issued.id: issued for issued in popped}

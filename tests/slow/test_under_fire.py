@@ -25,6 +25,8 @@ from pool.tokens import Purpose
 from pool.work_keys import work_keys
 from server.buffer import LARGEST
 from tests.conftest import (
+    DENSE,
+    NO_LIMITS,
     PLAIN,
     ROOT,
     environment,
@@ -41,11 +43,14 @@ from tests.support.settling import settle_on
 
 
 def test_a_killed_server_repeats_nothing_and_wastes_a_buffer(pool: Pool, settings: dict[str, object]) -> None:
-    """Ten lives on each database, each ended by SIGKILL in the middle of the load."""
+    """Ten lives on each database, each ended by SIGKILL in the middle of the load; by turns of challenges and codes."""
+    settings |= {"PIXEL_RATIO": 2} | NO_LIMITS
     pool.add([Drawn("abc234", b"")] * 40_000, PLAIN)
+    pool.add([Drawn("abc234", b"")] * 500, DENSE)  # after which challenges are of the others
     seen: list[str] = []
     for life in range(1, 11):
-        with running_server(settings) as server, Load(server) as load:
+        path = "/challenge" if life % 2 else "/generate"
+        with running_server(settings) as server, Load(server, path) as load:
             wait_until(lambda: len(load.ids) > 20, "the load to begin")
             time.sleep(np.random.default_rng().uniform(0, 0.3))
             server.process.kill()
@@ -55,6 +60,7 @@ def test_a_killed_server_repeats_nothing_and_wastes_a_buffer(pool: Pool, setting
         assert len(wasted) <= life * (LARGEST + CLIENTS)
     assert max(Counter(seen).values()) == 1
     assert len(seen) > 200
+    assert pool.level(DENSE) == 0
     ready = ids_in_state(pool.engine, State.READY)
     assert not ready & set(seen)
     with database.transaction(pool.engine) as connection:

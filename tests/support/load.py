@@ -20,8 +20,8 @@ def ids_in_state(engine: Engine, state: State) -> set[str]:
 class Load:
     """Clients that ask for captchas without a pause and note what they get."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, server: Server, path: str = "/generate") -> None:
+        self._url = server.url + path
         self._stop = threading.Event()
         self.ids: list[str] = []
         self.answers: list[requests.Response] = []
@@ -31,7 +31,7 @@ class Load:
         with requests.Session() as session:
             while not self._stop.is_set():
                 try:
-                    answer = session.get(f"{self._server.url}/generate", timeout=30)
+                    answer = session.get(self._url, timeout=30)
                 except requests.RequestException:
                     return
                 self.answers.append(answer)

@@ -11,10 +11,10 @@ from pool.storage.files import FileStore
 
 
 def pop_all(url: str, folder: Path, start: multiprocessing.synchronize.Barrier, out: Path) -> None:
-    """Pop until there are none, from the same moment as the others; write the codes to a file."""
+    """Pop challenges of both densities until there are none, from the same moment as the others; write the codes."""
     pool = Pool(database.connect(url), FileStore(folder), timedelta(1))
     start.wait(timeout=120)
     with open(out, "w") as file:
-        while popped := pool.pop(7, stock=Stock("plain", "standard")):
+        while popped := pool.pop(7, stock=Stock("plain", "standard", 2), redeemable=True):
             file.writelines(f"{issued.code}\n" for issued in popped)
     pool.engine.dispose()

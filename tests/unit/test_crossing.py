@@ -15,6 +15,7 @@ from gantcha.drawing.look import LOOKS
 from gantcha.drawing.text_lines import concat_pics
 from gantcha.glyphs.sampler import Sampler, load_sampler
 from gantcha.home import CHECKPOINTS
+from pool.models import Stock
 from pool.settings import Settings
 
 LOOK = replace(LOOKS["crossed-out"]["standard"], decoys="23456789")
@@ -71,8 +72,7 @@ def test_strokes_go_through_those_that_are_crossed_out_and_no_others() -> None:
 @pytest.mark.parametrize(("theme", "ratio"), [("light", 1), ("dark", 2)])
 @pytest.mark.parametrize("length", [4, 8])
 def test_captchas_of_a_length_have_one_size(sampler: Sampler, theme: str, ratio: int, length: int) -> None:
-    settings = Settings(kind="crossed-out", theme=theme, pixel_ratio=ratio)
-    look = settings.look
+    look = Settings(theme=theme).look_of(Stock("crossed-out", "standard", ratio))
     codes = ["23456789"[:length]] * 12
     sizes = {Image.open(io.BytesIO(one.png)).size for one in draw_captchas(codes, sampler, look, rng())}
     assert sizes == {(look.width(length) * ratio, look.height * ratio)}

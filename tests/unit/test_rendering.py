@@ -17,6 +17,7 @@ from gantcha.drawing.look import GREY_LEVELS, LOOKS, Look
 from gantcha.drawing.png import encode_pngs, save_pic, to_grey
 from gantcha.drawing.text_lines import bend_lines, concat_pics
 from gantcha.errors import StorageError
+from pool.models import Stock
 from pool.settings import Settings
 from tests.support import emnist_files
 
@@ -318,7 +319,7 @@ def test_double_density_shows_the_same_look_at_twice_the_size(
 
 
 def test_settings_choose_the_look() -> None:
-    look = Settings(difficulty="hard", theme="dark", pixel_ratio=2).look
+    look = Settings(theme="dark").look_of(Stock("plain", "hard", 2))
     assert look == replace(HARD, theme="dark", pixel_ratio=2)
     crossed_out = Settings(kind="crossed-out", alphabet="abc123").look
     assert crossed_out == replace(LOOKS["crossed-out"]["standard"], decoys="abc123")

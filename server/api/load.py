@@ -1,60 +1,22 @@
-"""For trusted callers: captchas with their codes, and pictures of their own."""
+"""For trusted callers: pictures of their own."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Request
 
 from gantcha.characters import named_characters, to_characters
-from gantcha.drawing.look import Kind
 from pool.models import Stock
 from pool.pool import Drawn
-from server import errors, metrics
+from server import errors
 from server.api.bodies import MULTIPART, documented_body, parse_form, read_body
 from server.api.checks import require_trusted_caller
-from server.api.responses import file_url, hand_out_nothing, json_answer
+from server.api.responses import file_url
 from server.api.uploads import MAX_FILE_BYTES, clean_png
 from server.errors import documented
-from server.schemas import PROMPTS, Generated, Loaded
+from server.schemas import Loaded
 from server.services import services_of
 
 router = APIRouter(tags=["captchas"])
-_GENERATED = metrics.ISSUED.labels("generate")
-_NOT_GENERATED = (*errors.UNTRUSTED, errors.NOT_KEPT, errors.INVALID, errors.EMPTY, errors.OUT_OF_REACH)
-
-
-@router.get(
-    "/generate",
-    dependencies=[Depends(require_trusted_caller)],
-    response_class=Response,
-    responses={200: {"model": Generated}, **documented(*_NOT_GENERATED)},
-)
-async def generate(request: Request, kind: Kind | None = None) -> Response:
-    """Hand out a captcha with its code, for a back end that compares the answer itself; `HEAD` hands out none."""
-    services = services_of(request)
-    buffer = services.buffers.get(kind or services.settings.kind)
-    if buffer is None:
-        raise errors.NOT_KEPT.error()
-    captcha = await buffer.take()
-    if captcha is None:
-        metrics.EMPTY.labels("generate").inc()
-        raise errors.EMPTY.error()
-    _GENERATED.inc()
-    services.shown.note(captcha.id, captcha.expires_at)
-    kind = captcha.stock.kind
-    return json_answer(
-        {
-            "code": captcha.code,
-            "fileURL": file_url(request, captcha.id),
-            "kind": kind,
-            "prompt": PROMPTS[kind],
-            "id": captcha.id,
-            "expires_at": captcha.expires_at,
-        }
-    )
-
-
-router.head("/generate", include_in_schema=False, dependencies=[Depends(require_trusted_caller)])(hand_out_nothing)
-
 _MOST_UPLOAD_BYTES = MAX_FILE_BYTES + 16 * 1024  # the multipart frame and the other fields
 _MOST_PER_CHARACTER = 16  # code points of a letter and its accents before they are composed: seldom more than three
 _UPLOAD = {
@@ -62,7 +24,10 @@ _UPLOAD = {
     "required": ["file"],
     "properties": {
         "file": {"type": "string", "format": "binary", "description": "A PNG of at most 1 MiB and 2048 pixels a side"},
-        "code": {"type": "string", "description": "With its code, the picture joins the plain captchas of the pool"},
+        "code": {
+            "type": "string",
+            "description": "With its code, the picture joins the plain captchas of pixel_ratio 1",
+        },
     },
 }
 
