@@ -45,7 +45,7 @@ def random_look(decoys: str, rng: np.random.Generator) -> Look:
         "scribbles": int(rng.integers(11)),
         "contrast": (ink, 0.95),
         "pale_contrast": (pale * 0.55, pale),
-        "noise": within(0.05, 0.15),
+        "noise": within(0, 0.1),
         "grain": int(rng.integers(1, 4)),
     }
     return Look(**chosen)

@@ -107,10 +107,12 @@ def draw_ink(strokes: Bytes, ink: Ink, inked: Bytes, look: Look) -> None:
 
 def draw_paper(brightness: Bytes, shape: tuple[int, ...], rng: np.random.Generator, look: Look) -> Bytes:
     """Draw paper with noise, `[H, W]`; `brightness` is a grid that is interpolated over it."""
+    if not look.noise and not look.unevenness:
+        return np.full(shape, brightness[0, 0])
     height, width = shape
     side = look.grain * look.pixel_ratio
     even = np.asarray(cv2.resize(brightness, (-(-width // side), -(-height // side))), np.uint8)
-    paper = add_noise(even, rng, look)
+    paper = add_noise(even, rng, look) if look.noise else even
     return _enlarge(paper, side)[:height, :width] if side > 1 else paper
 
 

@@ -101,14 +101,14 @@ class Look:
     """Share of a stroke's soft edge that is paper: the stroke's weight, which varies along the line."""
     scribbles: int = _within(0, 100, 4)
     """Number of glyphs in pale ink that the line is written over."""
-    unevenness: float = _within(0, 0.2, 0.01)
+    unevenness: float = _within(0, 0.2, 0.0)
     """Unevenness of the paper's brightness."""
     contrast: Range = _share((0.8, 0.95))
     """Contrast of ink to paper."""
     pale_contrast: Range = _share((0.17, 0.32))
     """Contrast of pale ink, of each scribble."""
-    noise: float = _share(0.01)
-    """Standard deviation of the Gaussian noise, in brightness."""
+    noise: float = _share(0.0)
+    """Standard deviation of the Gaussian noise, in brightness; by default none, for it stopped no machine."""
     grain: int = _within(1, 16, 1)
     """Side of the squares that the noise is made of."""
 
