@@ -1,78 +1,55 @@
-"""The baseline of the reference set: a small convolutional network with a head for each place of the code."""
+"""The baseline of the reference set: a CRNN that learns from some of its captchas at a quarter of their size."""
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import sliding_window_view
 
-from batch.training.classifier import compile_classifier, predict
-from batch.training.networks import as_input, pooled_convolution
-from batch.training.tensorflow import keras
+from batch.recogniser import BATCH, COLUMN, Crnn, Lesson
+from gantcha.frames import label_frames
 
-_SHRINK = 2  # half the size shows all that a solver needs
-_CHANNELS = (24, 40, 64, 96)
-_HIDDEN = 256
-_BATCH = 64
-_RATE = 1e-3
-_SHIFT = 3
-_CHUNK = 200  # pictures that are read at once
+SHRINK: Final = 4
+_SHIFT = 2  # pixels up or down at that size: more captchas than there are
 
 
-def downsample(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Downsample grey pictures `[N, H, W]` to half their size: `[N, H / 2, W / 2]`."""
-    count, height, width = pictures.shape[0], *(side // _SHRINK * _SHRINK for side in pictures.shape[1:])
-    blocks = pictures[:, :height, :width].reshape(count, height // _SHRINK, _SHRINK, width // _SHRINK, _SHRINK)
-    downsampled: npt.NDArray[np.uint8] = (blocks.sum((2, 4), np.uint16) // _SHRINK**2).astype(np.uint8)
+class Learnt(NamedTuple):
+    """Captchas of a dataset that were read, in the size that the baseline sees."""
+
+    pictures: npt.NDArray[np.uint8]
+    """`[N, H, W]`"""
+    labels: Sequence[Mapping[str, Any]]
+
+
+def downsample(pictures: npt.NDArray[np.uint8], shrink: int = 2) -> npt.NDArray[np.uint8]:
+    """Downsample grey pictures `[N, H, W]`: `[N, H / shrink, W / shrink]`."""
+    count, height, width = pictures.shape[0], *(side // shrink for side in pictures.shape[1:])
+    blocks = pictures[:, : height * shrink, : width * shrink].reshape(count, height, shrink, width, shrink)
+    downsampled: npt.NDArray[np.uint8] = (blocks.sum((2, 4), np.uint16) // shrink**2).astype(np.uint8)
     return downsampled
 
 
-def shifted_batches(
-    pictures: npt.NDArray[np.uint8], rng: np.random.Generator
-) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]]:
-    """Draw batches of `[N, H, W]` without end: their numbers, and the pictures shifted a little."""
-    around = np.pad(pictures, ((0, 0), (_SHIFT, _SHIFT), (_SHIFT, _SHIFT)), "symmetric")
-    windows = sliding_window_view(around, pictures.shape[1:], (1, 2))
+def train_baseline(learnt: Learnt, alphabet: str, seconds: float, report: Callable[[float], Any]) -> Crnn:
+    """Train for some processor time; `report` gets the seconds of each step."""
+    baseline = Crnn(alphabet, seed=1, shrink=SHRINK)
+    baseline.train(_lessons(learnt, "".join(sorted(alphabet)), np.random.default_rng(1)), report, seconds)
+    return baseline
+
+
+def _lessons(learnt: Learnt, alphabet: str, rng: np.random.Generator) -> Iterator[Lesson]:
+    """Give the captchas in batches without end, each time in another order and moved up or down a little."""
+    columns = -(-learnt.pictures.shape[2] * SHRINK // COLUMN)
+    frames = np.stack(
+        [
+            label_frames(label["boxes"], label["characters"], label["crossed_out"], alphabet, columns, COLUMN)
+            for label in learnt.labels
+        ]
+    )
+    height = learnt.pictures.shape[1]
+    around = np.pad(learnt.pictures, ((0, 0), (_SHIFT, _SHIFT), (0, 0)), "edge")
     while True:
-        chosen = rng.integers(len(pictures), size=_BATCH)
-        down, across = rng.integers(2 * _SHIFT + 1, size=(2, _BATCH))
-        yield chosen, windows[chosen, down, across]
-
-
-def make_baseline_model(size: tuple[int, int], length: int, alphabet_size: int) -> keras.Model:
-    """Build the network: pictures `[N, *size, 1]` in -1..1 -> logits `[N, length, alphabet_size]`."""
-    layers = keras.layers
-    picture = layers.Input((*size, 1))
-    hidden = picture
-    for channels in _CHANNELS:
-        hidden = pooled_convolution(hidden, channels)
-    hidden = layers.Dense(_HIDDEN, use_bias=False)(layers.Flatten()(hidden))
-    hidden = layers.Dropout(0.3)(layers.ReLU()(layers.BatchNormalization(momentum=0.9)(hidden)))
-    return keras.Model(picture, layers.Reshape((length, alphabet_size))(layers.Dense(length * alphabet_size)(hidden)))
-
-
-class Baseline:
-    """A network trained on labelled captchas; it reads them at a quarter of their size."""
-
-    def __init__(self, alphabet: str, seed: int) -> None:
-        self._alphabet, self._seed = np.array(sorted(alphabet)), seed
-
-    def train(
-        self, pictures: npt.NDArray[np.uint8], codes: Sequence[str], report: Callable[[int], Any], steps: int
-    ) -> None:
-        """Train on downsampled pictures `[N, H, W]` and their codes; `report` is called after each step."""
-        keras.utils.set_random_seed(self._seed)
-        labels = np.searchsorted(self._alphabet, np.array([list(code) for code in codes]))
-        self._model = make_baseline_model(pictures.shape[1:], labels.shape[1], len(self._alphabet))
-        compile_classifier(self._model, _RATE, steps)
-        rng = np.random.default_rng(self._seed)
-        for chosen, shifted in islice(shifted_batches(pictures, rng), steps):
-            self._model.train_on_batch(as_input(shifted), labels[chosen])
-            report(1)
-
-    def solve(self, pictures: npt.NDArray[np.uint8]) -> list[str]:
-        """Read downsampled pictures `[N, H, W]`."""
-        symbols = predict(self._model, pictures, _CHUNK).argmax(2)
-        return ["".join(characters) for characters in self._alphabet[symbols]]
+        order = rng.permutation(len(frames))
+        for start in range(0, len(order) - BATCH + 1, BATCH):
+            chosen, down = order[start : start + BATCH], rng.integers(2 * _SHIFT + 1)
+            codes = [learnt.labels[number]["code"] for number in chosen.tolist()]
+            yield Lesson(around[chosen, down : down + height], codes, frames[chosen])

@@ -68,9 +68,9 @@ the count: a dataset with the same seed repeats captchas of this one, also in ot
 _BASELINE = """
 ## A baseline
 
-A small convolutional network (`batch/baseline.py` of Gantcha), taught with {taught:,} captchas of `train` at a
-quarter of their size in {steps:,} steps of 64, reads of `test`, without regard to case, and with characters that look
-alike in handwriting as one:
+A CRNN (`batch/baseline.py` of Gantcha), taught with {taught:,} captchas of `train` at a quarter of their size for
+{seconds:,.0f} seconds of one core, first with the places of the characters and then with CTC, reads of `test`, without
+regard to case, and with characters that look alike in handwriting as one:
 
 | difficulty | captchas | characters | whole codes |
 |---|---|---|---|
@@ -116,7 +116,7 @@ def _baseline(measures: bytes | None) -> str:
         f"| {difficulty} | {row['captchas']:,} | {row['characters']:.1%} | {row['codes']:.1%} |"
         for difficulty, row in found["by_difficulty"].items()
     ]
-    return _BASELINE.format(taught=found["taught"], steps=found["steps"], rows="\n".join(rows))
+    return _BASELINE.format(taught=found["taught"], seconds=found["seconds"], rows="\n".join(rows))
 
 
 def _row(mixed: MixedLook) -> str:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from batch.ctc import decode
 from batch.training.tensorflow import keras, tf
-from benchmarks.strength.ctc import decode
 
 BANDS = 32
 _FRAME, _HOP = 256, 160  # samples: 23 ms, every 15 ms

@@ -5,18 +5,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from rich.progress import Progress
 
 from batch.baseline import downsample
-from benchmarks.strength.crnn import BATCH, COLUMN, CrnnSolver, Lesson
+from batch.recogniser import BATCH, COLUMN, Crnn, Lesson
 from benchmarks.strength.detector import detecting
-from benchmarks.strength.frames import label_frames
 from benchmarks.strength.preprocessing import HALVED, Pictures, halve, preprocessings
 from benchmarks.strength.segmentation import Classify
 from benchmarks.strength.sources import Draw
 from benchmarks.strength.untrained import Success, attack, rate, untrained_attacks
 from gantcha.alphabet import draw_codes
 from gantcha.captcha import Captcha
+from gantcha.frames import label_frames
 
 _DRAWN = 4 * BATCH  # labelled captchas that are drawn at once
 _TWO_LEVELS = "threshold 95", "threshold 110"
@@ -91,7 +92,7 @@ def run_attacks(
     for minutes in budget.minutes:
         name = f"crnn-{minutes:g}"
         if wanted(name):
-            solver = CrnnSolver(alphabet, seed=1)
+            solver = Crnn(alphabet, seed=1)
             fresh = _draw_lessons(target, alphabet)
             training = solver.train(fresh, bar(name, 60 * minutes), 60 * minutes)
             started = time.process_time()
@@ -112,10 +113,16 @@ def _draw_lessons(target: Target, alphabet: str) -> Iterator[Lesson]:
         codes = draw_codes(_DRAWN, alphabet, len(target.codes[0]))
         if target.draw_labelled:
             captchas = target.draw_labelled(codes)
-            frames = label_frames(captchas, alphabet, COLUMN)
+            frames = _label_frames(captchas, alphabet)
             pictures = _shown(np.stack([captcha.picture for captcha in captchas]), target.pixel_ratio)
         else:
             frames, pictures = None, _shown(target.draw(codes), target.pixel_ratio)
         for start in range(0, _DRAWN, BATCH):
             part = slice(start, start + BATCH)
             yield Lesson(pictures[part], codes[part], None if frames is None else frames[part])
+
+
+def _label_frames(captchas: Sequence[Captcha], alphabet: str) -> npt.NDArray[np.int64]:
+    column = COLUMN * captchas[0].look.pixel_ratio
+    symbols, columns = "".join(sorted(set(alphabet))), -(-captchas[0].levels.shape[1] // column)
+    return np.stack([label_frames(c.boxes, c.characters, c.crossed_out, symbols, columns, column) for c in captchas])

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import find_peaks
 
-from benchmarks.strength.ctc import Decoded
+from batch.ctc import Decoded
 from benchmarks.strength.preprocessing import Pictures
 from gantcha.alphabet import BYMERGE, SIDE
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from onnxruntime import InferenceSession, SessionOptions
 from scipy.special import softmax
 
-from benchmarks.strength.ctc import Decoded, LogProbabilities, decode
+from batch.ctc import Decoded, LogProbabilities, decode
 from benchmarks.strength.preprocessing import Pictures
 
 _THREADS = 2

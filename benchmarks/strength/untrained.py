@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from batch.ctc import Decoded, drop_least_certain
 from batch.evaluation.metrics import wilson_interval
-from benchmarks.strength.ctc import Decoded, drop_least_certain
 from benchmarks.strength.ocr import MODES, has_tesseract, read_with_ddddocr, read_with_tesseract
 from benchmarks.strength.preprocessing import HALVED, Pictures, Preprocessing, preprocessings
 from benchmarks.strength.segmentation import Classify, read_segments

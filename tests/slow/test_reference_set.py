@@ -14,7 +14,7 @@ def test_one_command_writes_and_measures_it(tmp_path: Path) -> None:
         place if word == "reference" else word
         for word in documented("docs/datasets.md", "python -m batch.reference_set")
     ]
-    small = ("--count", 600, "--taught", 100, "--steps", 2, "--jobs", 1)
+    small = ("--count", 600, "--taught", 100, "--seconds", 2, "--jobs", 1)
     finished = run(*words, *small)
     assert finished.returncode == 0, finished.stderr
     assert "30 val, 30 test: 600 drawn" in finished.stdout

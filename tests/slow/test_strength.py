@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from batch.recogniser import Crnn, Lesson
 from benchmarks.looks import character_reader, readability
-from benchmarks.strength.crnn import CrnnSolver, Lesson
 from benchmarks.strength.detector import Detector
 from benchmarks.strength.preprocessing import preprocessings
 from benchmarks.strength.untrained import rate
@@ -114,7 +114,7 @@ def test_the_crnn_learns_to_read_from_places_and_from_codes_alone() -> None:
     unseen = draw(100)
     for places_known, seconds in ((True, 30), (False, 60)):
         lessons = (draw(64) if places_known else draw(64)._replace(frames=None) for _ in count())
-        solver, spent = CrnnSolver("ba", seed=1), list[float]()
+        solver, spent = Crnn("ba", seed=1), list[float]()
         training = solver.train(lessons, spent.append, seconds)
         assert len(spent) == training.steps
         assert sum(spent) == pytest.approx(training.trained_seconds) == pytest.approx(seconds, abs=2)

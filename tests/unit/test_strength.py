@@ -3,7 +3,6 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from itertools import groupby, product
 from pathlib import Path
@@ -13,17 +12,17 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from batch.ctc import decode, drop_least_certain
 from batch.evaluation.metrics import wilson_interval
 from benchmarks.looks.frontier import Trial, is_unbeaten
-from benchmarks.strength.ctc import decode, drop_least_certain
-from benchmarks.strength.frames import label_frames
 from benchmarks.strength.ocr import read_with_ddddocr, read_with_tesseract
 from benchmarks.strength.preprocessing import HALVED, Pictures, preprocessings, straighten
 from benchmarks.strength.segmentation import cut_into_pieces, read_segments
 from benchmarks.strength.told import OcrNetwork, open_ddddocr, open_rapidocr, read_rows
 from benchmarks.strength.untrained import attack, rate, untrained_attacks
-from gantcha.captcha import Captcha, draw_captchas
+from gantcha.captcha import draw_captchas
 from gantcha.drawing.look import LOOKS
+from gantcha.frames import label_frames
 from gantcha.glyphs.checkpoints import Checkpoints
 from gantcha.glyphs.sampler import Sampler
 from gantcha.home import CHECKPOINTS
@@ -108,20 +107,11 @@ def test_the_least_certain_symbols_are_left_out() -> None:
     assert drop_least_certain(decoded, 1).tolist() == [[1, 2]]
 
 
-@pytest.mark.parametrize("ratio", [1, 2])
-def test_frames_show_the_characters_that_count(ratio: int) -> None:
-    """Boxes 20 pixels wide reach 6 pixels from their middle, columns are 4 wide, at any density."""
-    captcha = Captcha(
-        code="ca",
-        levels=np.zeros((40 * ratio, 82 * ratio), np.uint8),
-        characters="cba",
-        crossed_out=[False, True, False],
-        glyph_classes=["c", "b", "a"],
-        look=replace(STANDARD, pixel_ratio=ratio),
-        boxes=(ratio * np.array([(4, 0, 24, 9), (26, 0, 46, 9), (40, 5, 60, 20)])).tolist(),
-    )
+def test_frames_show_the_characters_that_count() -> None:
+    """Boxes 20 pixels wide reach 6 pixels from their middle, columns are 4 wide."""
+    boxes = [(4, 0, 24, 9), (26, 0, 46, 9), (40, 5, 60, 20)]
     expected = [0, 0, 3, 3, 3, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0]
-    assert label_frames([captcha, captcha], "abc", 4).tolist() == [expected, expected]
+    assert label_frames(boxes, "cba", [False, True, False], "abc", 21, 4).tolist() == expected
 
 
 @pytest.mark.parametrize("open_network", [open_ddddocr, partial(open_ddddocr, beta=True), open_rapidocr])
