@@ -113,7 +113,8 @@ def main(
 
     The first half of the looks is drawn at random, the other half varies those that nothing else beats. The attacks
     are the usual best of `benchmarks.strength`, in few variants. Measure the look that you choose by
-    `benchmarks.strength`, and have people read it (`benchmarks.looks.readability --sheet`). A look takes 20 s.
+    `benchmarks.strength`, and have people read it (`benchmarks.looks.readability --sheet`). A look takes a minute of
+    one core.
 
     \b
     Examples:
