@@ -98,6 +98,11 @@ class GlyphClasses(Sequence[GlyphClass]):
         characters = np.searchsorted(_points("".join(by_point)), _points(text)).reshape(len(codes), -1)
         return choices[characters, rng.integers(count, size=characters.shape)]
 
+    def as_written(self, text: str, otherwise: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return the class of each character of a text in its own case, or that of `otherwise` where there is none."""
+        known = [self.symbols.find(symbol) for symbol in text]
+        return np.where(np.array(known) < 0, otherwise, known).astype(np.uint8)
+
 
 def _points(text: str) -> npt.NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le"), np.uint32)

@@ -1,7 +1,9 @@
 """Random codes of a pattern: what `[a-z]{3}[0-9]{2,4}` gives, all characters of a class equally likely."""
 
 import re
+from collections.abc import Sequence
 from math import prod
+from numbers import Integral
 from random import Random
 from typing import NamedTuple
 
@@ -73,7 +75,7 @@ def _members(text: str, drawn: str) -> str:
         raise PatternError(f"pattern: {text} is no class of characters: {error}") from error
 
 
-def pattern_of(alphabet: str, length: int | tuple[int, int], drawn: str) -> str:
+def pattern_of(alphabet: str, length: int | Sequence[int], drawn: str) -> str:
     """Return the pattern of codes of an alphabet, and of a length or of any length in a range.
 
     Raises:
@@ -82,8 +84,10 @@ def pattern_of(alphabet: str, length: int | tuple[int, int], drawn: str) -> str:
     characters = to_characters(alphabet)
     if not characters or len(set(characters)) < len(characters) or not set(characters) <= set(drawn):
         raise PatternError(f"alphabet {alphabet}: must be different characters of {named_characters(drawn)}")
-    ends = length if isinstance(length, tuple) else (length, length)
-    if not (len(ends) == 2 and all(isinstance(end, int) for end in ends) and 1 <= ends[0] <= ends[1] <= MOST_BOXES):
+    ends = tuple(length) if isinstance(length, (tuple, list)) else (length, length)
+    if not (
+        len(ends) == 2 and all(isinstance(end, Integral) for end in ends) and 1 <= ends[0] <= ends[1] <= MOST_BOXES
+    ):
         raise PatternError(f"length {length}: must be 1 to {MOST_BOXES}, or a range of two such numbers")
     shortest, longest = ends
     return f"[{characters}]{{{shortest},{longest}}}"
