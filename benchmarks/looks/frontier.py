@@ -21,6 +21,7 @@ from gantcha.drawing.look import BOUNDS, DIFFICULTIES, LOOKS, USUAL_DECOYS, Kind
 from gantcha.errors import one_line_errors
 from gantcha.glyphs.checkpoints import Checkpoints
 from gantcha.glyphs.sampler import Sampler
+from gantcha.terminal import run
 from pool.settings import load_settings
 
 if TYPE_CHECKING:
@@ -172,4 +173,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)
