@@ -28,7 +28,7 @@ class GlyphClass:
     @property
     def name(self) -> str:
         """ASCII name without case, since `A` and `a` are one file on some file systems: `10-upper-a`, `03-u0436`."""
-        if not self.symbol.isascii():
+        if not (self.symbol.isascii() and self.symbol.isalnum()):
             return f"{self.index:02d}-u{ord(self.symbol):04x}"
         kind = "digit" if self.symbol.isdigit() else "upper" if self.symbol.isupper() else "lower"
         return f"{self.index:02d}-{kind}-{self.symbol.lower()}"

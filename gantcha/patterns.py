@@ -11,7 +11,7 @@ from gantcha.characters import named_characters, to_characters
 from gantcha.drawing.look import MOST_BOXES
 from gantcha.errors import GantchaError
 
-_PART = re.compile(r"(\[[^\]]+\]|\\d|\w)(?:\{(\d+)(?:,(\d+))?\})?")
+_PART = re.compile(r"(\[(?:[^\]\\]|\\.)+\]|\\d|\\\W|\w)(?:\{(\d+)(?:,(\d+))?\})?")
 
 
 class PatternError(GantchaError):
@@ -27,7 +27,8 @@ class _Part(NamedTuple):
 class Pattern:
     """Codes as a regular expression gives them: characters, `[classes]` and `\\d`, with `{counts}` or `{least,most}`.
 
-    All characters of a class are equally likely, and so are all counts.
+    All characters of a class are equally likely, and so are all counts. A symbol that is no letter or digit is written
+    as `\\+`.
     """
 
     def __init__(self, text: str, drawn: str) -> None:
@@ -90,4 +91,4 @@ def pattern_of(alphabet: str, length: int | Sequence[int], drawn: str) -> str:
     ):
         raise PatternError(f"length {length}: must be 1 to {MOST_BOXES}, or a range of two such numbers")
     shortest, longest = ends
-    return f"[{characters}]{{{shortest},{longest}}}"
+    return f"[{re.escape(characters)}]{{{shortest},{longest}}}"
