@@ -109,7 +109,7 @@ def _points(text: str) -> npt.NDArray[np.uint32]:
 
 
 BYMERGE = GlyphClasses("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt")
-"""Classes of EMNIST ByMerge; lower-case letters that are not here look like their capitals."""
+"""Classes of EMNIST ByMerge; lower-case letters that are not here are in the class of their capital."""
 
 
 def left_to_right(code: str) -> str:
