@@ -19,6 +19,7 @@ from batch.training.writing import CheckpointWriter
 from gantcha.errors import GantchaError, one_line_errors
 from gantcha.glyphs.sampler import Sampler
 from gantcha.home import CHECKPOINTS
+from gantcha.terminal import run
 from pool.cores import available_cores
 
 if TYPE_CHECKING:
@@ -175,4 +176,4 @@ def _with_error(measured: "Measured", name: str) -> str:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -13,13 +13,14 @@ from batch.datasets.places import open_place
 from batch.datasets.plan import DatasetError, Plan
 from batch.sheets import captcha_sheet, writing
 from gantcha.errors import one_line_errors
+from gantcha.terminal import run
 
 _SHOWN = 20
 _COLOURS = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd")
 
 
 def main(
-    dataset: Annotated[str, typer.Argument(help="Folder or s3:// URL that `python -m batch.fill --dataset` wrote.")],
+    dataset: Annotated[str, typer.Argument(help="Folder or s3:// URL of a dataset.")],
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("preview.png"),
 ) -> None:
     """Show the first 20 captchas of a dataset, with the boxes of their characters and what they say.
@@ -48,4 +49,4 @@ def _boxed(png: bytes, label: dict[str, Any]) -> Image.Image:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

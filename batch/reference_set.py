@@ -24,6 +24,7 @@ from batch.workers import on_this_machine
 from gantcha.characters import normalize_answer
 from gantcha.drawing.look import DIFFICULTIES
 from gantcha.errors import GantchaError, one_line_errors
+from gantcha.terminal import run
 from pool.cores import available_cores
 from pool.settings import load_settings
 
@@ -113,4 +114,4 @@ def _labelled(plan: Plan, place: Place, split: str) -> Iterator[tuple[npt.NDArra
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

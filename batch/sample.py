@@ -13,6 +13,7 @@ from gantcha.errors import one_line_errors
 from gantcha.glyphs.checkpoints import CheckpointError, Checkpoints
 from gantcha.glyphs.sampler import Sampler
 from gantcha.home import CHECKPOINTS
+from gantcha.terminal import run
 
 
 def main(
@@ -58,4 +59,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -14,6 +14,7 @@ from batch.progress import progress_bar
 from batch.training.recipe import STATE, TrainingSettings
 from batch.training.writing import CheckpointWriter
 from gantcha.errors import StorageError, one_line_errors
+from gantcha.terminal import run
 from pool.cores import available_cores
 from pool.storage.atomic import file_lock
 
@@ -82,4 +83,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -1,8 +1,10 @@
-"""Handwritten captchas from Python: `draw` a code, or take as many labelled `samples` as you like.
+"""Handwritten captchas from Python: `draw` a code, `draw_many`, or take as many labelled `samples` as you like.
 
     import gantcha
 
     captcha = gantcha.draw("ab12")
+    for captcha in gantcha.draw_many(["Hello", "world"], seed=1):
+        ...
     for captcha in gantcha.samples(seed=1, length=(4, 8), mix={"easy": 0.5, "hard": 0.5}):
         ...
 
@@ -16,14 +18,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gantcha.captcha import Captcha
     from gantcha.errors import GantchaError
-    from gantcha.stream import draw, samples
+    from gantcha.stream import draw, draw_many, samples
 
 # Its Linux builds report to their makers otherwise, and keep a device id in the home folder.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-__all__ = ["Captcha", "GantchaError", "__version__", "draw", "samples"]
+__all__ = ["Captcha", "GantchaError", "__version__", "draw", "draw_many", "samples"]
 __version__ = "0.1.0"
-_PLACES = {"Captcha": "captcha", "GantchaError": "errors", "draw": "stream", "samples": "stream"}
+_PLACES = {
+    "Captcha": "captcha",
+    "GantchaError": "errors",
+    "draw": "stream",
+    "draw_many": "stream",
+    "samples": "stream",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -28,7 +28,7 @@ class GlyphClass:
     @property
     def name(self) -> str:
         """ASCII name without case, since `A` and `a` are one file on some file systems: `10-upper-a`, `03-u0436`."""
-        if not self.symbol.isascii():
+        if not (self.symbol.isascii() and self.symbol.isalnum()):
             return f"{self.index:02d}-u{ord(self.symbol):04x}"
         kind = "digit" if self.symbol.isdigit() else "upper" if self.symbol.isupper() else "lower"
         return f"{self.index:02d}-{kind}-{self.symbol.lower()}"
@@ -98,13 +98,18 @@ class GlyphClasses(Sequence[GlyphClass]):
         characters = np.searchsorted(_points("".join(by_point)), _points(text)).reshape(len(codes), -1)
         return choices[characters, rng.integers(count, size=characters.shape)]
 
+    def as_written(self, text: str, otherwise: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return the class of each character of a text in its own case, or that of `otherwise` where there is none."""
+        known = [self.symbols.find(symbol) for symbol in text]
+        return np.where(np.array(known) < 0, otherwise, known).astype(np.uint8)
+
 
 def _points(text: str) -> npt.NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le"), np.uint32)
 
 
 BYMERGE = GlyphClasses("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt")
-"""Classes of EMNIST ByMerge; lower-case letters that are not here look like their capitals."""
+"""Classes of EMNIST ByMerge; lower-case letters that are not here are in the class of their capital."""
 
 
 def left_to_right(code: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gantcha.alphabet import SIDE, left_to_right
+from gantcha.characters import to_characters
 from gantcha.drawing.crossing import Crossed, add_decoys
 from gantcha.drawing.look import Difficulty, Kind, Look, Theme
 from gantcha.drawing.png import encode_pngs, to_grey
@@ -31,7 +32,10 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Captcha:
-    """A captcha with its labels."""
+    """A captcha with its labels.
+
+    Two are equal if the same is drawn; a notebook shows one as its picture.
+    """
 
     code: str
     """what to type, without regard to case"""
@@ -70,7 +74,7 @@ class Captcha:
 
     @property
     def picture(self) -> npt.NDArray[np.uint8]:
-        """Brightness, `[height, width]`, 0 to 255."""
+        """Brightness, `[height, width]`: sixteen grey levels, 0, 17, ... 255."""
         return to_grey(self.levels)
 
     @property
@@ -103,7 +107,11 @@ class Captcha:
 
     @property
     def cased(self) -> str:
-        """The code as it is drawn, `A` or `a`; in capitals where both look alike."""
+        """The code in the glyph classes that it is drawn as: `A` or `a`.
+
+        A class may hold both cases, as EMNIST's of C, I to M, O, P, S and U to Z do: the case of such letters is not
+        known, and this has the capital.
+        """
         kept = (symbol for symbol, out in zip(self.glyph_classes, self.crossed_out, strict=True) if not out)
         return left_to_right("".join(kept))
 
@@ -130,10 +138,12 @@ def draw_captchas(
     *,
     labelled: bool = False,
     masks: bool = False,
+    cased: bool = False,
 ) -> Iterator[Captcha]:
     """Draw a captcha for each code, in their order.
 
     If `labelled` they have boxes and parameters and, if asked for, `masks`; their codes have 16 characters at most.
+    If `cased` a letter is drawn in its own case where there are classes of both, and else in either.
 
     Raises:
         ValueError: a code is empty or has a character that no generator draws.
@@ -144,12 +154,12 @@ def draw_captchas(
     crossed = add_decoys(written, look.decoys, rng) if look.decoys else [(c, np.zeros(len(c), bool)) for c in written]
     for start in range(0, len(codes), _SAMPLED):
         drawn: dict[int, Captcha] = {}
-        for part in _parts(crossed[start : start + _SAMPLED], sampler, look, rng):
+        for part in _parts(crossed[start : start + _SAMPLED], sampler, look, rng, cased):
             rendered = render(part.glyphs, straight, rng, look, part.crossed, labelled=labelled)
             labels = _labels(rendered, masks=masks) if labelled else [{} for _ in part.places]
             for number, place in enumerate(part.places):
                 drawn[place] = Captcha(
-                    code=codes[start + place],
+                    code=to_characters(codes[start + place]),
                     levels=rendered.pictures[number],
                     characters=part.characters[number],
                     crossed_out=part.crossed[number].tolist(),
@@ -161,11 +171,15 @@ def draw_captchas(
 
 
 def _parts(
-    written: Sequence[tuple[str, Crossed]], sampler: Sampler, look: Look, rng: np.random.Generator
+    written: Sequence[tuple[str, Crossed]], sampler: Sampler, look: Look, rng: np.random.Generator, cased: bool
 ) -> Iterator[_Part]:
     """Sample the glyphs of all lines, and group the lines that are alike."""
     lengths = [len(characters) for characters, _ in written]
-    classes = sampler.classes.choose([*"".join(characters for characters, _ in written)], rng).ravel()
+    text = "".join(characters for characters, _ in written)
+    classes = sampler.classes.choose([*text], rng).ravel()
+    if cased:  # a decoy is in no case that anybody asked for
+        is_decoy = np.concatenate([crossed for _, crossed in written])
+        classes = np.where(is_decoy, classes, sampler.classes.as_written(text, classes))
     by_code = np.split(np.arange(len(classes)), np.cumsum(lengths)[:-1])
     glyphs = sampler.draw_legible(classes, rng, truncation=look.truncation)
     alike = defaultdict(list)
@@ -175,7 +189,7 @@ def _parts(
         for start in range(0, len(places), PART):
             part = places[start : start + PART]
             own = np.stack([by_code[place] for place in part])
-            characters = [written[place][0] for place in part]
+            characters = [to_characters(written[place][0]) for place in part]
             yield _Part(part, characters, np.stack([written[place][1] for place in part]), classes[own], glyphs[own])
 
 

@@ -1,5 +1,7 @@
 """All commands under one name: `gantcha fill --count 100` is `python -m batch.fill --count 100`."""
 
+import inspect
+import re
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -7,6 +9,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from gantcha.home import cure
+from gantcha.terminal import HELP, app_of
 
 COMMANDS = {
     "serve": ("server.__main__", "Serve captchas and keep the pool filled."),
@@ -22,6 +25,12 @@ COMMANDS = {
     "evaluate": ("batch.evaluate", "Measure how close glyphs are to real ones."),
 }
 """Module and purpose of each command."""
+_NAMES = {module.removesuffix(".__main__"): f"gantcha {name}" for name, (module, _) in COMMANDS.items()}
+
+
+def _renamed(text: str) -> str:
+    """Call commands as they are called here: where a wheel is installed, `python -m batch.fill` finds nothing."""
+    return re.sub(r"python -m ([\w.]*\w)", lambda found: _NAMES.get(found[1], found[0]), text)
 
 
 class _Commands(TyperGroup):
@@ -42,16 +51,16 @@ class _Commands(TyperGroup):
             function = import_module(module).main
         except ModuleNotFoundError as error:
             raise SystemExit(f"error: {error.name} is missing: {cure('service')}") from error
-        alone = typer.Typer(add_completion=False)
-        alone.command(cmd_name)(function)
-        return typer.main.get_command(alone)
+        return typer.main.get_command(app_of(function, cmd_name, _renamed(inspect.getdoc(function) or "")))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         self._is_listing = True
         super().format_help(ctx, formatter)
 
 
-app = typer.Typer(cls=_Commands, add_completion=False, no_args_is_help=True)
+app = typer.Typer(
+    cls=_Commands, add_completion=False, no_args_is_help=True, rich_markup_mode=None, context_settings=HELP
+)
 
 
 @app.callback()

@@ -1,7 +1,9 @@
 """Random codes of a pattern: what `[a-z]{3}[0-9]{2,4}` gives, all characters of a class equally likely."""
 
 import re
+from collections.abc import Sequence
 from math import prod
+from numbers import Integral
 from random import Random
 from typing import NamedTuple
 
@@ -9,7 +11,7 @@ from gantcha.characters import named_characters, to_characters
 from gantcha.drawing.look import MOST_BOXES
 from gantcha.errors import GantchaError
 
-_PART = re.compile(r"(\[[^\]]+\]|\\d|\w)(?:\{(\d+)(?:,(\d+))?\})?")
+_PART = re.compile(r"(\[(?:[^\]\\]|\\.)+\]|\\d|\\\W|\w)(?:\{(\d+)(?:,(\d+))?\})?")
 
 
 class PatternError(GantchaError):
@@ -25,7 +27,8 @@ class _Part(NamedTuple):
 class Pattern:
     """Codes as a regular expression gives them: characters, `[classes]` and `\\d`, with `{counts}` or `{least,most}`.
 
-    All characters of a class are equally likely, and so are all counts.
+    All characters of a class are equally likely, and so are all counts. A symbol that is no letter or digit is written
+    as `\\+`.
     """
 
     def __init__(self, text: str, drawn: str) -> None:
@@ -73,7 +76,7 @@ def _members(text: str, drawn: str) -> str:
         raise PatternError(f"pattern: {text} is no class of characters: {error}") from error
 
 
-def pattern_of(alphabet: str, length: int | tuple[int, int], drawn: str) -> str:
+def pattern_of(alphabet: str, length: int | Sequence[int], drawn: str) -> str:
     """Return the pattern of codes of an alphabet, and of a length or of any length in a range.
 
     Raises:
@@ -82,8 +85,10 @@ def pattern_of(alphabet: str, length: int | tuple[int, int], drawn: str) -> str:
     characters = to_characters(alphabet)
     if not characters or len(set(characters)) < len(characters) or not set(characters) <= set(drawn):
         raise PatternError(f"alphabet {alphabet}: must be different characters of {named_characters(drawn)}")
-    ends = length if isinstance(length, tuple) else (length, length)
-    if not (len(ends) == 2 and all(isinstance(end, int) for end in ends) and 1 <= ends[0] <= ends[1] <= MOST_BOXES):
+    ends = tuple(length) if isinstance(length, (tuple, list)) else (length, length)
+    if not (
+        len(ends) == 2 and all(isinstance(end, Integral) for end in ends) and 1 <= ends[0] <= ends[1] <= MOST_BOXES
+    ):
         raise PatternError(f"length {length}: must be 1 to {MOST_BOXES}, or a range of two such numbers")
     shortest, longest = ends
-    return f"[{characters}]{{{shortest},{longest}}}"
+    return f"[{re.escape(characters)}]{{{shortest},{longest}}}"

@@ -1,11 +1,11 @@
 """Make or upgrade the tables of the database: `python -m pool.migrate`."""
 
-import typer
 from alembic import command
 from alembic.config import Config
 
 from gantcha.errors import one_line_errors
 from gantcha.home import ROOT
+from gantcha.terminal import run
 
 
 def main() -> None:
@@ -22,4 +22,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 
 from gantcha.drawing.look import Difficulty, Kind
 from gantcha.errors import one_line_errors
+from gantcha.terminal import run
 from pool import database
 from pool.filling import lease
 from pool.filling.fills import Fill, last_fills
@@ -151,4 +152,4 @@ def _duration(seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

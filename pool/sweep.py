@@ -10,6 +10,7 @@ import typer
 from sqlalchemy import ColumnElement, and_, delete, func, select, tuple_, update
 
 from gantcha.errors import one_line_errors
+from gantcha.terminal import run
 from pool import database
 from pool.filling.lease import SWEEPING, lease
 from pool.models import State, captcha, counter, fill, token, work_key, work_pass
@@ -215,4 +216,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

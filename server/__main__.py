@@ -12,6 +12,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from gantcha.errors import GantchaError, one_line_errors
+from gantcha.terminal import run
 from pool.pool import Pool
 from pool.settings import load_settings
 from server import logs
@@ -113,4 +114,4 @@ def _listen(host: str, port: int) -> list[socket.socket]:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -12,12 +12,12 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import typer
 from apscheduler.job import Job
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from gantcha.errors import GantchaError, one_line_errors
 from gantcha.home import child
+from gantcha.terminal import run
 from pool.cores import available_cores
 from pool.database import REQUEST_TIMEOUT
 from pool.errors import SettingsError
@@ -206,4 +206,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

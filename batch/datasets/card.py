@@ -39,8 +39,8 @@ size_categories:
 
 Each captcha has
 
-- `code`: what to type, without regard to case; `cased`: the same as it is drawn, `A` or `a`, in capitals where both
-  look alike;
+- `code`: what to type, without regard to case; `cased`: the glyph classes that it is drawn as, `A` or `a`; a letter of
+  which one class holds both cases{merged} is a capital there, and its case is not known;
 - `characters`: all that are drawn, in order, and `crossed_out`: which of them are not part of the code;
 - `boxes`: for each character the box of its ink, `[left, top, right, bottom]` in pixels, the last two exclusive
   (in COCO `[left, top, width, height]`); characters touch, so boxes may overlap;
@@ -84,6 +84,7 @@ _MASKS = """\
 
 
 _MIXED = "kind", "difficulty", "theme"
+_MERGED = "in EMNIST C, I to M, O, P, S and U to Z"
 
 
 def write_card(plan: Plan, place: Place) -> None:
@@ -97,6 +98,7 @@ def write_card(plan: Plan, place: Place) -> None:
         example=FORMATS[plan.format].example.format(
             folder=place.name.rpartition("/")[2], split=first, last=plan.shard_count(first) - 1
         ),
+        merged=f" ({_MERGED})" if plan.symbols == BYMERGE.symbols else "",
         masks=_MASKS if plan.stream.masks else "",
         seed=plan.stream.seed,
         codes=f"random, of the pattern `{plan.stream.pattern}`, all equally likely" if plan.stream.pattern else "given",

@@ -1,6 +1,7 @@
 """The codes of a dataset: those of a file, and which split may have a random one."""
 
 import hashlib
+import unicodedata
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -36,7 +37,7 @@ def check_disjoint(pattern: Pattern, splits: dict[str, int]) -> None:
 
 def check_unique(codes: Sequence[str], path: Path) -> None:
     """Raises DatasetError where a code is there twice."""
-    if repeated := len(codes) - len(set(codes)):
+    if repeated := len(codes) - len({to_characters(code) for code in codes}):
         raise DatasetError(f"--disjoint: {path} repeats {repeated} codes; leave each only once (sort -u)")
 
 
@@ -47,12 +48,12 @@ def read_codes(path: Path, drawn: str) -> list[str]:
         DatasetError: it can't be read, or a line is no code.
     """
     try:
-        lines = to_characters(path.read_text("utf-8-sig")).splitlines()
+        lines = unicodedata.normalize("NFC", path.read_text("utf-8-sig")).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} can't be read: {getattr(error, 'strerror', None) or 'it is no text'}") from error
     codes = [line.strip() for line in lines]
     for number, code in enumerate(codes, 1):
-        if code and (len(code) > MOST_BOXES or not set(code) <= set(drawn)):
+        if len(code) > MOST_BOXES or not set(to_characters(code)) <= set(drawn):
             known = named_characters(drawn)
             raise DatasetError(f"{path}, line {number}: {code!r} is not 1 to {MOST_BOXES} characters of {known}")
     if not any(codes):

@@ -12,6 +12,7 @@ from batch.fill import to_pool
 from batch.workers import on_ray, on_this_machine
 from gantcha.drawing.look import Difficulty, Kind
 from gantcha.errors import one_line_errors
+from gantcha.terminal import run
 from pool.cores import available_cores
 from pool.filling.stocks import kept_stocks
 from pool.settings import foreign_variables, load_settings
@@ -142,4 +143,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -17,6 +17,7 @@ from gantcha.characters import to_characters
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 _OF_OTHERS = (".", "@", "__MACOSX")  # such as ._A.png, .ipynb_checkpoints and @eaDir
 _CODE_POINT = re.compile(r"U\+([0-9A-F]{4,6})")
+_DRAWN = "LNPS"  # letters, numbers, punctuation and other symbols, by Unicode's categories
 _MOST_CLASSES = 256  # labels are bytes
 _TEST_EVERY = 10
 _INK = SIDE - 4  # EMNIST's glyphs fill a box of so many pixels the longer way
@@ -64,8 +65,8 @@ def _list(folder: Path) -> list[Path]:
 def _symbol(place: Path) -> str:
     by_code = _CODE_POINT.fullmatch(place.name)
     symbol = unicodedata.normalize("NFC", chr(int(by_code[1], 16)) if by_code else place.name)
-    if len(symbol) != 1 or not symbol.isalnum() or len(to_characters(symbol)) != 1:
-        raise ImagesError(f"{place}: the name must be one letter or digit, or its code point like U+0416")
+    if len(symbol) != 1 or unicodedata.category(symbol)[0] not in _DRAWN or len(to_characters(symbol)) != 1:
+        raise ImagesError(f"{place}: the name must be one letter, digit or symbol, or its code point like U+0416")
     return symbol
 
 

@@ -22,6 +22,7 @@ from gantcha.drawing.look import BOUNDS, DIFFICULTIES, LOOKS, USUAL_DECOYS, Kind
 from gantcha.errors import one_line_errors
 from gantcha.glyphs.checkpoints import Checkpoints
 from gantcha.glyphs.sampler import Sampler
+from gantcha.terminal import run
 from pool.settings import load_settings
 
 if TYPE_CHECKING:
@@ -178,4 +179,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

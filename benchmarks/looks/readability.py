@@ -20,6 +20,7 @@ from gantcha.drawing.look import Difficulty, Kind, Look
 from gantcha.errors import one_line_errors
 from gantcha.glyphs.checkpoints import Checkpoints
 from gantcha.glyphs.sampler import Sampler
+from gantcha.terminal import run
 from pool.settings import load_settings
 
 _READ = 1000
@@ -83,4 +84,4 @@ def _draw_sheet(sheet: Path, codes: list[str], sampler: Sampler, look: Look, rng
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

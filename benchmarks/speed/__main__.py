@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.speed.figures import Figure
+from gantcha.terminal import run
 
 if TYPE_CHECKING:  # only developers have it
     from matplotlib.figure import Figure as Plot
@@ -81,4 +82,4 @@ def _plot(figures: list[Figure]) -> "Plot":
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

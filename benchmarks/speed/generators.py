@@ -18,6 +18,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.speed.figures import medians
+from gantcha.terminal import run
 
 _ROOT = Path(__file__).parents[2]
 
@@ -127,4 +128,4 @@ def _rate(python: Path, program: str) -> float:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gantcha.terminal import run
 from pool import database
 
 if TYPE_CHECKING:
@@ -103,4 +104,4 @@ def _seconds(page: "Page", what: str, call: str) -> float:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -27,6 +27,7 @@ from gantcha.drawing.look import USUAL_DECOYS, Difficulty, Kind
 from gantcha.errors import GantchaError, StorageError, one_line_errors
 from gantcha.glyphs.checkpoints import Checkpoints
 from gantcha.glyphs.sampler import Sampler
+from gantcha.terminal import run
 from pool.settings import load_settings
 
 if TYPE_CHECKING:
@@ -150,4 +151,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -13,6 +13,7 @@ from fastapi import HTTPException
 from rich.console import Console
 from rich.table import Table
 
+from gantcha.terminal import run
 from pool.counters import Counters
 from pool.settings import Settings
 from server.access.doubt import Doubt
@@ -226,4 +227,4 @@ def _table_of_work(seed: int) -> Table:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -19,6 +19,7 @@ from batch.progress import progress_bar
 from gantcha.alphabet import draw_codes
 from gantcha.characters import CHARACTERS, usual_alphabet
 from gantcha.errors import GantchaError, one_line_errors
+from gantcha.terminal import run
 from server import espeak, speech
 from server.waves import RATE, Samples
 
@@ -204,4 +205,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

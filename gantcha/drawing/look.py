@@ -1,7 +1,8 @@
 """How captchas look: sizes, and the looks of each kind and difficulty."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from numbers import Real
 from typing import Any, Literal, get_args
 
 from gantcha.errors import GantchaError
@@ -20,7 +21,7 @@ USUAL_DECOYS = 2
 """Characters that are crossed out; the picture has room for so many."""
 
 Range = tuple[float, float]
-Change = Mapping[str, float | Range]
+Change = Mapping[str, float | Sequence[float]]
 """Settings of the look by name; a range is a pair."""
 
 
@@ -127,9 +128,10 @@ class Look:
             if name not in BOUNDS:
                 raise LookError(f"the look has no setting {name!r}; it has {', '.join(sorted(BOUNDS))}")
             is_range, is_whole = isinstance(values[name], tuple), isinstance(values[name], int)
-            ends = value if isinstance(value, tuple) else (value, value) if is_range else (value,)
+            ends = tuple(value) if isinstance(value, (tuple, list)) else (value, value) if is_range else (value,)
             least, most = BOUNDS[name]
-            if len(ends) != 1 + is_range or (is_whole and value != int(ends[0])):
+            numbers = [end for end in ends if isinstance(end, Real) and not (is_whole and end % 1)]
+            if len(ends) != len(numbers) or len(ends) != 1 + is_range:
                 needed = "two numbers" if is_range else "a whole number" if is_whole else "a number"
                 raise LookError(f"{name}: must be {needed} from {least} to {most}")
             if not all(least <= end <= most for end in ends):

@@ -260,7 +260,7 @@ def test_a_pattern_of_codes(tmp_path: Path) -> None:
 
 def test_what_cant_be_written_is_refused_in_a_line(written: Path, tmp_path: Path) -> None:
     (tmp_path / "codes.txt").write_text("ab12\n\nab 12\n")
-    (tmp_path / "twice.txt").write_text("ab12\nab12\n")
+    (tmp_path / "twice.txt").write_text("ab12\nAB12\n")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "diary.txt").write_text("dear diary")
     begun, new, few = written / "parquet", tmp_path / "new", ("--count", 5)

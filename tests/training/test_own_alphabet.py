@@ -3,6 +3,7 @@
 import json
 import unicodedata
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -25,18 +26,23 @@ MEANT = {"N": "Й", "R": "я"}
 CHARACTERS = "йя"
 
 
-@pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """EMNIST's generators of two letters renamed to Cyrillic ones, and a filter of these that has learnt nothing."""
-    folder = CheckpointWriter(tmp_path_factory.mktemp("own"))
-    shipped, classes = Checkpoints(CHECKPOINTS).manifest(), GlyphClasses("".join(MEANT.values()))
+def renamed(meant: dict[str, str], place: Path) -> Path:
+    """EMNIST's generators of some letters as those of others, and a filter of these that has learnt nothing."""
+    folder = CheckpointWriter(place)
+    shipped, classes = Checkpoints(CHECKPOINTS).manifest(), GlyphClasses("".join(meant.values()))
     entries = {}
-    for symbol, own in zip(MEANT, classes, strict=True):
+    for symbol, own in zip(meant, classes, strict=True):
         entry = shipped["classes"][BYMERGE[BYMERGE.symbols.index(symbol)].name]
         entries[own.name] = entry | folder.write(own.name, (CHECKPOINTS / entry["file"]).read_bytes())
     legibility = folder.write("legibility-filter", filter_to_onnx(make_filter_model(len(classes))))
     folder.write_manifest(shipped | {"symbols": classes.symbols, "classes": entries, "legibility_filter": legibility})
     return folder.folder
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Generators of two Cyrillic letters."""
+    return renamed(MEANT, tmp_path_factory.mktemp("own"))
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +116,19 @@ def test_datasets_and_the_library_have_its_labels(checkpoints: Path, tmp_path: P
     assert sample.code == "йяя" and sample.cased.lower() == "йяя" and len(sample.boxes) == 3
     with pytest.raises(ValueError, match="'7' can't be drawn"):
         gantcha.draw("7я", checkpoints_dir=checkpoints)
+
+
+def test_symbols_that_are_no_letters_are_drawn(tmp_path: Path) -> None:
+    """Those too that mean something in a pattern."""
+    folder = renamed({"N": "-", "R": "]", "T": "?", "A": "^", "B": "\\", "4": "4"}, tmp_path)
+    assert set("".join(captcha.code for captcha in islice(gantcha.samples(checkpoints_dir=folder), 50))) == set(
+        "-]?^\\4"
+    )
+    one = next(gantcha.samples(pattern=r"4[\-?]{3}\^", checkpoints_dir=folder))
+    assert one.code[0] == "4" and set(one.code[1:4]) <= set("-?") and one.code[4] == "^"
+    assert gantcha.draw("4?-", checkpoints_dir=folder).cased == "4?-"
+    filled = invoke("batch.fill", "--count", 3, "--dataset", tmp_path / "set", "--jobs", 1, CHECKPOINTS_DIR=folder)
+    assert filled.exit_code == 0, filled.stderr
 
 
 def test_a_class_that_is_not_finished_is_left_out_of_samples(checkpoints: Path, tmp_path: Path) -> None:

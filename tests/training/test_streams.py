@@ -36,6 +36,16 @@ def test_each_epoch_of_tensorflow_has_other_samples() -> None:
     assert [[code.numpy() for _, code in again.take(20)] for _ in range(2)] == [first, second]
     with pytest.raises(TypeError, match="lenght"):
         dataset(lenght=4)
+    for fault in (
+        {"seed": -1},
+        {"seed": 0.5},
+        {"seed": "1"},
+        {"workers": 0},
+        {"worker": 1},
+        {"pattern": "a", "length": 3},
+    ):
+        with pytest.raises(gantcha.GantchaError, match=f"^{next(iter(fault))} "):
+            dataset(**fault)
 
 
 _RANK = """
@@ -94,6 +104,6 @@ def test_what_pytorch_can_batch() -> None:
     assert {len(code) for code in codes} == {4, 5, 6, 7, 8}
     stream.set_epoch(5)
     assert next(iter(CaptchaDataset(lambda sample: sample.index, seed=3, start=7))) == 7
-    for fault in ({"lenght": 4}, {"seed": -1}, {"length": (4, 99)}):
+    for fault in ({"lenght": 4}, {"seed": -1}, {"seed": 0.5}, {"length": (4, 99)}, {"pattern": "a", "length": 3}):
         with pytest.raises((TypeError, gantcha.GantchaError)):
             CaptchaDataset(**fault)

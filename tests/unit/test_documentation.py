@@ -1,13 +1,18 @@
 """README and docs fit the code: every link leads somewhere, every command is named, the tables are the code's."""
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
+import textwrap
+from importlib import import_module
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 from markdown_it import MarkdownIt
+from typer.testing import CliRunner
 
 import batch
 import gantcha.commands
@@ -21,7 +26,7 @@ COMMANDS = [
     file
     for room in ("pool", "batch", "server", "benchmarks")
     for file in (ROOT / room).rglob("*.py")
-    if "typer.run(" in file.read_text()
+    if "\n    run(main)\n" in file.read_text()
 ]
 
 
@@ -124,6 +129,32 @@ def test_every_command_shows_examples_and_is_documented(file: Path) -> None:
     examples = invoke(module, "--help").stdout.partition("Example")[2]
     assert any(name in examples for name in names)
     assert any(name in page.read_text() for page in PAGES for name in names)
+
+
+@pytest.mark.parametrize("file", COMMANDS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_the_help_of_a_command_says_what_we_wrote(file: Path) -> None:
+    """Examples line by line, to be pasted, and each option's text, such as [a-z], to the letter."""
+    main, shown = import_module(_module(file)).main, invoke(_module(file), "--help").stdout
+    examples = (inspect.getdoc(main) or "").partition("\b\n")[2]
+    assert examples and textwrap.indent(examples, "  ") in shown
+    for name, hint in get_type_hints(main, include_extras=True).items():
+        for option in getattr(hint, "__metadata__", ()):
+            assert "".join((option.help or "").split()) in "".join(shown.split()), name
+    assert invoke(_module(file), "-h").stdout == shown
+
+
+@pytest.mark.parametrize("name", gantcha.commands.COMMANDS)
+def test_a_command_is_called_as_it_was(name: str) -> None:
+    help_shown = CliRunner().invoke(gantcha.commands.app, [name, "-h"], prog_name="gantcha").stdout
+    assert help_shown.startswith(f"Usage: gantcha {name} ")
+    assert f" gantcha {name}" in help_shown.partition("Example")[2]
+    assert "python -m" not in help_shown
+
+
+def test_the_list_of_commands_is_shown() -> None:
+    shown = CliRunner().invoke(gantcha.commands.app, ["-h"]).stdout
+    for name, (_, purpose) in gantcha.commands.COMMANDS.items():
+        assert re.search(rf"^ +{name} +{re.escape(purpose)}$", shown, re.MULTILINE)
 
 
 def test_the_package_has_all_commands_but_those_that_measure_us() -> None:

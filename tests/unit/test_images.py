@@ -33,7 +33,14 @@ def test_size_and_polarity_make_no_difference(tmp_path: Path) -> None:
 
 def test_each_sub_folder_is_a_character(tmp_path: Path) -> None:
     """Its images may be of any format; each tenth is for testing."""
-    for name, suffix, count in (("Ж", "png", 20), ("ж", "jpg", 9), ("U+0438", "webp", 10), ("и\u0306", "png", 3)):
+    for name, suffix, count in (
+        ("Ж", "png", 20),
+        ("ж", "jpg", 9),
+        ("U+0438", "webp", 10),
+        ("и\u0306", "png", 3),
+        ("+", "png", 1),
+        ("U+002F", "png", 1),
+    ):
         (tmp_path / name).mkdir()
         for number in range(count):
             _scan().save(tmp_path / name / f"{number}.{suffix}")
@@ -46,10 +53,17 @@ def test_each_sub_folder_is_a_character(tmp_path: Path) -> None:
         (tmp_path / left).parent.mkdir(exist_ok=True)
         (tmp_path / left).write_bytes(b"no image")
     train, test = read_images(tmp_path, "train"), read_images(tmp_path, "test")
-    assert train.classes.symbols == "Жжий"
-    assert [c.name for c in train.classes] == ["00-u0416", "01-u0436", "02-u0438", "03-u0439"]
-    assert train.classes.characters == "жий"
-    assert train.counts().tolist() == [18, 9, 9, 3] and test.counts().tolist() == [2, 1, 1, 0]
+    assert train.classes.symbols == "+/Жжий"
+    assert [c.name for c in train.classes] == [
+        "00-u002b",
+        "01-u002f",
+        "02-u0416",
+        "03-u0436",
+        "04-u0438",
+        "05-u0439",
+    ]
+    assert train.classes.characters == "+/жий"
+    assert train.counts().tolist() == [1, 1, 18, 9, 9, 3] and test.counts().tolist() == [0, 0, 2, 1, 1, 0]
     assert train.digest == read_images(tmp_path, "train").digest != test.digest
 
 
@@ -70,6 +84,8 @@ def test_each_fault_of_a_folder_is_said(tmp_path: Path) -> None:
     assert f"{broken}: nothing is written on it" in failure()
     (tmp_path / "и").rename(tmp_path / "be")
     assert "be: the name must be one letter" in failure()
+    (tmp_path / "be").rename(tmp_path / "U+0020")
+    assert "U+0020: the name must be one letter, digit or symbol" in failure()
 
 
 @pytest.mark.parametrize("place", ["gzip", "EMNIST/raw", "."])
