@@ -21,6 +21,7 @@ from PIL import Image
 
 from batch.datasets.formats import FORMATS
 from batch.datasets.places import open_place
+from gantcha.alphabet import BYMERGE
 from gantcha.drawing.look import LOOKS
 from tests.conftest import ROOT, environment, invoke, refusal, wait_until
 
@@ -130,18 +131,27 @@ def test_masks_fill_their_boxes(written: Path) -> None:
         assert inked > paper + 80 if entry["theme"] == "dark" else inked < paper - 80
 
 
-@pytest.mark.parametrize("name", ["imagefolder", "parquet"])
+@pytest.mark.parametrize("name", ["imagefolder", "parquet", "text"])
 def test_datasets_loads_images_and_labels(
     name: str, written: Path, labels: dict[str, Labels], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     import datasets  # noqa: PLC0415 - it reads its settings when it is imported
 
-    loaded = datasets.load_dataset(name, data_dir=str(written / name), cache_dir=str(tmp_path / "cache"))
-    assert set(loaded) == {"train", "validation"}
-    for split, ours in (("train", "train"), ("validation", "val")):
-        read = [_label(e, e["image"], _masks(e["masks"], len(e["characters"]))) for e in loaded[split]]
-        assert sorted(read) == sorted(labels[ours])
+    loaded = datasets.load_dataset(str(written / name), cache_dir=str(tmp_path / "cache"))
+    assert list(loaded) == ["train", "val"]
+    for split, held in loaded.items():
+        read = [_label(e, e["image"], _masks(e["masks"], len(e["characters"]))) for e in held]
+        assert sorted(read) == sorted(labels[split])
+    assert sorted(loaded["train"]["index"]) == [*range(COUNT - VAL)]
+    objects = loaded["train"].features["objects"]
+    for entry in loaded["train"].select(range(5)):
+        assert [[x, y, x + w, y + h] for x, y, w, h in entry["objects"]["bbox"]] == entry["boxes"]
+        if name == "parquet":
+            names = objects["category"].feature.int2str(entry["objects"]["category"])
+        else:
+            names = [BYMERGE.symbols[category] for category in entry["objects"]["category"]]
+        assert names == entry["glyph_classes"]
     pixels = loaded["train"].with_format("numpy")[0]["image"]
     assert pixels.ndim == 2 and pixels.max() - pixels.min() > 180
 
