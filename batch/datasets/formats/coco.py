@@ -1,8 +1,10 @@
 """COCO: pictures, and for each split a file of annotations that is merged from those of its shards."""
 
+import gzip
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,10 +13,10 @@ import numpy.typing as npt
 from batch.datasets.formats.base import Format, Labels, coco_box, file_name, label, needed
 from batch.datasets.places import Files, Place
 from batch.datasets.plan import Plan
-from gantcha.captcha import Captcha
+from gantcha.captcha import Box, Captcha
 
-_ANNOTATIONS = ".annotations.json"
-"""File with the annotations of a shard"""
+_ANNOTATIONS = ".annotations.json.gz"
+"""File with the annotations of a shard: kept, so that a lost file of a split, or a longer one, needs no drawing."""
 _ID_STEP = 32  # annotations' ids: more than characters in a captcha
 _FINER = 3
 """Contours are found in masks that are so much larger, so that they run around the pixels and not through them."""
@@ -43,10 +45,10 @@ def _pack(plan: Plan, captchas: Sequence[Captcha]) -> Files:
                     "glyph_class": glyph_class,
                     "crossed_out": crossed_out,
                 }
-                | ({} if masks is None else {"segmentation": _polygons(masks[place].astype(np.uint8))})
+                | ({} if masks is None else {"segmentation": _polygons(masks[place], box)})
             )
     part = json.dumps({"images": images, "annotations": annotations}).encode()
-    return {file_name(captcha): captcha.png for captcha in captchas} | {_ANNOTATIONS: part}
+    return {file_name(captcha): captcha.png for captcha in captchas} | {_ANNOTATIONS: gzip.compress(part, mtime=0)}
 
 
 def _categories(plan: Plan) -> dict[str, int]:
@@ -54,20 +56,29 @@ def _categories(plan: Plan) -> dict[str, int]:
     return {character: number for number, character in enumerate(sorted(plan.classes.characters), 1)}
 
 
-def _polygons(mask: npt.NDArray[np.uint8], left: int = 0) -> list[list[float]]:
-    """Return polygons around all ink of `[H, W]`. A part with a hole is cut through it: a polygon can't have holes."""
-    finer = mask.repeat(_FINER, 0).repeat(_FINER, 1)
+def _polygons(mask: npt.NDArray[np.bool_], box: Box) -> list[list[float]]:
+    """Return polygons around all ink of `[H, W]` in a box.
+
+    Where there is a hole, the box is cut through it: a polygon can't have holes.
+    """
+    left, top, right, bottom = box
+    finer = mask[top:bottom, left:right].astype(np.uint8).repeat(_FINER, 0).repeat(_FINER, 1)
     contours, nesting = cv2.findContours(finer, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     for contour, (*_, outer) in zip(contours, nesting[0] if contours else (), strict=True):
         if outer >= 0:
-            cut = int(contour[:, 0, 0].min() + contour[:, 0, 0].max()) // (2 * _FINER) + 1
-            return _polygons(mask[:, :cut], left) + _polygons(mask[:, cut:], left + cut)
+            cut = left + int(contour[:, 0, 0].min() + contour[:, 0, 0].max()) // (2 * _FINER) + 1
+            return _polygons(mask, (left, top, cut, bottom)) + _polygons(mask, (cut, top, right, bottom))
     corners = (cv2.approxPolyDP(contour, 1, closed=True)[:, 0] for contour in contours)
-    return [((points + 0.5) / _FINER + [left, 0]).round(1).ravel().tolist() for points in corners]
+    return [((points + 0.5) / _FINER + [left, top]).round(1).ravel().tolist() for points in corners]
+
+
+def _annotations(place: Place, shard: str) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = json.loads(gzip.decompress(needed(place, f"{shard}/{_ANNOTATIONS}")))
+    return found
 
 
 def _read(place: Place, path: str) -> Labels:
-    found = json.loads(needed(place, f"{path}/{_ANNOTATIONS}"))
+    found = _annotations(place, path)
     boxes: dict[int, list[list[int]]] = {image["id"]: [] for image in found["images"]}
     for annotation in found["annotations"]:
         left, top, width, height = annotation["bbox"]
@@ -90,7 +101,7 @@ def _merge(plan: Plan, place: Place, shards: Sequence[str]) -> Iterator[bytes]:
 
 def _lines(place: Place, shards: Sequence[str], kind: str) -> Iterator[bytes]:
     for shard in shards:
-        entries = json.loads(needed(place, f"{shard}/{_ANNOTATIONS}"))[kind]
+        entries = _annotations(place, shard)[kind]
         for entry in entries:
             if kind == "images":
                 entry["file_name"] = f"{PurePosixPath(shard).name}/{entry['file_name']}"
