@@ -121,7 +121,7 @@ def test_no_line_is_cut_off() -> None:
     assert bent.strokes.shape == bent.owners.shape == (20, HARD.height, 240)
     rim = (bent.strokes[:, 0], bent.strokes[:, -1], bent.strokes[:, :, 0], bent.strokes[:, :, -1])
     assert max(side.max() for side in rim) < 96
-    assert all(((owners & 1 << place) > 0).any((1)).sum() > 10 for owners in bent.owners for place in range(6))
+    assert all(((owners & 1 << place) > 0).any(1).sum() > 10 for owners in bent.owners for place in range(6))
 
 
 def test_a_bent_line_keeps_its_ink_and_loses_its_straightness() -> None:
