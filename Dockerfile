@@ -43,8 +43,9 @@ CMD ["python", "-m", "server.refill"]
 
 FROM refill AS batch
 USER 0
-COPY requirements-train.txt requirements-parquet.txt ./
-RUN pip install --requirement requirements-train.txt --requirement requirements-parquet.txt
+COPY requirements-train.txt requirements-parquet.txt requirements-lmdb.txt ./
+RUN pip install --requirement requirements-train.txt --requirement requirements-parquet.txt \
+    --requirement requirements-lmdb.txt
 USER 10001
 CMD ["python", "-m", "batch.fill", "--help"]
 

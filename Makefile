@@ -52,7 +52,7 @@ $(VENV)/.installed-batch: requirements-batch.txt requirements.txt | $(VENV)/bin/
 	$(PIP) -r requirements-batch.txt
 	touch $@
 
-$(VENV)/.installed-dev: requirements-dev.txt requirements-train.txt requirements-ray.txt requirements-parquet.txt $(VENV)/.installed-batch
+$(VENV)/.installed-dev: requirements-dev.txt requirements-train.txt requirements-ray.txt requirements-parquet.txt requirements-lmdb.txt $(VENV)/.installed-batch
 	@echo "Installing what the tests need ..."
 	$(PIP) -r requirements-dev.txt
 	touch $@

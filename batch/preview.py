@@ -35,7 +35,7 @@ def main(
         if plan is None:
             raise DatasetError(f"{dataset} holds no dataset")
         format_, first = FORMATS[plan.format], next(plan.shards())
-        read = list(islice(format_.read(place, format_.path(plan, first), first), _SHOWN))
+        read = list(islice(format_.read(place, format_.path(first)), _SHOWN))
         with writing(out) as file:
             captcha_sheet([_boxed(*one) for one in read], [label["code"] for _, label in read]).save(file, "PNG")
     print(f"{out}: {len(read)} captchas of {dataset} with the boxes of their characters")

@@ -67,7 +67,7 @@ def main(
         settings = load_settings(alphabet=settings.characters)
         place, engine = open_place(out), on_this_machine(jobs, settings.checkpoints_dir)
         begun = Plan.load(place) is not None
-        print(request.write(out, asked, begun, False, settings, engine, quiet=False))
+        print(request.write(out, asked, settings, engine, resume=begun))
         plan = Plan.load(place)
         if plan is None:
             raise GantchaError(f"{place} was removed meanwhile")
@@ -109,7 +109,7 @@ def _labelled(plan: Plan, place: Place, split: str) -> Iterator[tuple[npt.NDArra
     format_ = FORMATS[plan.format]
     for shard in plan.shards():
         if shard.split == split:
-            for png, label in format_.read(place, format_.path(plan, shard), shard):
+            for png, label in format_.read(place, format_.path(shard)):
                 yield np.asarray(Image.open(io.BytesIO(png))), label
 
 

@@ -53,6 +53,6 @@ def child(module: str) -> tuple[list[str], dict[str, str]]:
 
 
 def cure(extra: str) -> str:
-    """Return the command that installs the packages of an extra: `service`, `train`, `parquet` or `ray`."""
+    """Return the command that installs the packages of an extra: `service`, `train`, `parquet`, `lmdb` or `ray`."""
     file = {"service": "batch"}.get(extra, extra)
     return f"pip install 'gantcha[{extra}]'" if IS_WHEEL else f"pip install -r requirements-{file}.txt"

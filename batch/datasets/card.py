@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 
-from batch.datasets.formats import FORMATS
+from batch.datasets.formats import FORMATS, Format
 from batch.datasets.places import Place
 from batch.datasets.plan import FOLDER, Plan
 from gantcha.alphabet import BYMERGE
@@ -23,7 +23,7 @@ tags:
 - synthetic
 size_categories:
 - {size}
----
+{configs}---
 
 # Gantcha captchas
 
@@ -39,13 +39,14 @@ size_categories:
 
 Each captcha has
 
+- `index`: the number of the captcha;
 - `code`: what to type, without regard to case; `cased`: the glyph classes that it is drawn as, `A` or `a`; a letter of
   which one class holds both cases{merged} is a capital there, and its case is not known;
 - `characters`: all that are drawn, in order, and `crossed_out`: which of them are not part of the code;
 - `boxes`: for each character the box of its ink, `[left, top, right, bottom]` in pixels, the last two exclusive
   (in COCO `[left, top, width, height]`); characters touch, so boxes may overlap;
 {masks}- `glyph_classes`: for each character the glyph class that it was drawn as;
-- `kind`: plain or crossed-out; `difficulty`: how hard it is made for machines; `theme`: light or dark paper;
+{objects}- `kind`: plain or crossed-out; `difficulty`: how hard it is made for machines; `theme`: light or dark paper;
 - `parameters`: what was drawn at random, for the line or for each character, by the names of the look's settings;
 - `generators`: digest of the generators.
 
@@ -76,10 +77,20 @@ regard to case, and with characters that look alike in handwriting as one:
 |---|---|---|---|
 {rows}
 """
+_CONFIGS = """\
+configs:
+- config_name: default
+  data_files:
+{files}
+"""
+_OBJECTS = """\
+- `objects`: the same for object detection: `bbox`, boxes as in COCO, and `category`, numbers of the glyph classes,
+  from 0, in the order {classes};
+"""
 _SIZES = ["n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B"]
 _MASKS = """\
-- masks: where each character has ink; a picture of a bit a pixel with the masks one below the other, in COCO the
-  run lengths of each annotation;
+- masks: where each character has ink; a picture of a bit a pixel with the masks one below the other, in COCO
+  polygons of each annotation;
 """
 
 
@@ -89,16 +100,18 @@ _MERGED = "in EMNIST C, I to M, O, P, S and U to Z"
 
 def write_card(plan: Plan, place: Place) -> None:
     """Describe a finished dataset. Raises StorageError when its folder is not writable."""
-    first = next(iter(plan.splits))
+    format_, first = FORMATS[plan.format], next(iter(plan.splits))
     text = _CARD.format(
         size=_SIZES[max(len(str(plan.count)) - 3, 0)],
         count=plan.count,
         of_data=" of EMNIST" if plan.symbols == BYMERGE.symbols else "",
-        splits="\n".join(f"| {split} | {count:,} |" for split, count in plan.splits.items()),
-        example=FORMATS[plan.format].example.format(
+        splits="\n".join(f"| {split} | {count:,} |" for split, count in plan.counts.items()),
+        configs=_configs(plan, format_),
+        example=format_.example.format(
             folder=place.name.rpartition("/")[2], split=first, last=plan.shard_count(first) - 1
         ),
         merged=f" ({_MERGED})" if plan.symbols == BYMERGE.symbols else "",
+        objects=_OBJECTS.format(classes=" ".join(plan.symbols)) if format_.objects else "",
         masks=_MASKS if plan.stream.masks else "",
         seed=plan.stream.seed,
         codes=f"random, of the pattern `{plan.stream.pattern}`, all equally likely" if plan.stream.pattern else "given",
@@ -108,6 +121,14 @@ def write_card(plan: Plan, place: Place) -> None:
         measures=_baseline(place.read(MEASURES)),
     )
     place.write("README.md", text.encode())
+
+
+def _configs(plan: Plan, format_: Format) -> str:
+    """Name the files of each split for the library `datasets`, which allows no hyphen in the name of a split."""
+    if format_.on_the_hub is None:
+        return ""
+    files = {split.replace("-", "_"): format_.on_the_hub.format(split=split) for split in plan.splits}
+    return _CONFIGS.format(files="\n".join(f"  - split: {split}\n    path: {path}" for split, path in files.items()))
 
 
 def _baseline(measures: bytes | None) -> str:

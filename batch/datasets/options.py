@@ -2,9 +2,7 @@
 
 import re
 
-import numpy as np
-
-from batch.datasets.plan import DatasetError
+from batch.datasets.plan import DatasetError, divide
 from gantcha.drawing.look import Change, Range
 from gantcha.stream import add_up
 
@@ -48,8 +46,7 @@ def read_split(text: str, count: int) -> dict[str, int]:
     shares = read_shares("split", text, example)
     if not add_up(list(shares.values())):
         raise DatasetError(f"--split {text}: must look like {example}")
-    ends = np.rint(np.cumsum(list(shares.values())) * count).astype(int).tolist()
-    counts = dict(zip(shares, np.diff([0, *ends]).tolist(), strict=True))
+    counts = divide(count, shares)
     if empty := [name for name, size in counts.items() if not size]:
         raise DatasetError(f"--split {text}: nothing of {count} captchas is left for {', '.join(empty)}")
     return counts

@@ -13,7 +13,8 @@ from pool.storage.atomic import file_lock, sync_file_system, write_durably, writ
 
 Files = Mapping[str, bytes]
 """Contents by name within a folder, or under "" where there is one file and no folder."""
-_AT_ONCE = 32  # uploads under way
+AT_ONCE = 32
+"""Files that are read or written at a time where the place is far away."""
 
 
 class Folder:
@@ -33,9 +34,13 @@ class Folder:
 
     def names(self, under: str = "") -> set[str]:
         """Return the paths of all files under a folder."""
+        return set(self.sizes(under))
+
+    def sizes(self, under: str = "") -> dict[str, int]:
+        """Return the bytes of all files under a folder, by their paths."""
         with storage_errors(self._path):
             found = (path for path in (self._path / under).rglob("*") if path.is_file())
-            return {path.relative_to(self._path).as_posix() for path in found}
+            return {path.relative_to(self._path).as_posix(): path.stat().st_size for path in found}
 
     def read(self, path: str) -> bytes | None:
         """Read a file; None if there is none."""
@@ -44,10 +49,6 @@ class Folder:
                 return (self._path / path).read_bytes()
             except (FileNotFoundError, NotADirectoryError):
                 return None
-
-    def exists(self, path: str) -> bool:
-        """Return whether there is a file."""
-        return (self._path / path).is_file()
 
     def digest(self, path: str) -> str | None:
         """Return the sha256 of a file, however large; None if there is none."""
@@ -119,8 +120,13 @@ class Bucket:
 
     def names(self, under: str = "") -> set[str]:
         """See `Folder`."""
+        return set(self.sizes(under))
+
+    def sizes(self, under: str = "") -> dict[str, int]:
+        """See `Folder`."""
         with self._errors(self.name, under or "a list of its files"):
-            return {entry["path"] for page in self._obstore.list(self._store, under or None) for entry in page}
+            pages = self._obstore.list(self._store, under or None)
+            return {entry["path"]: entry["size"] for page in pages for entry in page}
 
     def read(self, path: str) -> bytes | None:
         """See `Folder`."""
@@ -129,15 +135,6 @@ class Bucket:
                 return bytes(self._obstore.get(self._store, path).bytes())
         except FileNotFoundError:
             return None
-
-    def exists(self, path: str) -> bool:
-        """See `Folder`."""
-        try:
-            with self._errors(self.name, path):
-                self._obstore.head(self._store, path)
-        except FileNotFoundError:
-            return False
-        return True
 
     def digest(self, path: str) -> str | None:
         """See `Folder`."""
@@ -157,7 +154,7 @@ class Bucket:
 
     def write_folder(self, path: str, files: Files) -> None:
         """See `Folder`. Other files that are under this path stay."""
-        with ThreadPoolExecutor(_AT_ONCE) as uploads:
+        with ThreadPoolExecutor(AT_ONCE) as uploads:
             list(uploads.map(lambda name: self.write(f"{path}/{name}", files[name]), files))
 
     @contextmanager

@@ -1,16 +1,18 @@
 """What a dataset will hold: all that its bytes depend on besides library versions and kind of processor."""
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from itertools import accumulate
 from typing import Any, NamedTuple, Self
+
+import numpy as np
 
 from batch.datasets.places import Place
 from gantcha.alphabet import BYMERGE, GlyphClasses
 from gantcha.drawing.look import DRAWING, Look
 from gantcha.errors import GantchaError
-from gantcha.stream import MixedLook, Stream
+from gantcha.stream import TOGETHER, MixedLook, Stream
 
 FOLDER = ".gantcha"
 """Folder of a dataset that holds what resuming and verifying need."""
@@ -30,6 +32,25 @@ class Shard(NamedTuple):
     start: int
     """first of its captchas, which are numbered through all splits"""
     end: int
+    of: int
+    """shards of the split when this one was planned"""
+
+
+class Part(NamedTuple):
+    """Captchas that were asked for at once."""
+
+    splits: dict[str, int]
+    """captchas of each split, in this order"""
+    shard_sizes: dict[str, int]
+    """captchas in a shard of each split"""
+
+
+class _Run(NamedTuple):
+    """Captchas of a part that follow each other in one split."""
+
+    split: str
+    numbers: range
+    shard_size: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +60,11 @@ class Plan:
     format: str
     stream: Stream
     splits: dict[str, int]
-    """captchas of each split, in this order"""
+    """captchas of each split at first, in this order"""
     shard_sizes: dict[str, int]
-    """captchas in a shard of each split"""
+    """captchas in a shard of each split at first"""
+    added: tuple[Part, ...] = ()
+    """what the dataset was extended by"""
     codes_sha256: str | None = None
     """digest of given codes"""
     disjoint: bool = False
@@ -58,7 +81,15 @@ class Plan:
     @property
     def count(self) -> int:
         """Total number of captchas."""
-        return sum(self.splits.values())
+        return sum(self.counts.values())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Captchas of each split."""
+        total = Counter(self.splits)
+        for part in self.added:
+            total.update(part.splits)
+        return dict(total)
 
     @property
     def classes(self) -> GlyphClasses:
@@ -67,21 +98,30 @@ class Plan:
 
     def shard_count(self, split: str) -> int:
         """Return the number of shards of a split."""
-        return -(-self.splits[split] // self.shard_sizes[split])
+        return sum(shard.split == split for shard in self.shards())
 
     def split_of(self, index: int) -> str:
-        """Return the split of a captcha; the last one for indices beyond all."""
-        ends = zip(self.splits, accumulate(self.splits.values()), strict=True)
-        return next((split for split, end in ends if index < end), [*self.splits][-1])
+        """Return the split of a captcha; for numbers between parts, the last one of the first of these parts."""
+        return [run.split for run in self._runs() if run.numbers.start <= index][-1]
 
     def shards(self) -> Iterator[Shard]:
         """Divide the splits into shards."""
-        first = 0
-        for split, count in self.splits.items():
-            size = self.shard_sizes[split]
-            for number, start in enumerate(range(first, first + count, size)):
-                yield Shard(split, number, start, min(start + size, first + count))
-            first += count
+        before: Counter[str] = Counter()
+        for split, numbers, size in self._runs():
+            starts = numbers[::size]
+            first = before[split]
+            before[split] += len(starts)
+            for number, start in enumerate(starts, first):
+                yield Shard(split, number, start, min(start + size, numbers.stop), before[split])
+
+    def _runs(self) -> Iterator[_Run]:
+        end = 0
+        for part in (Part(self.splits, self.shard_sizes), *self.added):
+            # Captchas that are drawn together are of one part: with --disjoint, what follows would change them.
+            end = -(-end // TOGETHER) * TOGETHER
+            for split, count in part.splits.items():
+                yield _Run(split, range(end, end + count), part.shard_sizes[split])
+                end += count
 
     def save(self, place: Place) -> None:
         """Write the plan into a dataset. Raises StorageError when that is not writable."""
@@ -103,9 +143,16 @@ class Plan:
             stream = stored["stream"]
             looks = tuple(MixedLook(share, _look(look)) for share, look in stream["looks"])
             # The plans of the first version do not name it.
-            return cls(**{"drawing": 1} | stored | {"stream": Stream(**stream | {"looks": looks})})
+            added = tuple(Part(*part) for part in stored.get("added", ()))
+            return cls(**{"drawing": 1} | stored | {"stream": Stream(**stream | {"looks": looks}), "added": added})
         except (ValueError, TypeError, KeyError) as error:
             raise DatasetError(f"{place}/{PLAN} is no plan that this version can read: {error!r}") from error
+
+
+def divide(count: int, shares: Mapping[str, float]) -> dict[str, int]:
+    """Divide a count by shares, whatever their sum."""
+    ends = np.rint(np.cumsum(list(shares.values())) / sum(shares.values()) * count).astype(int).tolist()
+    return dict(zip(shares, np.diff([0, *ends]).tolist(), strict=True))
 
 
 def _look(stored: dict[str, Any]) -> Look:

@@ -17,7 +17,7 @@ from batch.datasets.codes import check_disjoint, check_unique, read_codes
 from batch.datasets.formats import FORMATS
 from batch.datasets.options import read_changes, read_length, read_shares, read_split
 from batch.datasets.places import Place, open_place
-from batch.datasets.plan import FOLDER, PLAN, DatasetError, Plan
+from batch.datasets.plan import FOLDER, PLAN, DatasetError, Part, Plan, divide
 from batch.datasets.writer import Writer
 from batch.progress import progress_bar
 from batch.workers import Engine
@@ -29,6 +29,8 @@ from gantcha.stream import TOGETHER, Stream, mix_looks
 from pool.settings import Settings
 
 _CODES, _LOCK = f"{FOLDER}/codes.txt", f"{FOLDER}/lock"
+_LEFT = {_LOCK, _CODES, PLAN.replace(".json", ".part"), _CODES.replace(".txt", ".part")}
+"""What a kill before the plan leaves."""
 _READERS = 8
 """Processes that read a split at once, each its own shards."""
 _USUAL, _LARGEST = 8 * TOGETHER, 32 * TOGETHER
@@ -64,11 +66,19 @@ class Request:
 
 
 def write(
-    name: str, request: Request, resume: bool, verify: bool, settings: Settings, engine: Engine, quiet: bool
+    name: str,
+    request: Request,
+    settings: Settings,
+    engine: Engine,
+    *,
+    resume: bool = False,
+    verify: bool = False,
+    extend: int | None = None,
+    quiet: bool = False,
 ) -> str:
-    """Write, resume or verify a dataset in a folder or bucket; return a line that reports it.
+    """Write, resume, verify or extend a dataset in a folder or bucket; return a line that reports it.
 
-    Nothing is left of a dataset of which no shard could be written.
+    Nothing is left of a dataset, or of an extension, of which no shard could be written.
 
     Raises:
         DatasetError: the request can't be done, or differs from the dataset that is there.
@@ -82,43 +92,45 @@ def write(
     checkpoints = Checkpoints(settings.checkpoints_dir)
     classes = checkpoints.load().classes  # report a fault once, here, and not in every worker
     if begun:
-        plan, codes = _begun(begun, request, resume, place, checkpoints.digest())
+        plan, codes = _begun(begun, request, resume or bool(extend), place, checkpoints.digest())
+    elif extend:
+        raise DatasetError(f"{place} holds no dataset to extend")
     else:
         plan, codes = _new(request, resume, place, settings, classes, checkpoints.digest())
-
-    def begin() -> None:
-        if not begun:
-            if codes is not None:
-                place.write(_CODES, "".join(f"{code}\n" for code in codes).encode())
-            plan.save(place)
-
-    with _locked(place), progress_bar(TimeRemainingColumn(), quiet=quiet) as progress:
-        started = time.monotonic()
-        writer = Writer(plan, place)
-        missing = writer.damaged(thorough=verify)
-        drawn = writer.write(missing, codes, settings.checkpoints_dir, engine, begin, progress)
-        seconds = time.monotonic() - started
-    held = ", ".join(f"{count} {split}" for split, count in plan.splits.items())
+    with place.locked(_LOCK) as is_ours:
+        if not is_ours:
+            raise DatasetError(f"another process is writing {place}")
+        if extend:
+            plan = _extended(plan, extend, place)
+        with _saved(plan, codes, begun, place), progress_bar(TimeRemainingColumn(), quiet=quiet) as progress:
+            started = time.monotonic()
+            drawn = Writer(plan, place).write(codes, settings.checkpoints_dir, engine, progress, thorough=verify)
+            seconds = time.monotonic() - started
+    held = ", ".join(f"{count} {split}" for split, count in plan.counts.items())
     return f"{place} holds {held}: {drawn} drawn in {seconds:.1f} s ({drawn / seconds:.0f} a second)"
 
 
 @contextmanager
-def _locked(place: Place) -> Iterator[None]:
-    """Keep other writers out; remove what was begun where no shard was written."""
-    with place.locked(_LOCK) as is_ours:
-        if not is_ours:
-            raise DatasetError(f"another process is writing {place}")
-        try:
-            yield
-        finally:
-            if not place.names(CHECKSUMS):
+def _saved(plan: Plan, codes: Sequence[str] | None, before: Plan | None, place: Place) -> Iterator[None]:
+    """Write a plan, so that a kill can be resumed from; put back what was there if no shard of it gets written."""
+    recorded = place.names(CHECKSUMS)
+    try:
+        if before is None and codes is not None:
+            place.write(_CODES, "".join(f"{code}\n" for code in codes).encode())
+        plan.save(place)
+        yield
+    finally:
+        if place.names(CHECKSUMS) <= recorded:
+            if before:
+                before.save(place)
+            else:
                 place.remove({PLAN, _CODES, _LOCK})
 
 
 def _verify(plan: Plan | None, place: Place) -> str:
     if plan is None:
         raise DatasetError(f"{place} holds no dataset to verify")
-    if damaged := [FORMATS[plan.format].path(plan, shard) for shard in Writer(plan, place).damaged(thorough=True)]:
+    if damaged := Writer(plan, place).damaged(thorough=True):
         names = ", ".join(damaged[:3]) + ", ..." * (len(damaged) > 3)
         raise DatasetError(
             f"{place}: {len(damaged)} shards are damaged or missing ({names}): --resume --verify draws them again"
@@ -131,7 +143,9 @@ def _begun(
 ) -> tuple[Plan, Sequence[str] | None]:
     """Return the plan and the codes of a dataset that was begun."""
     if not resume:
-        raise DatasetError(f"{place} holds a dataset: continue it with --resume, or name another folder")
+        raise DatasetError(
+            f"{place} holds a dataset: continue it with --resume, add to it with --extend, or name another folder"
+        )
     given = request.given()
     if request.codes:
         given["codes"] = _digest(
@@ -164,7 +178,7 @@ def _new(
     if bool(request.count) == bool(request.codes):
         nothing = resume and not request.count
         raise DatasetError(f"{place} holds no dataset to resume" if nothing else "give either --count or --codes")
-    if place.names():
+    if place.names() - _LEFT:
         raise DatasetError(f"{place} is not empty and holds no dataset to resume: name another folder")
     mix = read_shares("mix", request.mix, "easy=0.3,standard=0.5,hard=0.2") if request.mix else {}
     for name, values in (("kind", get_args(Kind)), ("difficulty", DIFFICULTIES)):
@@ -208,6 +222,19 @@ def _new(
     if FORMATS[format_].folders and max(plan.shard_sizes.values()) > most:
         raise DatasetError(f"--shard-size {request.shard_size}: a folder should hold few files; at most {most}")
     return plan, codes
+
+
+def _extended(plan: Plan, count: int, place: Place) -> Plan:
+    """Add captchas to the plan of a finished dataset, in the same shares of the splits."""
+    if plan.codes_sha256 is not None:
+        raise DatasetError(f"{place} has the codes of a file, and there are no next ones: name another folder")
+    if Writer(plan, place).damaged(thorough=False):
+        raise DatasetError(f"{place} is not finished: finish it with --resume, then extend it")
+    splits = {split: own for split, own in divide(count, plan.splits).items() if own}
+    size = int(plan.options.get("shard-size", 0))
+    return replace(
+        plan, added=(*plan.added, Part(splits, {name: size or _shard_size(splits[name]) for name in splits}))
+    )
 
 
 def _shuffled(codes: list[str], seed: int, splits: dict[str, int]) -> list[str]:

@@ -1,7 +1,7 @@
 """Write a dataset, a shard at a time, while other processes draw the next ones."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from batch.datasets.card import write_card
 from batch.datasets.checksums import Checksums
-from batch.datasets.formats import ANNOTATIONS, FORMATS, merge_annotations
+from batch.datasets.formats import FORMATS
 from batch.datasets.places import Files, Place
 from batch.datasets.plan import Plan, Shard
 from batch.datasets.shards import draw_shard, touched
@@ -23,68 +23,60 @@ class Writer:
         self._plan, self._place = plan, place
         self._format = FORMATS[plan.format]
         self._checksums = Checksums(place)
-        self._whole: set[str] = set()
 
-    def damaged(self, *, thorough: bool) -> list[Shard]:
-        """Return the shards that are to be drawn: those not written yet or, if `thorough`, changed since."""
-        self._whole = self._checksums.whole(thorough=thorough)
-        if self._format.merged:
-            self._whole -= {path for path in self._merged() if not self._place.exists(path)}
-        return [shard for shard in self._plan.shards() if not self._is_whole(shard)]
+    def damaged(self, *, thorough: bool) -> list[str]:
+        """Return the paths of what is missing or has another size or, if `thorough`, other bytes."""
+        whole = self._checksums.whole(thorough=thorough)
+        paths = [*map(self._format.path, self._plan.shards()), *self._merged().values()]
+        return [path for path in paths if path not in whole]
 
-    def _merged(self) -> list[str]:
-        """Return the paths of the annotations that are not part of a shard."""
-        return [self._format.merged.format(split=split) for split in self._plan.splits] if self._format.merged else []
-
-    def _is_whole(self, shard: Shard) -> bool:
-        path = self._format.path(self._plan, shard)
-        if path not in self._whole or not self._format.merged:
-            return path in self._whole
-        return self._format.merged.format(split=shard.split) in self._whole or self._place.exists(
-            f"{path}/{ANNOTATIONS}"
-        )
+    def _merged(self) -> dict[str, str]:
+        """Return the path of the file that the shards of a split share, by split, if the format has such files."""
+        merged = self._format.merged
+        return {split: merged.format(split=split) for split in self._plan.counts} if merged else {}
 
     def write(
         self,
-        missing: Sequence[Shard],
         codes: Sequence[str] | None,
         checkpoints_dir: Path,
         engine: Engine,
-        begin: Callable[[], None],
         progress: Progress,
+        *,
+        thorough: bool,
     ) -> int:
-        """Draw the missing shards and write what belongs to a dataset; return how many captchas were drawn.
-
-        `begin` is called before the first is written.
+        """Draw what is `damaged`, and write what belongs to a dataset; return how many captchas were drawn.
 
         Raises:
             DatasetError: a library that the format needs is missing.
             StorageError: the disk is full or not writable; finished shards stay.
         """
+        whole, path_of = self._checksums.whole(thorough=thorough), self._format.path
+        missing = [shard for shard in self._plan.shards() if path_of(shard) not in whole]
+        merged = self._merged()
+        whole -= {merged[shard.split] for shard in missing if merged}
         left = sum(shard.end - shard.start for shard in missing)
         bar = progress.add_task("drawing", total=self._plan.count, completed=self._plan.count - left)
-        self._checksums.forget_others(self._whole)
-        begun = False
+        self._checksums.forget_others(whole)
         for shard, files in self._draw(missing, codes, checkpoints_dir, engine):
-            if not begun:
-                begin()
-                begun = True
-            path = self._format.path(self._plan, shard)
+            path = path_of(shard)
             if "" in files:
                 self._place.write(path, files[""])
             else:
                 self._place.write_folder(path, files)
             self._checksums.record(path, files)
             progress.advance(bar, shard.end - shard.start)
-        for split, path in zip(self._plan.splits, self._merged(), strict=False):
-            if path not in self._whole:
-                merge_annotations(self._plan, self._place, split)
-                self._checksums.record_written(path)
-        if self._format.merged:
-            shards = (self._format.path(self._plan, shard) for shard in self._plan.shards())
-            self._place.remove({f"{path}/{ANNOTATIONS}" for path in shards})
+        for split, path in merged.items():
+            if path not in whole:
+                shards = (shard for shard in self._plan.shards() if shard.split == split)
+                self._merge([path_of(shard) for shard in shards], path)
         write_card(self._plan, self._place)
         return left
+
+    def _merge(self, shards: Sequence[str], path: str) -> None:
+        with self._place.writing(path) as file:
+            for part in self._format.merge(self._plan, self._place, shards):
+                file.write(part)
+        self._checksums.record_written(path)
 
     def _draw(
         self, shards: Sequence[Shard], codes: Sequence[str] | None, checkpoints_dir: Path, engine: Engine

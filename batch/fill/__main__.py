@@ -18,7 +18,7 @@ from pool.filling.stocks import kept_stocks
 from pool.settings import foreign_variables, load_settings
 
 _OF_BOTH = {"count", "alphabet", "kind", "difficulty", "pixel-ratio"}
-Format = Literal["imagefolder", "webdataset", "parquet", "coco"]
+Format = Literal["imagefolder", "webdataset", "parquet", "coco", "text", "lmdb"]
 
 
 def _of_dataset(text: str, *names: str, **bounds: Any) -> Any:
@@ -69,6 +69,9 @@ def main(
         _of_dataset("Draw the same dataset again; random if omitted. The same seed repeats captchas.", min=0),
     ] = None,
     resume: Annotated[bool, _of_dataset("Resume a dataset that was begun.", "--resume")] = False,
+    extend: Annotated[
+        int | None, _of_dataset("Add so many captchas to a finished dataset, the next ones of its seed.", min=1)
+    ] = None,
     verify: Annotated[
         bool, _of_dataset("Compare the files with their checksums; with --resume, draw damaged ones.", "--verify")
     ] = False,
@@ -94,6 +97,7 @@ def main(
         python -m batch.fill --count 1000000 --dataset shards --format webdataset --length 4-8
         python -m batch.fill --dataset shards --resume
         python -m batch.fill --dataset shards --verify
+        python -m batch.fill --dataset shards --extend 500000
         python -m batch.fill --count 10000000 --dataset shards --format webdataset --engine ray --ray-address auto
         python -m batch.fill --codes codes.txt --dataset mine --format coco
     """
@@ -117,9 +121,11 @@ def main(
     )
     if dataset and target is not None:
         raise typer.BadParameter("--target applies to the pool, not to a dataset")
-    of_datasets = [*asked.given(), *["resume"] * resume, *["verify"] * verify]
+    of_datasets = [*asked.given(), *["resume"] * resume, *["verify"] * verify, *["extend"] * bool(extend)]
     if not dataset and (needy := [name for name in of_datasets if name not in _OF_BOTH]):
         raise typer.BadParameter(f"--{needy[0]} needs --dataset")
+    if extend and (resume or verify):
+        raise typer.BadParameter("--extend needs a finished dataset: leave --resume and --verify out")
     if not dataset and (count is None) == (target is None):
         raise typer.BadParameter("give either --count or --target")
     if ray_address and engine != "ray":
@@ -132,7 +138,9 @@ def main(
         folder, stock = settings.checkpoints_dir, settings.stock._replace(pixel_ratio=pixel_ratio or 1)
         chosen = on_ray(ray_address, folder) if engine == "ray" else on_this_machine(jobs, folder)
         if dataset:
-            report = request.write(dataset, asked, resume, verify, settings, chosen, quiet)
+            report = request.write(
+                dataset, asked, settings, chosen, resume=resume, verify=verify, extend=extend, quiet=quiet
+            )
         elif count is not None:
             report = to_pool.add(count, settings, stock, chosen, quiet)
         else:

@@ -21,12 +21,14 @@ from PIL import Image
 
 from batch.datasets.formats import FORMATS
 from batch.datasets.places import open_place
+from gantcha.alphabet import BYMERGE
 from gantcha.drawing.look import LOOKS
 from tests.conftest import ROOT, environment, invoke, refusal, wait_until
 
 COUNT, VAL = 200, 40
 _OPTIONS = ("--split", "train=0.8,val=0.2", "--length", "3-16", "--alphabet", "2345abde", "--seed", 7)
 _MIXED = ("--mix", "easy=0.5,hard=0.5,light=0.7,dark=0.3", "--set", "noise=0.03", "--masks", "--disjoint")
+_PARQUET = [("train", "00000-of-00002.parquet"), ("train", "00001-of-00002.parquet"), ("val", "00000-of-00001.parquet")]
 Labels = list[tuple[Any, ...]]
 
 
@@ -130,18 +132,27 @@ def test_masks_fill_their_boxes(written: Path) -> None:
         assert inked > paper + 80 if entry["theme"] == "dark" else inked < paper - 80
 
 
-@pytest.mark.parametrize("name", ["imagefolder", "parquet"])
+@pytest.mark.parametrize("name", ["imagefolder", "parquet", "text"])
 def test_datasets_loads_images_and_labels(
     name: str, written: Path, labels: dict[str, Labels], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     import datasets  # noqa: PLC0415 - it reads its settings when it is imported
 
-    loaded = datasets.load_dataset(name, data_dir=str(written / name), cache_dir=str(tmp_path / "cache"))
-    assert set(loaded) == {"train", "validation"}
-    for split, ours in (("train", "train"), ("validation", "val")):
-        read = [_label(e, e["image"], _masks(e["masks"], len(e["characters"]))) for e in loaded[split]]
-        assert sorted(read) == sorted(labels[ours])
+    loaded = datasets.load_dataset(str(written / name), cache_dir=str(tmp_path / "cache"))
+    assert list(loaded) == ["train", "val"]
+    for split, held in loaded.items():
+        read = [_label(e, e["image"], _masks(e["masks"], len(e["characters"]))) for e in held]
+        assert sorted(read) == sorted(labels[split])
+    assert sorted(loaded["train"]["index"]) == [*range(COUNT - VAL)]
+    objects = loaded["train"].features["objects"]
+    for entry in loaded["train"].select(range(5)):
+        assert [[x, y, x + w, y + h] for x, y, w, h in entry["objects"]["bbox"]] == entry["boxes"]
+        if name == "parquet":
+            names = objects["category"].feature.int2str(entry["objects"]["category"])
+        else:
+            names = [BYMERGE.symbols[category] for category in entry["objects"]["category"]]
+        assert names == entry["glyph_classes"]
     pixels = loaded["train"].with_format("numpy")[0]["image"]
     assert pixels.ndim == 2 and pixels.max() - pixels.min() > 180
 
@@ -156,8 +167,9 @@ def test_webdataset_streams_images_and_labels(written: Path, labels: dict[str, L
         assert [_label(entry, png, _masks(masks, len(entry["boxes"]))) for png, entry, masks in stream] == held
 
 
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of its decoder of run lengths
-def test_coco_finds_a_box_for_each_character(written: Path, labels: dict[str, Labels]) -> None:
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of its decoder of masks
+def test_coco_finds_a_box_and_polygons_for_each_character(written: Path, labels: dict[str, Labels]) -> None:
+    """Drawn by its own library, the polygons are the masks."""
     from pycocotools.coco import COCO  # noqa: PLC0415
 
     for split, held in labels.items():
@@ -171,11 +183,57 @@ def test_coco_finds_a_box_for_each_character(written: Path, labels: dict[str, La
                 "boxes": boxes,
                 "glyph_classes": [annotation["glyph_class"] for annotation in annotations],
             }
-            masks = tuple(_digest(coco.annToMask(annotation) > 0) for annotation in annotations)
+            polygons = [polygon for annotation in annotations for polygon in annotation["segmentation"]]
+            assert all(len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in polygons)
+            assert not any(annotation["iscrowd"] for annotation in annotations)
+            drawn = [coco.annToMask(annotation) > 0 for annotation in annotations]
+            assert [annotation["area"] for annotation in annotations] == [mask.sum() for mask in drawn]
+            masks = tuple(map(_digest, drawn))
             with Image.open(written / "coco" / split / image["file_name"]) as picture:
                 assert picture.size == (image["width"], image["height"])
                 found.append(_label(image | entry, picture, masks))
             assert image["code"] == code
+        assert found == held
+
+
+def test_parquet_files_are_one_table(written: Path, labels: dict[str, Labels]) -> None:
+    import pandas as pd  # noqa: PLC0415 - the other tests need not wait for it
+    import pyarrow.dataset  # noqa: PLC0415
+
+    folder = written / "parquet" / "data"
+    assert {path.name for path in folder.iterdir()} == {f"{split}-{n}" for split, n in _PARQUET}
+    assert pyarrow.dataset.dataset(folder).count_rows() == COUNT
+    table = pd.read_parquet(folder).sort_values("index")
+    assert [*table["code"]] == [code for code, *_ in labels["train"] + labels["val"]]
+
+
+def test_a_list_of_texts_names_each_picture(written: Path, labels: dict[str, Labels]) -> None:
+    """As create_lmdb_dataset.py of deep-text-recognition-benchmark and PaddleOCR read it."""
+    for split, held in labels.items():
+        found = []
+        for line in (written / "text" / split / "labels.txt").read_text().splitlines():
+            path, text = line.split("\t")
+            with Image.open(written / "text" / split / path) as picture:
+                found.append((text, _digest(np.asarray(picture))))
+        assert found == [(code, digest) for code, *_, digest in held]
+
+
+def test_lmdb_has_the_keys_of_readers_of_text(written: Path, labels: dict[str, Labels]) -> None:
+    """As deep-text-recognition-benchmark, PARSeq and PaddleOCR walk over its folders."""
+    import lmdb  # noqa: PLC0415 - the other tests need not wait for it
+
+    for split, held in labels.items():
+        found = []
+        for file in sorted((written / "lmdb" / split).rglob("data.mdb")):
+            with lmdb.open(str(file.parent), readonly=True, lock=False) as environment, environment.begin() as entries:
+                for number in range(1, int(entries.get(b"num-samples")) + 1):
+                    text, png, masks, entry = (
+                        entries.get(f"{name}-{number:09d}".encode()) for name in ("label", "image", "masks", "json")
+                    )
+                    entry = json.loads(entry)
+                    assert text.decode() == entry["code"]
+                    with Image.open(io.BytesIO(png)) as picture, Image.open(io.BytesIO(masks)) as stacked:
+                        found.append(_label(entry, picture, _masks(stacked, len(entry["boxes"]))))
         assert found == held
 
 
@@ -228,6 +286,82 @@ def test_a_killed_one_is_gone_on_with_to_the_same_bytes(tmp_path: Path) -> None:
     assert "0 drawn" in invoke("batch.fill", "--dataset", killed, "--resume").stdout
 
 
+def test_one_killed_before_its_first_shard_is_gone_on_with(tmp_path: Path) -> None:
+    killed, options = tmp_path / "killed" / "set", ["--count", "1000", "--seed", "9", "--shard-size", "1000"]
+    command = [sys.executable, "-m", "batch.fill", "--dataset", str(killed), *options, "--quiet"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment({}), start_new_session=True) as process:
+        wait_until((killed / ".gantcha" / "plan.json").exists, "the plan")
+        os.killpg(process.pid, signal.SIGKILL)
+    assert not list(killed.glob("train/0*"))
+    assert "--resume" in refusal("batch.fill", "--dataset", killed, *options)
+    _write(killed, "--resume")
+    _write(tmp_path / "unbroken" / "set", *options)
+    assert _digests(tmp_path / "killed") == _digests(tmp_path / "unbroken")
+
+
+def test_one_killed_before_its_plan_is_begun_anew(tmp_path: Path) -> None:
+    """As a kill leaves it while the codes or the plan are written."""
+    for name in ("lock", "codes.txt", "plan.part"):
+        (tmp_path / "set" / ".gantcha").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / ".gantcha" / name).write_text("")
+    assert "holds no dataset to resume" in refusal("batch.fill", "--dataset", tmp_path / "set", "--resume")
+    _write(tmp_path / "set", "--count", 5)
+    assert len(_read_folder(tmp_path / "set" / "train")) == 5
+
+
+@pytest.mark.parametrize("name", ["imagefolder", "coco", "parquet"])
+def test_an_extended_one_keeps_its_files(name: str, written: Path, labels: dict[str, Labels], tmp_path: Path) -> None:
+    """Two times: nothing is drawn again, and no code is in two splits."""
+    folder = tmp_path / "set"
+    shutil.copytree(written / name, folder)
+    for _ in range(2):
+        before = _digests(folder)
+        _write(folder, "--extend", 100)
+        after = _digests(folder)
+        changed = {path for path, digest in before.items() if after.get(path) != digest}
+        assert all(re.match(r"\.gantcha/plan|\.gantcha/checksums/annot|annotations/|README", path) for path in changed)
+    assert "holds 320 train, 80 val" in invoke("batch.fill", "--dataset", folder, "--resume").stdout
+    assert f"{COUNT + 200} captchas, all as" in invoke("batch.fill", "--dataset", folder, "--verify").stdout
+    assert "| train | 320 |" in (folder / "README.md").read_text()
+    if name == "imagefolder":
+        held = {split: _read_folder(folder / split) for split in ("train", "val")}
+        assert {split: len(own) for split, own in held.items()} == {"train": 320, "val": 80}
+        assert all(held[split][: len(own)] == own for split, own in labels.items())
+        assert len({picture for own in held.values() for *_, picture in own}) == COUNT + 200
+        assert not {code for code, *_ in held["train"]} & {code for code, *_ in held["val"]}
+    if name == "coco":
+        images = json.loads((folder / "annotations" / "train.json").read_text())["images"]
+        assert len({image["id"] for image in images}) == len(images) == 320
+        assert all((folder / "train" / image["file_name"]).exists() for image in images)
+
+
+def test_a_killed_extension_is_gone_on_with_to_the_same_bytes(tmp_path: Path) -> None:
+    killed, unbroken = tmp_path / "killed" / "set", tmp_path / "unbroken" / "set"
+    options = [
+        "--count",
+        "250",
+        "--seed",
+        "9",
+        "--format",
+        "coco",
+        "--shard-size",
+        "125",
+        "--split",
+        "train=0.5,val=0.5",
+    ]
+    _write(killed, *options)
+    shutil.copytree(killed, unbroken)
+    command = [sys.executable, "-m", "batch.fill", "--dataset", str(killed), "--extend", "1000", "--quiet"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment({}), start_new_session=True) as process:
+        wait_until((killed / "train" / "00001").exists, "a shard")
+        os.killpg(process.pid, signal.SIGKILL)
+    assert len(list(killed.glob("*/0000*"))) < 10
+    assert "finish it with --resume" in refusal("batch.fill", "--dataset", killed, "--extend", 1000)
+    _write(killed, "--resume")
+    _write(unbroken, "--extend", 1000)
+    assert _digests(killed) == _digests(unbroken)
+
+
 def test_a_dataset_of_another_drawing_is_not_gone_on_with(tmp_path: Path) -> None:
     _write(tmp_path / "set", "--count", 5)
     plan = tmp_path / "set" / ".gantcha" / "plan.json"
@@ -263,6 +397,8 @@ def test_what_cant_be_written_is_refused_in_a_line(written: Path, tmp_path: Path
     (tmp_path / "twice.txt").write_text("ab12\nAB12\n")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "diary.txt").write_text("dear diary")
+    (tmp_path / "good.txt").write_text("ab12\n")
+    _write(given := tmp_path / "given", "--codes", tmp_path / "good.txt")
     begun, new, few = written / "parquet", tmp_path / "new", ("--count", 5)
     for folder, options, reason in (
         (begun, few, "--resume"),
@@ -293,29 +429,37 @@ def test_what_cant_be_written_is_refused_in_a_line(written: Path, tmp_path: Path
         (new, (*few, "--set", "contrast=0.9,0.2"), "the lower limit comes first"),
         (new, (*few, "--split", "a=0.6,b=0.4", "--length", "1", "--disjoint"), "15 codes are too few"),
         (new, (*few, "--masks", "--shard-size", 9000), "at most 4999"),
+        (begun, ("--extend", 5, "--seed", 8), "was begun with --seed 7"),
+        (given, ("--extend", 5), "there are no next ones"),
+        (new, ("--extend", 5), "holds no dataset to extend"),
         (new, ("--codes", tmp_path / "codes.txt"), "line 3: 'ab 12'"),
         (new, ("--codes", tmp_path / "none.txt"), "No such file"),
         (new, ("--codes", tmp_path / "twice.txt", "--disjoint"), "repeats 1 codes"),
     ):
         assert reason in refusal("batch.fill", "--dataset", folder, *options), options
     assert not new.exists()
+    assert "leave --resume" in invoke("batch.fill", "--dataset", begun, "--extend", 5, "--resume").stderr
     for option, value in {"--format": "foo", "--length": "1", "--split": "a=1", "--mix": "easy=1", "--seed": 1}.items():
         result = invoke("batch.fill", *few, option, value)
         assert result.exit_code == 2 and ("is not one of" if value == "foo" else f"{option} needs") in result.stderr
 
 
 def test_a_failed_start_leaves_nothing(tmp_path: Path, small_disk: Path) -> None:
-    """Ray does not answer, or the disk is too small for the first shard."""
+    """Ray does not answer, or the disk is too small for the first shard; an extension leaves what it began with."""
     command = ("batch.fill", "--count", 600, "--shard-size", 600, "--dataset")
     ray = ("--engine", "ray", "--ray-address", "127.0.0.1:1")
     assert "does not answer" in refusal(*command, tmp_path / "set", *ray)
     assert not (tmp_path / "set").exists()
     assert "free some space" in refusal(*command, small_disk / "set")
     assert not list(small_disk.iterdir())
+    _write(tmp_path / "set", "--count", 5)
+    before = _digests(tmp_path / "set")
+    assert "does not answer" in refusal("batch.fill", "--dataset", tmp_path / "set", "--extend", 5, *ray)
+    assert _digests(tmp_path / "set") == before
 
 
 def test_damage_is_found_and_drawn_again(written: Path, tmp_path: Path) -> None:
-    """A truncated shard, a lost picture, and annotations that are lost or changed."""
+    """A truncated shard, a lost picture, annotations that are lost, and what has its size but other bytes."""
 
     def refused(folder: Path) -> str:
         return refusal("batch.fill", "--dataset", folder, "--verify")
@@ -329,10 +473,16 @@ def test_damage_is_found_and_drawn_again(written: Path, tmp_path: Path) -> None:
         if name == "coco":
             next((folder / "train" / "00001").glob("*.png")).unlink()
         assert f"{2 if name == 'coco' else 1} shards are damaged" in refused(folder)
+        _write(folder, "--resume")
+        assert _digests(folder) == before
+        with open(folder / damaged, "r+b") as file:
+            file.write(b"another")
+        assert "0 drawn" in invoke("batch.fill", "--dataset", folder, "--resume").stdout
+        assert "1 shards are damaged" in refused(folder)
         _write(folder, "--resume", "--verify")
         assert _digests(folder) == before
     (folder / "annotations" / "train.json").unlink()
-    _write(folder, "--resume")
+    assert ": 0 drawn" in invoke("batch.fill", "--dataset", folder, "--resume").stdout
     assert _digests(folder) == before
 
 
@@ -348,6 +498,9 @@ def test_a_dataset_in_a_bucket(written: Path, s3_server: str, tmp_path: Path, mo
     assert {name: there.digest(name) for name in held if "plan" not in name} == {
         name: digest for name, digest in held.items() if "plan" not in name
     }
+    there.write("val/00000/000000160.png", b"a part of it")
+    assert f"{VAL} drawn" in invoke("batch.fill", "--dataset", url, "--resume").stdout
+    assert there.digest("val/00000/000000160.png") == held["val/00000/000000160.png"]
     there.remove({"val/00000/000000160.png"})
     assert "1 shards are damaged" in refusal("batch.fill", "--dataset", url, "--verify")
     assert "was begun with" in refusal("batch.fill", "--dataset", url, "--resume", "--count", 3)
