@@ -142,8 +142,8 @@ class Plan:
             stored: dict[str, Any] = json.loads(content)
             stream = stored["stream"]
             looks = tuple(MixedLook(share, _look(look)) for share, look in stream["looks"])
-            # The plans of the first version do not name it.
             added = tuple(Part(*part) for part in stored.get("added", ()))
+            # The plans of the first version do not name the drawing.
             return cls(**{"drawing": 1} | stored | {"stream": Stream(**stream | {"looks": looks}), "added": added})
         except (ValueError, TypeError, KeyError) as error:
             raise DatasetError(f"{place}/{PLAN} is no plan that this version can read: {error!r}") from error

@@ -20,6 +20,7 @@ from gantcha.errors import one_line_errors
 from gantcha.frames import label_frames
 from gantcha.glyphs.checkpoints import Checkpoints
 from gantcha.glyphs.sampler import Sampler
+from gantcha.terminal import run
 from pool.settings import load_settings
 
 if TYPE_CHECKING:
@@ -112,4 +113,4 @@ def _lessons(teacher: Sampler, alphabet: str, look: Look, rng: np.random.Generat
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)
