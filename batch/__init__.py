@@ -5,8 +5,9 @@ Imports go down this list, and never between two modules of one line:
 - Commands, which nothing imports: `fill`, `train`, `sample`, `evaluate`, `reference_set`, `preview`; and `captcha`, the
   same for Python under the original's names.
 - `datasets` writes labelled captchas; `baseline` is the recogniser that the reference set is measured with.
-- `evaluation` measures glyphs.
-- `workers` draws captchas in processes or on a Ray cluster; `training` makes the generators.
+- `evaluation` measures glyphs; `recogniser` reads captchas.
+- `workers` draws captchas in processes or on a Ray cluster; `training` makes the generators; `ctc` decodes what a
+  recogniser puts out.
 - `images` reads EMNIST's files and folders of images.
 - `packages`, `processes`, `progress` and `sheets` serve them all.
 

@@ -48,6 +48,7 @@ def started(count: int, prepare: Callable[..., Any] | None = None, *arguments: A
         raise NoProcessesError(
             f"no process can start to draw ({error.strerror}): mount a temporary folder on /dev/shm"
         ) from error
+    processes.submit(os.getpid)  # they start with the first call
     try:
         yield processes
     except BrokenProcessPool as error:

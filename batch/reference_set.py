@@ -65,7 +65,7 @@ def main(
             seed=seed,
         )
         settings = load_settings(alphabet=settings.characters)
-        place, engine = open_place(out), on_this_machine(jobs, settings.checkpoints_dir)
+        place, engine = open_place(out), on_this_machine(jobs)
         begun = Plan.load(place) is not None
         print(request.write(out, asked, settings, engine, resume=begun))
         plan = Plan.load(place)

@@ -5,20 +5,24 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 import gantcha
 from batch.processes import ENVIRONMENT, started, use_one_thread
 from gantcha.drawing.look import Look
 from gantcha.errors import GantchaError
-from gantcha.glyphs.sampler import Sampler, keep_sampler, load_sampler
 from gantcha.home import ROOT, cure
+
+# The process that starts workers does without NumPy and all that draws, so that they start the sooner.
+if TYPE_CHECKING:
+    from gantcha.glyphs.sampler import Sampler
+
+CHUNK = 1000
+"""Captchas that are drawn for the pool at once, and lost at most if a process is killed."""
 
 
 class EngineError(GantchaError):
@@ -27,7 +31,7 @@ class EngineError(GantchaError):
 
 @dataclass(frozen=True)
 class Workers:
-    """Processes that have the generators loaded."""
+    """Processes that are ready to draw."""
 
     count: int
     submit: Callable[..., Future[Any]]
@@ -38,16 +42,27 @@ Engine = Callable[[int], AbstractContextManager[Workers]]
 """Starts workers, no more than the expected number of calls."""
 
 
-def on_this_machine(jobs: int, checkpoints_dir: Path) -> Engine:
+def on_this_machine(jobs: int) -> Engine:
     """Draw in up to `jobs` processes."""
 
     @contextmanager
     def engine(calls: int) -> Iterator[Workers]:
         count = min(jobs, calls)
-        with started(count, load_sampler, checkpoints_dir) as processes:
+        with started(count, _prepare) as processes:
             yield Workers(count, processes.submit)
 
     return engine
+
+
+def already(workers: Workers) -> Engine:
+    """Draw in workers that have been started."""
+    return lambda _calls: nullcontext(workers)
+
+
+def _prepare() -> None:
+    import onnxruntime  # noqa: F401
+
+    import gantcha.captcha  # noqa: F401
 
 
 def on_ray(address: str | None, checkpoints_dir: Path) -> Engine:
@@ -61,8 +76,10 @@ def on_ray(address: str | None, checkpoints_dir: Path) -> Engine:
         EngineError: Ray is not installed here, or the cluster does not answer or fails.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that is started here reports to nobody
+    from gantcha.glyphs.sampler import load_sampler
+
     try:
-        import ray  # noqa: PLC0415 - few have a cluster
+        import ray  # few have a cluster
     except ModuleNotFoundError as error:
         raise EngineError(f"Ray is missing: {cure('ray')}") from error
 
@@ -99,7 +116,9 @@ def _check(address: str) -> None:
         raise EngineError(f"the Ray cluster {address} does not answer: {error}") from error
 
 
-def _call_with_sampler(checkpoints_dir: Path, sampler: Sampler, function: Callable[..., Any], *arguments: Any) -> Any:
+def _call_with_sampler(checkpoints_dir: Path, sampler: "Sampler", function: Callable[..., Any], *arguments: Any) -> Any:
+    from gantcha.glyphs.sampler import keep_sampler
+
     use_one_thread()
     keep_sampler(checkpoints_dir, sampler)
     return function(*arguments)
@@ -107,8 +126,11 @@ def _call_with_sampler(checkpoints_dir: Path, sampler: Sampler, function: Callab
 
 def draw_chunk(codes: Sequence[str], look: Look, checkpoints_dir: Path) -> list[bytes]:
     """Draw captchas of one length as PNGs, in a worker. Raises as `draw_captchas` does."""
-    from gantcha.captcha import PART, draw_captchas  # noqa: PLC0415 - the process that starts workers does without
-    from gantcha.drawing.png import encode_pngs  # noqa: PLC0415
+    import numpy as np
+
+    from gantcha.captcha import PART, draw_captchas
+    from gantcha.drawing.png import encode_pngs
+    from gantcha.glyphs.sampler import load_sampler
 
     drawn = draw_captchas(codes, load_sampler(checkpoints_dir), look, np.random.default_rng())
     pngs: list[bytes] = []

@@ -2,20 +2,17 @@
 
 import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from batch.datasets import request
-from batch.fill import to_pool
-from batch.workers import on_ray, on_this_machine
+from batch.workers import CHUNK, already, on_ray, on_this_machine
 from gantcha.drawing.look import Difficulty, Kind
 from gantcha.errors import one_line_errors
 from gantcha.terminal import run
 from pool.cores import available_cores
-from pool.filling.stocks import kept_stocks
-from pool.settings import foreign_variables, load_settings
 
 _OF_BOTH = {"count", "alphabet", "kind", "difficulty", "pixel-ratio"}
 Format = Literal["imagefolder", "webdataset", "parquet", "coco", "text", "lmdb"]
@@ -101,42 +98,51 @@ def main(
         python -m batch.fill --count 10000000 --dataset shards --format webdataset --engine ray --ray-address auto
         python -m batch.fill --codes codes.txt --dataset mine --format coco
     """
-    asked = request.Request(
-        format=format_,
-        count=count,
-        codes=codes,
-        pattern=pattern,
-        split=split,
-        length=length,
-        mix=mix,
-        set=tuple(set_) if set_ else None,
-        disjoint=disjoint,
-        masks=masks,
-        shard_size=shard_size,
-        seed=seed,
-        alphabet=alphabet,
-        kind=kind,
-        difficulty=difficulty,
-        pixel_ratio=pixel_ratio,
-    )
-    if dataset and target is not None:
-        raise typer.BadParameter("--target applies to the pool, not to a dataset")
-    of_datasets = [*asked.given(), *["resume"] * resume, *["verify"] * verify, *["extend"] * bool(extend)]
-    if not dataset and (needy := [name for name in of_datasets if name not in _OF_BOTH]):
-        raise typer.BadParameter(f"--{needy[0]} needs --dataset")
-    if extend and (resume or verify):
-        raise typer.BadParameter("--extend needs a finished dataset: leave --resume and --verify out")
-    if not dataset and (count is None) == (target is None):
-        raise typer.BadParameter("give either --count or --target")
-    if ray_address and engine != "ray":
-        raise typer.BadParameter("--ray-address needs --engine ray")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # an orderly end, which releases the lease
-    with one_line_errors():
+    with one_line_errors(), ExitStack() as stack:
+        chosen = on_this_machine(jobs)
+        if count and not dataset and engine == "local":  # they import what draws while this process imports the rest
+            chosen = already(stack.enter_context(chosen(-(-count // CHUNK))))
+        from batch.datasets import request
+        from batch.fill import to_pool
+        from pool.filling.stocks import kept_stocks
+        from pool.settings import foreign_variables, load_settings
+
+        asked = request.Request(
+            format=format_,
+            count=count,
+            codes=codes,
+            pattern=pattern,
+            split=split,
+            length=length,
+            mix=mix,
+            set=tuple(set_) if set_ else None,
+            disjoint=disjoint,
+            masks=masks,
+            shard_size=shard_size,
+            seed=seed,
+            alphabet=alphabet,
+            kind=kind,
+            difficulty=difficulty,
+            pixel_ratio=pixel_ratio,
+        )
+        if dataset and target is not None:
+            raise typer.BadParameter("--target applies to the pool, not to a dataset")
+        of_datasets = [*asked.given(), *["resume"] * resume, *["verify"] * verify, *["extend"] * bool(extend)]
+        if not dataset and (needy := [name for name in of_datasets if name not in _OF_BOTH]):
+            raise typer.BadParameter(f"--{needy[0]} needs --dataset")
+        if extend and (resume or verify):
+            raise typer.BadParameter("--extend needs a finished dataset: leave --resume and --verify out")
+        if not dataset and (count is None) == (target is None):
+            raise typer.BadParameter("give either --count or --target")
+        if ray_address and engine != "ray":
+            raise typer.BadParameter("--ray-address needs --engine ray")
         settings = load_settings(kind=kind, difficulty=difficulty, alphabet=alphabet)
         if not quiet and (foreign := foreign_variables()):
             print(f"warning: not settings of Gantcha, and ignored: {', '.join(foreign)}", file=sys.stderr)
         folder, stock = settings.checkpoints_dir, settings.stock._replace(pixel_ratio=pixel_ratio or 1)
-        chosen = on_ray(ray_address, folder) if engine == "ray" else on_this_machine(jobs, folder)
+        if engine == "ray":
+            chosen = on_ray(ray_address, folder)
         if dataset:
             report = request.write(
                 dataset, asked, settings, chosen, resume=resume, verify=verify, extend=extend, quiet=quiet

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from rich.progress import Progress, TaskID, TimeRemainingColumn
 
 from batch.progress import progress_bar
-from batch.workers import Engine, Workers, draw_chunk
+from batch.workers import CHUNK, Engine, Workers, draw_chunk
 from gantcha.alphabet import draw_codes
 from gantcha.errors import StorageError
 from gantcha.glyphs.checkpoints import Checkpoints
@@ -19,7 +19,6 @@ from pool.pool import Drawn, Pool
 from pool.settings import Settings
 
 _LEAST = 100  # captchas: fewer are not worth a call of all generators
-_CHUNK = 1000  # captchas drawn, written and committed together: a kill loses at most one chunk a process
 
 
 Lacking = Callable[[Stock, int], int]
@@ -68,7 +67,7 @@ def _fill(
         checkpoints.load()  # report a fault once, here, and not in every worker
         record.note(checkpoints=checkpoints.digest())
         # A worker more than there are chunks would start too late to draw anything.
-        with engine(sum(-(-count // _CHUNK) for count in first.values())) as workers:
+        with engine(sum(-(-count // CHUNK) for count in first.values())) as workers:
             _fill_chunks(pool, settings, tasks, workers, lacking, record, progress)
     rate = record.added / record.seconds
     return f"{record.added} captchas added in {record.seconds:.1f} s ({rate:.0f} a second), {_ready(pool, stocks)}"
@@ -98,7 +97,7 @@ def _fill_chunks(
             missing[stock] -= len(codes)
         for stock in tasks:
             while missing[stock] > 0 and len(underway) <= workers.count:
-                count = min(_CHUNK, missing[stock], max(-(-missing[stock] // workers.count), _LEAST))
+                count = min(CHUNK, missing[stock], max(-(-missing[stock] // workers.count), _LEAST))
                 codes, look = draw_codes(count, settings.alphabet, settings.length), settings.look_of(stock)
                 underway.append((stock, codes, workers.submit(draw_chunk, codes, look, settings.checkpoints_dir)))
                 missing[stock] -= count

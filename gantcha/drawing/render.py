@@ -24,7 +24,7 @@ from gantcha.drawing.text_lines import (
     redraw,
 )
 
-_USES = 4  # of each rotated glyph among the scribbles of a batch
+_USES = 8  # of each rotated glyph among the scribbles of a batch
 
 
 class Rendered(NamedTuple):

@@ -63,8 +63,7 @@ def concat_pics(
     of_glyphs, of_lines = distortions(count * length, look.turn, rng, look), _of_lines(count, rng, look)
     windows = redraw(glyphs.reshape(-1, SIDE, SIDE), of_glyphs @ np.repeat(of_lines, length, 0))
     side = windows.shape[1]
-    left, right = extents((windows.max(1) > _INKED).reshape(count, length, side))
-    top, bottom = extents((windows.max(2) > _INKED).reshape(count, length, side))
+    left, top, right, bottom = ink_boxes(windows > _INKED).T.reshape(4, count, length)
     widths = right - left
     # A narrow glyph must not vanish in its neighbour, nor two glyphs look like another one.
     most = np.minimum(widths, np.roll(widths, 1, 1)) * _OVERLAP
@@ -158,6 +157,14 @@ def redraw(glyphs: npt.NDArray[np.uint8], distortions: npt.NDArray[np.float64]) 
     return windows
 
 
+def ink_boxes(inked: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Find left, top, right and bottom of the True of `[N, H, W]`: `[N, 4]`; the middle if there are none."""
+    boxes = np.array([cv2.boundingRect(image) for image in inked.view(np.uint8)]).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    boxes[~boxes.any(1)] = np.tile(inked.shape[:0:-1], 2) // 2
+    return boxes
+
+
 def extents(inked: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Find where the True of `[..., W]` begin and end; both in the middle if there are none."""
     width = inked.shape[-1]
@@ -201,9 +208,9 @@ def bend_lines(lines: TextLines, width: int, rng: np.random.Generator, look: Loo
     x = np.concatenate([sideways @ of_columns, still, across.source(columns)[:, None]], 1, dtype=np.float32)
     y = np.concatenate([down @ of_columns * stretch, moved, wave * stretch], 1, dtype=np.float32)
     # Only where a line's ink can get to: the rest is half of the picture.
-    left, top, ink_width, ink_height = np.array([cv2.boundingRect(line) for line in lines.strokes]).T
-    pulled = across.boxes(left, left + ink_width, pull + 1, width)
-    swung = along.boxes(top, top + ink_height, pull + swing[:, 0] + 1, height)
+    left, top, right, bottom = ink_boxes(lines.strokes > 0).T
+    pulled = across.boxes(left, right, pull + 1, width)
+    swung = along.boxes(top, bottom, pull + swing[:, 0] + 1, height)
     strokes = np.zeros((count, height, width), np.uint8)
     owners = np.zeros((len(lines.owners), height, width), lines.owners.dtype)
     for number, (box_rows, box_columns) in enumerate(zip(swung, pulled, strict=True)):

@@ -12,7 +12,7 @@ from gantcha.glyphs.specks import specks
 
 _LEGIBLE = 0.98  # a probability above which glyphs count as equally legible
 _STRICTNESS = 30  # how steeply the chance of a glyph falls below that
-_LENIENCE = 20  # how many glyphs a little below it are kept all the same
+_LENIENCE = 5  # how many glyphs a little below it are kept all the same: as legible as the best of 1.4 times as many
 _LEAST = 0.1  # a probability, so that no chance is 0
 _TRIES = 12  # for a glyph, of which the surest is taken if none was kept: a bad generator must not draw for ever
 _SPECKED = 0.7  # of its probability is left to a glyph with specks

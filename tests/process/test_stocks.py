@@ -105,7 +105,7 @@ def test_a_stock_that_is_emptied_meanwhile_does_not_wait_for_the_others(
 
     @contextmanager
     def engine(calls: int) -> Iterator[Workers]:
-        with on_this_machine(1, read.checkpoints_dir)(calls) as workers:
+        with on_this_machine(1)(calls) as workers:
 
             def submit(function: Callable[..., object], codes: list[str], look: Look, folder: Path) -> Future[object]:
                 if not drawn_kinds:

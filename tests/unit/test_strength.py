@@ -192,7 +192,7 @@ def test_separated_glyphs_are_found_and_read() -> None:
     for ratio, shown in ((1, two_levels), (2, _enlarged(two_levels))):
         decoded = read_segments(shown, 6, "3479eh", lambda images: sampler.filter.run(glyphs=images), ratio)
         answers = ["".join(np.array(sorted("3479eh"))[text]) for text in decoded.symbols]
-        assert rate(codes, answers).codes > 0.8, ratio
+        assert rate(codes, answers).codes > 0.7, ratio
 
 
 def test_pieces_of_double_density_are_those_of_single_density() -> None:
