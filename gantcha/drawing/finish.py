@@ -97,7 +97,7 @@ def draw_ink(strokes: Bytes, ink: Ink, inked: Bytes, look: Look) -> None:
     darkness = cv2.subtract(strokes[box], cv2.resize(ink.lightness, (width, height))[box])
     if ratio > 1:
         darkness = cv2.resize(darkness, None, fx=ratio, fy=ratio)
-    steepness = _SHARPNESS * ratio * WHITE / 255
+    steepness = _SHARPNESS * WHITE / 255
     cv2.subtract(darkness, round(_KEPT - WHITE / 2 / steepness), dst=darkness)  # type: ignore[call-overload] # takes numbers
     cv2.convertScaleAbs(darkness, darkness, steepness)
     cv2.threshold(darkness, ink.darkness, 0, cv2.THRESH_TRUNC, dst=darkness)
