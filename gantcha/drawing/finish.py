@@ -19,7 +19,7 @@ WHITE = 256 - _LEVEL
 _PAPER = 0.94
 POINTS = 3, 7
 """Points of the grids that weight and brightness are drawn on, from top to bottom and along the line."""
-_SHARPNESS = 3  # how steeply strokes become ink, at single density
+_SHARPNESS = 3  # how steeply the soft edges of strokes become ink: what is steeper is harder to read
 _KEPT = 64  # of a stroke's soft edge below its middle, in bytes: what lies there is needed to enlarge the edge
 _NORMAL = np.array([NormalDist().inv_cdf((number + 0.5) / 256) for number in range(256)])
 """256 equally likely numbers of a normal distribution: grey levels show no finer ones"""
@@ -97,9 +97,9 @@ def draw_ink(strokes: Bytes, ink: Ink, inked: Bytes, look: Look) -> None:
     darkness = cv2.subtract(strokes[box], cv2.resize(ink.lightness, (width, height))[box])
     if ratio > 1:
         darkness = cv2.resize(darkness, None, fx=ratio, fy=ratio)
-    steepness = _SHARPNESS * WHITE / 255
-    cv2.subtract(darkness, round(_KEPT - WHITE / 2 / steepness), dst=darkness)  # type: ignore[call-overload] # takes numbers
-    cv2.convertScaleAbs(darkness, darkness, steepness)
+    # From the soft edge's middle the ink gets darker and lighter as steeply, whatever its contrast.
+    cv2.subtract(darkness, round(_KEPT - 127.5 / _SHARPNESS), dst=darkness)  # type: ignore[call-overload] # takes numbers
+    cv2.convertScaleAbs(darkness, darkness, _SHARPNESS * ink.darkness / 255)
     cv2.threshold(darkness, ink.darkness, 0, cv2.THRESH_TRUNC, dst=darkness)
     place = inked[box[0].start * ratio : box[0].stop * ratio, box[1].start * ratio : box[1].stop * ratio]
     cv2.max(place, darkness, dst=place)

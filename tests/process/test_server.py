@@ -126,7 +126,7 @@ def test_an_upload_with_a_code_joins_the_pool(settings: dict[str, object], serve
 
 def test_an_upload_without_a_code_is_only_shown(settings: dict[str, object], serve: Serve) -> None:
     server = serve(settings)
-    loaded = server.post("/load", files={"file": ("x.png", a_png(4))}).json()
+    loaded = server.post("/load", files={"file": ("x.png", a_png(9))}).json()
     shown = requests.get(loaded["fileURL"], timeout=10)
     assert Image.open(io.BytesIO(shown.content)).convert("L").getextrema() == (153, 153)
     assert server.get("/generate").status_code == 503

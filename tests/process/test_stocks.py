@@ -98,7 +98,7 @@ def test_a_target_tops_up_every_stock_or_the_one_that_is_named(pool: Pool, setti
 def test_a_stock_that_is_emptied_meanwhile_does_not_wait_for_the_others(
     pool: Pool, settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(to_pool, "_CHUNK", 10)
+    monkeypatch.setattr(to_pool, "CHUNK", 10)
     read = Settings(**{name.lower(): value for name, value in (settings | BOTH_KINDS).items()})
     pool.add(drawn(40), PLAIN)
     drawn_kinds: list[str] = []
