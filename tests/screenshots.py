@@ -1,13 +1,19 @@
-"""Pictures of the widget for docs/: `python -m tests.screenshots docs` (needs Debian's chromium)."""
+"""Pictures of captchas and of the widget for docs/: `python -m tests.screenshots docs` (needs Debian's chromium)."""
 
 import sys
 import tempfile
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from gantcha.alphabet import draw_codes
+from gantcha.captcha import draw_captchas
+from gantcha.drawing.look import Kind, Theme, choose_look
+from gantcha.glyphs.sampler import load_sampler
+from pool.settings import load_settings
 from tests.conftest import Site, migrate, run, running_site
 from tests.support.chromium import CHROMIUM, Visit
 
@@ -34,7 +40,13 @@ _THEMES = {
 }
 
 
+_SHOWN: list[tuple[Kind, Theme]] = [("plain", "light"), ("plain", "light"), ("crossed-out", "light"), ("plain", "dark")]
+_ACROSS, _APART = 3, 24  # captchas in a row, and pixels between them
+
+
 def main(folder: Path) -> None:
+    _save_captchas(folder / "captchas.png")
+    _save_boxes(folder / "boxes.png")
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
         url = f"sqlite:///{temporary}/pool.db"
         settings: dict[str, object] = {"DATABASE_URL": url, "FILES_DIR": Path(temporary) / "files"}
@@ -56,6 +68,27 @@ def main(folder: Path) -> None:
             visit.page.goto(f"{site.server.url}/plain")
             _save(visit.page.locator("main").screenshot(), folder / "plain.png")
         browser.close()
+
+
+def _save_captchas(path: Path) -> None:
+    """Show what the widget gets: captchas of both kinds, light and dark, at double density."""
+    settings = load_settings()
+    sampler, rng = load_sampler(settings.checkpoints_dir), np.random.default_rng(1)
+    rows = []
+    for kind, theme in _SHOWN:
+        look = choose_look(kind, "standard", theme, decoys=settings.alphabet, pixel_ratio=2)
+        drawn = draw_captchas(draw_codes(_ACROSS, settings.alphabet, 6), sampler, look, rng)
+        rows.append(np.concatenate([np.pad(one.picture, _APART // 2, constant_values=255) for one in drawn], 1))
+    page = np.full((sum(map(len, rows)), max(row.shape[1] for row in rows)), 255, np.uint8)
+    for top, row in zip(np.cumsum([0, *map(len, rows)]), rows, strict=False):
+        page[top : top + len(row), : row.shape[1]] = row
+    Image.fromarray(page).quantize(16).save(path, optimize=True)
+
+
+def _save_boxes(path: Path) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        run("batch.fill", "--count", 24, "--dataset", f"{temporary}/captchas", "--seed", 1).check_returncode()
+        run("batch.preview", f"{temporary}/captchas", "--out", path).check_returncode()
 
 
 def _save(png: bytes, path: Path) -> None:
