@@ -102,5 +102,5 @@ def warnings(last: Fill | None, low: Mapping[Stock, int], *, is_filling: bool) -
     ]
 
 
-def _shown(time: datetime) -> str:
-    return f"{time:%Y-%m-%d %H:%M} UTC"
+def _shown(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
