@@ -11,6 +11,7 @@ import typer
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from gantcha import __version__
 from gantcha.errors import GantchaError, one_line_errors
 from gantcha.terminal import run
 from pool.pool import Pool
@@ -30,6 +31,7 @@ def main(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="Number of server processes; all use the same pool.")] = 1,
     check: Annotated[bool, typer.Option("--check", help="Check settings, keys and port, then exit.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version, then exit.")] = False,
 ) -> None:
     """Serve captchas from the pool and keep the pool filled.
 
@@ -38,6 +40,9 @@ def main(
         python -m server
         python -m server --host 0.0.0.0 --port 8080 --workers 4
     """
+    if version:
+        print(f"gantcha {__version__}")
+        return
     with one_line_errors():  # here as well as in the workers, which would be restarted again and again
         settings = load_settings()
         Keys(settings)

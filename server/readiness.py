@@ -11,7 +11,7 @@ import structlog
 
 from gantcha.errors import StorageError
 from pool.errors import DatabaseError
-from pool.filling import lease
+from pool.filling import fills, lease
 from pool.models import Stock
 from pool.pool import Pool
 from server.access.keys import Keys
@@ -74,6 +74,10 @@ class ReadinessChecks:
             leases = lease.current(self._pool.engine)
             warnings += lease.explanations(leases) if empty else []
             warnings += lease.warnings(leases)
+            marks = self._refill.watermarks
+            low = {stock: level for stock, level in levels.items() if level < marks[stock].low_water}
+            is_filling = any(held.name == lease.FILLING for held in leases)
+            warnings += fills.warnings(fills.last_outcome(self._pool.engine), low, is_filling=is_filling)
             self._pool.check_files()
             for source in dict.fromkeys(next_from[stock] for stock in stocks.usual):
                 if source:

@@ -34,6 +34,10 @@ class Reason(StrEnum):
     SITE = "site"  #: most answers of all visitors of the site are wrong
 
 
+for _reason in Reason:
+    metrics.DOUBTED.labels(_reason)  # begins at 0, as the other counters do
+
+
 def doubt_address(answers: float, wrong: float, fast: float) -> Reason | None:
     """Judge an address by its answers in the window: all, the wrong ones, and those that came too soon."""
     if wrong >= _WRONG_AT_LEAST and wrong > answers * _WRONG_SHARE:

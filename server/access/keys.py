@@ -13,6 +13,7 @@ from pool.filling.stocks import kept_stocks
 from pool.keys_file import DEFAULT, RIGHTS, ApiKey, KeysFile, Right, Site, read_keys_file
 from pool.models import Mode
 from pool.settings import Key, Settings, Work
+from server import metrics
 
 log = logging.getLogger(__name__)
 _CHECK_SECONDS = 1
@@ -91,6 +92,7 @@ class Keys:
         if self._site_secret:
             self._secrets.append((Owner(DEFAULT, is_site=False), self._site_secret))
         self._sites = {site.sitekey: (name, site) for name, site in file.sites.items()}
+        metrics.begin_sites(file.sites)
 
     def _read_if_changed(self) -> None:
         if not self._path or time.monotonic() < self._check_at:

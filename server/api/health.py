@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from server.api.checks import is_trusted_caller, require_trusted_caller
 from server.errors import RETRY_SECONDS, UNTRUSTED, documented
@@ -48,8 +49,9 @@ async def readyz(
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **documented(*UNTRUSTED)},
 )
-def metrics(request: Request) -> Response:
+async def metrics(request: Request) -> Response:
     """Return the metrics of all workers of this server in Prometheus' text format."""
-    return Response(
-        exposition(services_of(request).pool_metrics), media_type="text/plain; version=0.0.4; charset=utf-8"
-    )
+    services = services_of(request)
+    is_ready = (await services.readiness.latest()).ready
+    content = await run_in_threadpool(exposition, services.pool_metrics, is_ready=is_ready)
+    return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")

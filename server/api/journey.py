@@ -179,11 +179,20 @@ async def check(request: Request, answer: Answer, visit: Visit, ticket: str | No
         if services.doubt and verdict.state in (State.SOLVED, State.FAILED):
             is_right = verdict.state is State.SOLVED
             services.doubt.note_answer(attempt.file_id, visit.client, visit.hostname, is_right=is_right)
-    metrics.ANSWERS.labels(verdict.state or "unknown").inc()
-    log.info("answer", captcha=attempt and attempt.file_id, result=verdict.state or "unknown")
+    result = _count(verdict, visit)
+    log.info("answer", captcha=attempt and attempt.file_id, result=result)
     if verdict.state is State.SOLVED:
         return Verified(success=True, token=verdict.token)
     return Verified(success=False, reason="wrong" if verdict.state is State.FAILED else "expired")
+
+
+def _count(verdict: Verdict, visit: Visit) -> str:
+    """Count an answer, and return what became of it."""
+    result = verdict.state or "unknown"
+    metrics.ANSWERS.labels(result).inc()
+    if visit.name:
+        metrics.SITE_ANSWERS.labels(visit.name, result).inc()
+    return result
 
 
 async def _has_worked(services: Services, answer: Answer, visit: Visit, ticket: str | None) -> bool:
@@ -239,8 +248,8 @@ async def _check_work_alone(services: Services, answer: Answer, visit: Visit, pu
     if datetime.now(UTC).timestamp() < done.expires_at:
         earned = Pass(answer.id, done.key_id, done.expires_at, purpose, done.use)
         verdict = cast(Verdict, await services.writer.ask(earned))
-    metrics.ANSWERS.labels(verdict.state or "unknown").inc()
-    log.info("work", captcha=answer.id, use=done.use, result=verdict.state or "unknown")
+    result = _count(verdict, visit)
+    log.info("work", captcha=answer.id, use=done.use, result=result)
     if not verdict.token:
         return Verified(success=False, reason="expired")
     services.limits.note_pass(done.use, visit)
@@ -278,6 +287,8 @@ async def redeem(request: Request, asked: SiteverifyRequest, site: str | None = 
         return failed("invalid-input-response")
     metrics.REDEEMED.labels("success").inc()
     metrics.MODES.labels(mode).inc()
+    if site:
+        metrics.SITE_REDEEMED.labels(site).inc()
     shown = solved._asdict() | {"mode": mode}
     return Siteverified(success=True, challenge_ts=f"{shown.pop('at'):%Y-%m-%dT%H:%M:%SZ}", **shown)
 

@@ -20,6 +20,7 @@ PACKAGES = {
     "npm": "npm",
     "openssl": "openssl",
     "php": "php-cli",
+    "promtool": "prometheus",
     "systemd-analyze": "systemd",
     "timeout": "coreutils",
     "tesseract": "tesseract-ocr",
