@@ -123,7 +123,7 @@ def test_commands_work_beside_foreign_modules(
         (("fill", "--count", 130), "130 captchas added"),
         (("fill", "--count", 5, "--dataset", "set", "--jobs", 1), "5 drawn"),
         (("preview", "set"), "5 captchas of set"),
-        (("status",), f"plain (standard){130:>17}"),
+        (("status",), f"plain (standard){130:>21}"),
         (("sweep",), "0 expired captchas"),
         (("serve", "--check"), ""),
         (("--help",), "Draw captchas into the pool"),

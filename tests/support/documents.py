@@ -29,7 +29,7 @@ RUN_BY = {
     "python -m benchmarks.looks.frontier": "slow/test_strength.py",
     "python -m batch.reference_set": "slow/test_reference_set.py",
     "--engine ray": "slow/test_ray.py",
-    "python examples/train_recogniser.py": "slow/test_examples.py",
+    "python -m examples.train_recogniser": "slow/test_examples.py",
     "--dataset easy": "slow/test_examples.py",
 }
 """Commands that take long, and the tests that run what `documented` gives of them."""
