@@ -22,8 +22,9 @@ def test_a_recogniser_is_trained_from_shards(tmp_path: Path) -> None:
         ).returncode
         == 0
     )
-    assert documented("docs/datasets.md", "python -m examples.train_recogniser") == ["easy"]
-    command = [sys.executable, "-W", "ignore", "-m", "examples.train_recogniser", tmp_path / "set", "--steps", "2"]
+    module, dataset = documented("docs/datasets.md", "python -m examples.train_recogniser")
+    assert dataset == "easy"
+    command = [sys.executable, "-W", "ignore", "-m", module, tmp_path / "set", "--steps", "2"]
     command += ["--out", tmp_path / "solver.keras"]
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
