@@ -55,10 +55,7 @@ def configure(settings: Settings) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
         )
     )
-    # Of libraries no lines for debugging: they show what clients sent, and the signatures of requests to a bucket.
-    logging.basicConfig(level=max(level, logging.INFO), handlers=[handler], force=True)
-    for name in ("pool", "server"):
-        logging.getLogger(name).setLevel(level)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], name != "uvicorn.access"  # requests are logged by `server.middleware`

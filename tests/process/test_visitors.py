@@ -14,8 +14,9 @@ from sqlalchemy import MetaData, select
 
 from pool import database
 from pool.errors import DatabaseError
-from pool.models import Stock, captcha
+from pool.models import Stock, captcha, token
 from pool.pool import Drawn, Pool
+from pool.tokens import Purpose, issue
 from server.addresses import network_of
 from tests.conftest import PLAIN, ROOT, Server, Site, a_png, answers, environment, free_port, ids_in, wait_until
 from tests.support.programs import missing
@@ -95,8 +96,8 @@ class Visitor:
             assert page.status_code == 200, page.text
             sent = {"id": ids_in(page.text)[0], "answer": answer}
             page = self.ask("POST", "/plain", data=sent)
-        (token,) = re.findall(r"[\w-]{43}", page.text)
-        self.tokens.append(token)
+        (text,) = re.findall(r"[\w-]{43}", page.text)
+        self.tokens.append(text)
         assert self._redeem() == "127.0.0.1"  # where that page is
 
 
@@ -133,7 +134,7 @@ def test_a_journey_leaves_nothing_that_tells_who_it_was(
         connection.sendall(b"no request\r\n\r\n")
         assert b" 400 " in connection.recv(1000)
     log, rows = server.stop(), _rows(pool)
-    tokens = [token for visitor in visitors for token in visitor.tokens]
+    tokens = [text for visitor in visitors for text in visitor.tokens]
     assert len(tokens) == 4
 
     assert all(shown in rows for shown in ("www.shop.example", "what-the-page-gave", CODE, *seen, "\ncounter "))
@@ -201,11 +202,17 @@ def test_below_the_level_nothing_is_logged(
     assert {line["level"] for line in lines} <= {"warning", "error"}
 
 
+def test_lines_for_debugging_say_what_the_schedule_sees(sqlite_settings: dict[str, object], serve: Serve) -> None:
+    server = serve(sqlite_settings | {"TARGET": 1, "LOG_LEVEL": "debug"})
+    wait_until(lambda: "ready captchas: {'plain (standard)': 0}" in server.printed(), "the first check")
+
+
 def test_an_error_of_the_database_shows_no_values(pool: Pool) -> None:
     with database.transaction(pool.engine) as connection:
-        captcha.drop(connection)
-    with pytest.raises(DatabaseError) as caught:
-        pool.add([Drawn(CODE, a_png())], PLAIN)
+        token.drop(connection)
+    purpose = Purpose("www.shop.example", cdata="what-the-page-gave")
+    with pytest.raises(DatabaseError) as caught, database.transaction(pool.engine) as connection:
+        issue(connection, [(purpose, "picture")])
     shown = f"{caught.value} {caught.value.__cause__}"
-    assert "captcha" in shown
-    assert CODE not in shown
+    assert "INSERT INTO token" in shown
+    assert not any(value in shown for value in purpose if value)
