@@ -163,6 +163,7 @@ def connect(url: str, timeout: float = BATCH_TIMEOUT) -> sa.Engine:
     # No overflow: an overflow connection would be opened anew each time all others are in use.
     options: dict[str, Any] = {"pool_size": _CONNECTIONS, "max_overflow": 0, "pool_timeout": timeout}
     options |= {"execution_options": {"timeout": timeout, "outage": _Outage(), "turn": _Turn(url)}}
+    options["hide_parameters"] = True  # errors are logged, and would show codes and what pages sent
     if sa.make_url(url).get_backend_name() == "sqlite":
         file = sa.make_url(url).database
         if file in (None, "", ":memory:"):

@@ -126,6 +126,9 @@ _LIMIT = r"[1-9][0-9]{0,8}/(second|minute|hour|day)"
 Limit = Annotated[str, like(f"{_LIMIT}(;{_LIMIT})*", "60/minute or 30/minute;300/hour")]
 Work = Literal["off", "light", "heavy"]
 """How much a visitor's browser computes for a challenge."""
+LogAddresses = Literal["full", "network", "none"]
+"""How much of a client's address log lines have."""
+LogLevel = Literal["debug", "info", "warning", "error"]
 _Origin = Annotated[str, AfterValidator(_check_origin)]
 _FILES_URL = r"s3://[a-z0-9.-]+(/[\w./-]*)?|file:///.+"
 _FilesUrl = Annotated[str, like(_FILES_URL, "s3://bucket/prefix or file:///srv/captchas")]
@@ -165,6 +168,9 @@ class Settings(BaseSettings):
     docs: bool = True
     testing: bool = False
     siteverify_query: bool = False
+    log_addresses: LogAddresses = "full"
+    log_level: LogLevel = "info"
+    access_log: bool = True
     ttl_seconds: int = Field(default=600, ge=1, le=_DAY)
     keep_seconds: int = Field(default=600, ge=0, le=_DAY)
     low_water: int = Field(default=1000, ge=0)

@@ -52,7 +52,7 @@ def main(
                 listening.close()
             return
         Pool.open(settings).engine.dispose()
-    logs.configure()
+    logs.configure(settings)
     with ExitStack() as stack:
         if workers > 1:  # any worker can return the metrics of all
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(_temporary_folder())

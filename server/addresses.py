@@ -1,13 +1,14 @@
 """The addresses of clients: IPv4 ones in one spelling, wherever they come from, and none that is long."""
 
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address, ip_interface, ip_network
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 UNIX = "unix"
 """The client of a Unix socket, which has no address."""
+_NETWORK_BITS = {4: 24, 6: 48}
 _LONGEST = 64  # characters: an IPv6 address with its zone; forwarded ones may be anything
 
 
@@ -26,6 +27,18 @@ def _plain(host: str) -> str:
         if isinstance(address, IPv6Address) and address.ipv4_mapped:
             return str(address.ipv4_mapped)
     return host
+
+
+@lru_cache(4096)  # as above
+def network_of(client: str) -> str | None:
+    """Return the network of an address, as logs may name it; None for what is no address: a proxy may send anything."""
+    if client == UNIX:
+        return client
+    try:
+        address = ip_interface(client).ip  # limits count networks of IPv6, which are longer
+    except ValueError:
+        return None
+    return str(ip_network((address, _NETWORK_BITS[address.version]), strict=False))
 
 
 class Clients:

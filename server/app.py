@@ -45,7 +45,7 @@ def __getattr__(name: str) -> FastAPI:
 def _application() -> FastAPI:
     with one_line_errors():
         settings = load_settings()
-        logs.configure()
+        logs.configure(settings)
         return create_app(settings)
 
 
@@ -127,7 +127,7 @@ def _wrap(app: FastAPI, settings: Settings, routes: Sequence[APIRoute]) -> None:
             allow_headers=["content-type"],
             expose_headers=["Retry-After"],
         )
-    app.add_middleware(RequestLog)
+    app.add_middleware(RequestLog, is_logged=settings.access_log)
     app.add_middleware(Clients, trusted=settings.trusted_proxies)
     for error, handler in errors.HANDLERS.items():
         app.add_exception_handler(error, handler)

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TextIO
 
@@ -16,8 +17,9 @@ import structlog
 from pydantic_core import to_json
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
-from pool.settings import foreign_variables
+from pool.settings import LogAddresses, Settings, foreign_variables
 from server import metrics
+from server.addresses import network_of
 
 log = logging.getLogger(__name__)
 _MOST_LINES = 2000
@@ -25,9 +27,11 @@ _PAUSE_SECONDS = 0.01
 _ENDING_SECONDS = 1
 
 
-def configure() -> None:
+def configure(settings: Settings) -> None:
     """Send all logs, including those of uvicorn, to stderr in one format."""
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     shared: list[Processor] = [
+        *_ADDRESSES[settings.log_addresses],
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -41,7 +45,7 @@ def configure() -> None:
     structlog.configure(
         processors=[*shared, *render],
         logger_factory=structlog.WriteLoggerFactory(_queue()),  # type: ignore[arg-type] # of it only this is used
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(_queue())
@@ -51,10 +55,11 @@ def configure() -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
         )
     )
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], name != "uvicorn.access"  # requests are logged by `server.middleware`
+        logger.setLevel(logging.NOTSET)  # uvicorn's own command has set another
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a check skipped during a fill is normal
 
 
@@ -138,6 +143,25 @@ class _Queue:
             if self._dropped and not self._lines:
                 dropped, self._dropped = self._dropped, 0
                 log.warning("%d log lines were dropped: they were not read or written in time", dropped)
+
+
+def _name_networks(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    if client := event.get("client"):
+        event["client"] = network_of(client)
+    return event
+
+
+def _omit_addresses(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event.pop("client", None)
+    return event
+
+
+_ADDRESSES: Mapping[LogAddresses, Sequence[Processor]] = {
+    "full": (),
+    "network": (_name_networks,),
+    "none": (_omit_addresses,),
+}
+"""What becomes of addresses: every line that has one has it as `client`."""
 
 
 def _to_json(event: EventDict, **_: object) -> str:

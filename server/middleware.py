@@ -26,8 +26,9 @@ _METHODS = {"GET", "HEAD", "POST", "OPTIONS"}  # a label must have few values, w
 class RequestLog:
     """ASGI middleware, the outermost. Uses the caller's X-Request-ID or makes one."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, *, is_logged: bool) -> None:
+        """With `is_logged=False` requests have an id and are counted, but leave no line."""
+        self.app, self._is_logged = app, is_logged
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, then log and count it."""
@@ -53,14 +54,15 @@ class RequestLog:
         finally:
             seconds = time.perf_counter() - started
             _histogram(scope["method"], getattr(scope.get("route"), "path", "none"), status).observe(seconds)
-            log.info(
-                "request",
-                method=scope["method"],
-                path=scope["path"][:_MOST_PATH],
-                status=status,
-                ms=round(seconds * 1000, 1),
-                client=scope["client"][0] if scope["client"] else None,
-            )
+            if self._is_logged:
+                log.info(
+                    "request",
+                    method=scope["method"],
+                    path=scope["path"][:_MOST_PATH],
+                    status=status,
+                    ms=round(seconds * 1000, 1),
+                    client=scope["client"][0] if scope["client"] else None,
+                )
 
 
 def _given_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:

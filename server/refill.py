@@ -102,6 +102,7 @@ class Refill:
     def _check_level(self) -> None:
         try:
             low = self._find_low()
+            log.debug("ready captchas: %s", {str(stock): level for stock, level in self._expected_levels.items()})
             if low and time.monotonic() >= self._no_fill_before and not is_taken(self._pool.engine, FILLING):
                 self._fill_all(low)
             self._level_error = None
@@ -195,7 +196,7 @@ def main() -> None:
             raise SettingsError("CAPTCHA_TARGET is 0, which turns refilling off")
         pool = Pool.open(settings, REQUEST_TIMEOUT)
         refill, stopped = Refill(settings, pool), threading.Event()
-    logs.configure()
+    logs.configure(settings)
     logs.warn_of_foreign_variables()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stopped.set())

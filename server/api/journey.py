@@ -68,7 +68,8 @@ async def _hand_out(
 ) -> dict[str, object] | None:
     services = services_of(request)
     work, doubt = services.work, services.doubt
-    in_doubt = doubt is not None and doubt.reason(visit.client, visit.hostname) is not None
+    reason = doubt and doubt.reason(visit.client, visit.hostname)
+    in_doubt = reason is not None
     weight = work.weight(use, visit.site, in_doubt=in_doubt)
     if wish or weight or (use == "plain" and work.needs_tickets):
         await work.key()  # before anything is taken or counted
@@ -77,6 +78,7 @@ async def _hand_out(
     captcha = await _take(services, visit, in_doubt=in_doubt)
     if captcha is None:
         return None
+    log.debug("challenge", captcha=captcha.id, difficulty=captcha.stock.difficulty, doubt=reason, work=weight)
     _CHALLENGED_WITH[captcha.stock.difficulty].inc()
     _CHALLENGED.inc()
     services.shown.note(captcha.id, captcha.expires_at)

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import batch
 import gantcha.commands
+from pool.models import metadata
 from pool.settings import Settings
 from tests.conftest import ROOT, invoke
 from tests.support.documents import PAGES, RUN_BY, blocks, lines
@@ -71,6 +72,17 @@ def test_the_table_of_settings_is_that_of_the_code(readme: Path) -> None:
             )
         else:
             assert default in (None, ())
+
+
+def test_the_page_on_privacy_names_every_column() -> None:
+    text = (ROOT / "docs/privacy.md").read_text().partition("## The database")[2].partition("###")[0]
+    named = set()
+    for row in text.splitlines():
+        if row.startswith("| `"):
+            tables, columns = (set(re.findall(r"`(\w+)`", cell)) for cell in row.split("|")[1:3])
+            assert columns == {column.name for table in tables for column in metadata.tables[table].columns}
+            named |= tables
+    assert named == set(metadata.tables)
 
 
 def test_both_readmes_have_the_same_blocks() -> None:
