@@ -50,8 +50,24 @@ class Front:
         self._folder, self._port = folder, free_port()
         certificate, key = folder / "certificate", folder / "key"
         subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=test"]
-            + ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
+            [
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "1",
+                "-subj",
+                "/CN=test",
+                "-addext",
+                "subjectAltName=IP:127.0.0.1",
+                "-keyout",
+                key,
+                "-out",
+                certificate,
+            ],
             check=True,
             capture_output=True,
         )
@@ -155,7 +171,7 @@ class Visitors:
 
 
 def requirements(front: Front) -> dict[str, object]:
-    """What the file says to set for the servers. The limits are the usual ones: all visitors together are above them."""
+    """What the file says to set. The limits are the usual ones: all visitors together are above them."""
     return {"API_KEY": KEY, "PUBLIC_URL": front.url, "TRUSTED_PROXIES": "127.0.0.1"}
 
 
