@@ -22,6 +22,7 @@ from server.protocol import BoundedProtocol
 
 log = logging.getLogger(__name__)
 _GRACE_SECONDS = 5
+_READY_SECONDS = 30  # for a worker to start or to give a sign of life, beside others that keep the cores busy
 _BACKLOG = 2048
 _STARTUP_FAILURE = 3  # uvicorn's
 
@@ -63,6 +64,7 @@ def main(
             http=BoundedProtocol,
             ws="none",
             timeout_graceful_shutdown=_GRACE_SECONDS,
+            timeout_worker_healthcheck=_READY_SECONDS,
             log_config=None,  # `server.logs` has its own
             proxy_headers=False,  # CAPTCHA_TRUSTED_PROXIES says which are trusted
             server_header=False,

@@ -232,9 +232,13 @@ def free_port() -> int:
 
 @contextmanager
 def running_server(
-    settings: dict[str, object], host: str = "127.0.0.1", workers: int = 1, log: Path | None = None
+    settings: dict[str, object],
+    host: str = "127.0.0.1",
+    workers: int = 1,
+    log: Path | None = None,
+    port: int | None = None,
 ) -> Iterator[Server]:
-    port = free_port()
+    port = port or free_port()
     words = ("server", "--host", host, "--port", port, "--workers", workers)
     log = log or Path(str(settings["FILES_DIR"]) + ".log")
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -12,8 +12,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
+from pool.settings import Settings
 from tests.conftest import ROOT, answers, environment, free_port, png_names, wait_until
 from tests.support.programs import needs
 
@@ -145,6 +147,12 @@ def test_units_and_crontab_write_where_systemd_makes_a_folder() -> None:
             "/var/lib/gantcha/pool.db",
             "/var/lib/gantcha/files",
         ]
+
+
+@pytest.mark.parametrize("file", ["nginx/gantcha.conf", "caddy/Caddyfile"])
+def test_what_stands_in_front_names_settings_that_exist(file: str) -> None:
+    named = re.findall(r"CAPTCHA_(\w+)", (ROOT / "examples" / file).read_text())
+    assert {"PUBLIC_URL", "TRUSTED_PROXIES"} <= set(named) <= {name.upper() for name in Settings.model_fields}
 
 
 @needs("systemd-analyze")
