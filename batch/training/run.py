@@ -17,6 +17,7 @@ from batch.training.writing import CheckpointWriter
 from gantcha.alphabet import GlyphClass
 from gantcha.errors import GantchaError
 from gantcha.glyphs.checkpoints import CheckpointError
+from gantcha.glyphs.sampler import Sampler
 
 
 class Training:
@@ -145,5 +146,8 @@ class Training:
             "seconds": round(trained.seconds),
         }
         self.manifest["classes"] = dict(sorted(self.manifest["classes"].items()))
+        self._checkpoints.write_manifest(self.manifest)
+        share = Sampler(self._checkpoints).legible_share(task.glyph_class.index)
+        self.manifest["classes"][task.glyph_class.name]["legible"] = round(share, 3)
         self._checkpoints.write_manifest(self.manifest)
         task.state.unlink()

@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image
 
 from gantcha.alphabet import BYMERGE
-from gantcha.characters import drawn_characters
 from gantcha.glyphs.sampler import load_sampler
 from gantcha.home import CHECKPOINTS
+from gantcha.trained import drawn_characters
 from tests.conftest import invoke, run
 from tests.support.documents import documented
 

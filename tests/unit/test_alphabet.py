@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gantcha.alphabet import BYMERGE, GlyphClasses, draw_codes, left_to_right
-from gantcha.characters import CHARACTERS, drawn_characters, is_right
-from gantcha.glyphs.checkpoints import classes_of
+from gantcha.characters import CHARACTERS, is_right
+from gantcha.trained import classes_of, drawn_characters
 from pool.settings import Settings
 
 
