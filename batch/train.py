@@ -87,8 +87,9 @@ def main(
         finished = training.manifest["classes"]
     seconds = time.monotonic() - started
     print(f"{len(chosen)} classes trained in {seconds:.0f} s; {out} holds {len(finished)} of {count}")
-    shares = [entry["legible"] for entry in finished.values()]
-    print(f"{sum(shares) / len(shares):.0%} of the glyphs that they draw are legible")
+    if chosen:
+        share = sum(finished[c.name]["legible"] for c in chosen) / len(chosen)
+        print(f"{share:.0%} of the glyphs that these draw are legible")
     warn_of_noise(Checkpoints(out), images.classes.characters)
 
 

@@ -76,7 +76,7 @@ class GlyphClasses(Sequence[GlyphClass]):
             ValueError: there is no class of such a name.
         """
         if names == "all":
-            return self.drawn
+            return [*self.drawn]
         by_name = {c.name: c for c in self.drawn}
         chosen = list(dict.fromkeys(names.split(",")))
         if unknown := [name for name in chosen if name not in by_name]:

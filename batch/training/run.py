@@ -17,7 +17,6 @@ from batch.training.writing import CheckpointWriter
 from gantcha.alphabet import GlyphClass
 from gantcha.errors import GantchaError
 from gantcha.glyphs.checkpoints import CheckpointError
-from gantcha.glyphs.sampler import Sampler
 
 
 class Training:
@@ -143,11 +142,9 @@ class Training:
             "style_frequencies": [round(float(share), 4) for share in task.training_set.style_frequencies],
             "latent_scale": task.settings.latent_scale,
             "steps": task.settings.steps,
+            "legible": round(trained.legible, 3),
             "seconds": round(trained.seconds),
         }
         self.manifest["classes"] = dict(sorted(self.manifest["classes"].items()))
-        self._checkpoints.write_manifest(self.manifest)
-        share = Sampler(self._checkpoints).legible_share(task.glyph_class.index)
-        self.manifest["classes"][task.glyph_class.name]["legible"] = round(share, 3)
         self._checkpoints.write_manifest(self.manifest)
         task.state.unlink()

@@ -15,7 +15,6 @@ _STRICTNESS = 30  # how steeply the chance of a glyph falls below that
 _LENIENCE = 5  # how many glyphs a little below it are kept all the same: as legible as the best of 1.4 times as many
 _LEAST = 0.1  # a probability, so that no chance is 0
 _TRIES = 12  # for a glyph, of which the surest is taken if none was kept: a bad generator must not draw for ever
-_MEASURED = 500  # glyphs
 _SPECKED = 0.7  # of its probability is left to a glyph with specks
 
 
@@ -80,12 +79,6 @@ class Sampler:
             legible[lacking[better]], surest[lacking[better]] = glyphs[better], sure[better]
             lacking = lacking[~kept]
         return legible.reshape(*classes.shape, SIDE, SIDE)
-
-    def legible_share(self, label: int) -> float:
-        """Return the share of what a generator draws that `draw_legible` keeps."""
-        labels = np.full(_MEASURED, label, np.uint8)
-        glyphs = self.draw(labels, np.random.default_rng(1))
-        return float(chances(legibility(glyphs, labels, self.filter, self.classes)).mean())
 
 
 def legibility(
