@@ -9,7 +9,7 @@ Imports go down this list, and never between two modules of one line:
 - `workers` draws captchas in processes or on a Ray cluster; `training` makes the generators; `ctc` decodes what a
   recogniser puts out.
 - `images` reads EMNIST's files and folders of images.
-- `packages`, `processes`, `progress` and `sheets` serve them all.
+- `noise`, `packages`, `processes`, `progress` and `sheets` serve them all.
 
 The engine that draws lies below, in the package gantcha; what measures captchas and us, in the folder benchmarks.
 """

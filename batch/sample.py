@@ -7,10 +7,11 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from batch.noise import warn_of_noise
 from batch.sheets import contact_sheet, writing
 from gantcha.alphabet import SIDE
 from gantcha.errors import one_line_errors
-from gantcha.glyphs.checkpoints import CheckpointError, Checkpoints
+from gantcha.glyphs.checkpoints import Checkpoints
 from gantcha.glyphs.sampler import Sampler
 from gantcha.home import CHECKPOINTS
 from gantcha.terminal import run
@@ -43,10 +44,9 @@ def main(
         raise typer.BadParameter("give --out, --sheet or both")
     with one_line_errors():
         rng = np.random.default_rng(secrets.randbits(128) if seed is None else seed)
-        sampler = Sampler(Checkpoints(checkpoints), partial=True)
-        if not sampler.trained:
-            raise CheckpointError(f"no class is finished in {checkpoints}; .training/*.png there shows how far it is")
-        labels = np.repeat(np.array([c.index for c in sampler.trained], np.uint8), per_class)
+        sampler = Sampler(Checkpoints(checkpoints))
+        drawn = sampler.classes.drawn
+        labels = np.repeat(np.array([c.index for c in drawn], np.uint8), per_class)
         images = (sampler.draw if unfiltered else sampler.draw_legible)(labels, rng)
         if out:
             with writing(out) as file:  # given a name, savez would add an .npz of its own
@@ -55,7 +55,8 @@ def main(
             with writing(sheet) as file:
                 contact_sheet(images.reshape(-1, per_class, SIDE, SIDE)).save(file, "PNG")
     for written in filter(None, (out, sheet)):
-        print(f"{written}: {len(images)} glyphs, {per_class} of each of {len(sampler.trained)} classes")
+        print(f"{written}: {len(images)} glyphs, {per_class} of each of {len(drawn)} classes")
+    warn_of_noise(Checkpoints(checkpoints), sampler.classes.characters)
 
 
 if __name__ == "__main__":

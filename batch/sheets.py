@@ -31,12 +31,17 @@ def contact_sheet(glyphs: npt.NDArray[np.uint8], enlarge: int = 2) -> Image.Imag
     return sheet.quantize(16)  # less than half the bytes, and no difference that can be seen
 
 
+def caption(text: str) -> str:
+    """Return a text as Pillow's own font can show it: other than ASCII by its code points, `u0436 u044f`."""
+    return text if text.isascii() else " ".join(c if c.isascii() else f"u{ord(c):04x}" for c in text)
+
+
 def captcha_sheet(pictures: Sequence[Image.Image], captions: Sequence[str]) -> Image.Image:
     """Set pictures in rows of four, each under its caption."""
     width, height = (max(sizes) + _GAP for sizes in zip(*(picture.size for picture in pictures), strict=True))
     page = Image.new(pictures[0].mode, (_COLUMNS * width, -(-len(pictures) // _COLUMNS) * height), "white")
-    for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+    for number, (picture, text) in enumerate(zip(pictures, captions, strict=True)):
         left, top = number % _COLUMNS * width, number // _COLUMNS * height
-        ImageDraw.Draw(page).text((left, top + _GAP // 4), caption, fill="black")
+        ImageDraw.Draw(page).text((left, top + _GAP // 4), caption(text), fill="black")
         page.paste(picture, (left, top + _GAP))
     return page

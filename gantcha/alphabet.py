@@ -3,7 +3,7 @@
 import math
 import secrets
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -40,19 +40,23 @@ class GlyphClass:
 
 
 class GlyphClasses(Sequence[GlyphClass]):
-    """All classes of a set of generators, by their labels."""
+    """All classes of a set of generators, by their labels. While some are not trained, the others are drawn."""
 
-    def __init__(self, symbols: str) -> None:
-        """`symbols` are those of the classes in the order of their labels, 256 at most."""
+    def __init__(self, symbols: str, trained: Container[str] | None = None) -> None:
+        """`symbols` are those of the classes in the order of their labels, 256 at most.
+
+        `trained` are the names of those that have a generator; all if omitted.
+        """
         self.symbols = symbols
         self._classes = tuple(GlyphClass(index, symbol) for index, symbol in enumerate(symbols))
-        self.by_name = {c.name: c for c in self}
-        self.characters = "".join(dict.fromkeys(c.character for c in self))
-        """characters that the classes stand for, in the order of the labels"""
+        self.drawn = [c for c in self if trained is None or c.name in trained]
+        """classes that have a generator"""
+        self.characters = "".join(dict.fromkeys(c.character for c in self.drawn))
+        """characters that are drawn, in the order of the labels"""
         self.of_character = {
-            character: tuple(c.index for c in self if c.character == character) for character in self.characters
+            character: tuple(c.index for c in self.drawn if c.character == character) for character in self.characters
         }
-        """labels by character"""
+        """labels that are drawn, by character"""
         self.meanings = np.array([ord(c.character) for c in self])
         """`[C]`: code points of the characters; classes of one character are one."""
         alike = [normalize_answer(c.character) for c in self]
@@ -66,17 +70,18 @@ class GlyphClasses(Sequence[GlyphClass]):
         return self._classes[index]
 
     def named(self, names: str) -> list[GlyphClass]:
-        """Return the classes of `all` or of names with commas, such as `10-upper-a,36-lower-a`.
+        """Return the classes of `all` that are drawn, or of names with commas, such as `10-upper-a,36-lower-a`.
 
         Raises:
             ValueError: there is no class of such a name.
         """
         if names == "all":
-            return list(self)
+            return [*self.drawn]
+        by_name = {c.name: c for c in self.drawn}
         chosen = list(dict.fromkeys(names.split(",")))
-        if unknown := [name for name in chosen if name not in self.by_name]:
-            raise ValueError(f"no glyph class {unknown[0]!r}; they are {', '.join(self.by_name)}")
-        return [self.by_name[name] for name in chosen]
+        if unknown := [name for name in chosen if name not in by_name]:
+            raise ValueError(f"no glyph class {unknown[0]!r}; they are {', '.join(by_name)}")
+        return [by_name[name] for name in chosen]
 
     def choose(self, codes: Sequence[str], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
         """Choose a class for each character of N codes of one length L: `[N, L]` labels.
@@ -100,7 +105,8 @@ class GlyphClasses(Sequence[GlyphClass]):
 
     def as_written(self, text: str, otherwise: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return the class of each character of a text in its own case, or that of `otherwise` where there is none."""
-        known = [self.symbols.find(symbol) for symbol in text]
+        by_symbol = {c.symbol: c.index for c in self.drawn}
+        known = [by_symbol.get(symbol, -1) for symbol in text]
         return np.where(np.array(known) < 0, otherwise, known).astype(np.uint8)
 
 

@@ -1,10 +1,8 @@
 """The characters of codes, and which answers count as the same."""
 
-import json
 import re
 import string
 import unicodedata
-from pathlib import Path
 from secrets import compare_digest
 
 CHARACTERS = string.digits + string.ascii_lowercase
@@ -42,18 +40,6 @@ def to_characters(symbols: str) -> str:
 def named_characters(characters: str) -> str:
     """Name the characters of generators, for messages."""
     return "0-9 and a-z" if characters == CHARACTERS else characters
-
-
-def drawn_characters(checkpoints_dir: Path) -> str:
-    """Return the characters that the generators in a folder draw, in the order of their manifest.
-
-    A server that does not draw may have no manifest; what draws tells of a damaged one.
-    """
-    try:
-        symbols = json.loads((checkpoints_dir / "manifest.json").read_bytes()).get("symbols", CHARACTERS)
-    except (OSError, ValueError, AttributeError):
-        return CHARACTERS
-    return "".join(dict.fromkeys(to_characters(symbols)))
 
 
 def usual_alphabet(drawn: str) -> str:

@@ -14,12 +14,13 @@ from typing import Any, NamedTuple, TypedDict, get_args
 import numpy as np
 
 from gantcha.captcha import Captcha, draw_captchas
-from gantcha.characters import drawn_characters, named_characters, to_characters, usual_alphabet
+from gantcha.characters import named_characters, to_characters, usual_alphabet
 from gantcha.drawing.look import MOST_BOXES, Change, Difficulty, Kind, Look, LookError, Theme, choose_look
 from gantcha.errors import GantchaError
 from gantcha.glyphs.sampler import Sampler, load_sampler
 from gantcha.home import CHECKPOINTS
 from gantcha.patterns import Pattern, pattern_of
+from gantcha.trained import drawn_characters, untrained
 
 TOGETHER = 125
 """Captchas drawn together from one seed; the size of a shard should be a multiple of it."""
@@ -141,17 +142,18 @@ def draw_many(
     drawn = drawn_characters(folder)
     looks = _choose_looks(kind, difficulty, theme, mix, change, usual_alphabet(drawn), pixel_ratio)
     stream = Stream(seed=_choose_seed(seed), pattern=None, looks=looks, masks=masks)
-    texts = (_to_text(code, drawn) for code in codes)
+    texts = (_to_text(code, drawn, folder) for code in codes)
     checked = iter([*texts]) if isinstance(codes, Sequence) else texts
     return _draw_given(stream, load_sampler(folder), checked)
 
 
-def _to_text(code: str, drawn: str) -> str:
+def _to_text(code: str, drawn: str, folder: Path) -> str:
     if not isinstance(code, str) or not 1 <= len(to_characters(code)) <= MOST_BOXES:
         raise ValueError(f"code {code!r}: must be text of 1 to {MOST_BOXES} characters")
     if unknown := set(to_characters(code)) - set(drawn):
         unknown_ones = "".join(sorted(unknown))
-        raise ValueError(f"code {code!r}: {unknown_ones!r} can't be drawn, only {named_characters(drawn)}")
+        reason = untrained(unknown_ones, folder) or f"{unknown_ones!r} can't be drawn, only {named_characters(drawn)}"
+        raise ValueError(f"code {code!r}: {reason}")
     return unicodedata.normalize("NFC", code)
 
 
@@ -220,6 +222,8 @@ def samples(
     drawn = drawn_characters(folder)
     chosen = usual_alphabet(drawn) if alphabet is None else to_characters(alphabet)
     if pattern is None:
+        if alphabet is not None and (reason := untrained(alphabet, folder)):
+            raise GantchaError(f"alphabet {alphabet}: {reason}")
         pattern = pattern_of(chosen, _LENGTH if length is None else length, drawn)
     Pattern(pattern, drawn)
     looks = _choose_looks(kind, difficulty, theme, mix, change, chosen, pixel_ratio)

@@ -24,9 +24,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from gantcha.characters import drawn_characters, named_characters, to_characters, usual_alphabet
+from gantcha.characters import named_characters, to_characters, usual_alphabet
 from gantcha.drawing.look import Difficulty, Kind, Look, Theme, choose_look
 from gantcha.home import CHECKPOINTS
+from gantcha.trained import drawn_characters, untrained
 from pool.errors import SettingsError
 from pool.models import Stock
 
@@ -39,8 +40,10 @@ def _usual_alphabet(values: dict[str, Any]) -> str:
 
 
 def _check_alphabet(value: str, info: ValidationInfo) -> str:
-    alphabet = to_characters(value)
-    drawn = drawn_characters(info.data.get("checkpoints_dir", CHECKPOINTS))
+    alphabet, folder = to_characters(value), info.data.get("checkpoints_dir", CHECKPOINTS)
+    drawn = drawn_characters(folder)
+    if set(alphabet) - set(drawn) and (reason := untrained(alphabet, folder)):
+        raise ValueError(reason)
     if len(alphabet) < 2 or len(set(alphabet)) != len(alphabet) or not set(alphabet) <= set(drawn):
         raise ValueError(f"must be two or more different characters of {named_characters(drawn)}")
     return alphabet

@@ -19,6 +19,7 @@ from batch.datasets.options import read_changes, read_length, read_shares, read_
 from batch.datasets.places import Place, open_place
 from batch.datasets.plan import FOLDER, PLAN, DatasetError, Part, Plan, divide
 from batch.datasets.writer import Writer
+from batch.noise import warn_of_noise
 from batch.progress import progress_bar
 from batch.workers import Engine
 from gantcha.alphabet import GlyphClasses
@@ -91,6 +92,8 @@ def write(
         return _verify(begun, place)
     checkpoints = Checkpoints(settings.checkpoints_dir)
     classes = checkpoints.load().classes  # report a fault once, here, and not in every worker
+    if not quiet:
+        warn_of_noise(checkpoints, classes.characters if request.pattern or request.codes else settings.alphabet)
     if begun:
         plan, codes = _begun(begun, request, resume or bool(extend), place, checkpoints.digest())
     elif extend:

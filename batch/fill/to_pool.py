@@ -6,6 +6,7 @@ from concurrent.futures import Future
 
 from rich.progress import Progress, TaskID, TimeRemainingColumn
 
+from batch.noise import warn_of_noise
 from batch.progress import progress_bar
 from batch.workers import CHUNK, Engine, Workers, draw_chunk
 from gantcha.alphabet import draw_codes
@@ -65,6 +66,8 @@ def _fill(
         tasks = {stock: progress.add_task(f"filling {stock}", total=count) for stock, count in first.items()}
         checkpoints = Checkpoints(settings.checkpoints_dir)
         checkpoints.load()  # report a fault once, here, and not in every worker
+        if not quiet:
+            warn_of_noise(checkpoints, settings.alphabet)
         record.note(checkpoints=checkpoints.digest())
         # A worker more than there are chunks would start too late to draw anything.
         with engine(sum(-(-count // CHUNK) for count in first.values())) as workers:

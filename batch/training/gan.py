@@ -22,6 +22,7 @@ from pool.storage.atomic import write_durably
 
 _STANDING_BATCH = 4096
 _SKETCHED = 20  # glyphs of a class
+_LEAST_SPANS = 4  # of the average over a generator's last steps that its training has
 
 
 class RecipeError(GantchaError):
@@ -122,6 +123,8 @@ class Gan:
         self._generator_optimizer.build(self.generator.trainable_variables)
         self._discriminator_optimizer.build(self.discriminator.trainable_variables)
         self.steps, self.step = steps, 0
+        # Of a short training, an average over as many steps as usual would be of untrained weights mostly.
+        self._ema_decay = max(0.0, min(settings.ema_decay, 1 - _LEAST_SPANS / steps))
         self._train_step = tf.function(self._traced_step)
 
     def train_step(self) -> tuple[float, float]:
@@ -163,7 +166,7 @@ class Gan:
         variables = self.generator.trainable_variables
         self._generator_optimizer.apply(tape.gradient(loss, variables), variables)
         for average, variable in zip(self.ema_generator.variables, self.generator.variables, strict=True):
-            average.assign_add((variable - average) * (1 - self._settings.ema_decay))
+            average.assign_add((variable - average) * (1 - self._ema_decay))
         return loss, own_loss
 
     def sketch(self) -> npt.NDArray[np.uint8]:

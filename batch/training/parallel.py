@@ -19,10 +19,12 @@ from batch.training.refine import Refinement
 from batch.training.tensorflow import use_one_thread
 from gantcha.alphabet import GlyphClass, GlyphClasses
 from gantcha.glyphs.network import Network
+from gantcha.glyphs.sampler import chances, legibility
 
 _SAVE_EVERY = 50
 _REPORT_EVERY = 10
 _POLL_SECONDS = 0.5
+_MEASURED = 500  # glyphs
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Trained(NamedTuple):
     task: Task
     generator: bytes
     """its `.onnx` file"""
+    legible: float
+    """share of the glyphs it draws that captchas take"""
     seconds: float
 
 
@@ -127,4 +131,14 @@ def _train(task: Task) -> Trained:
     run_training(gan, task.state, task.recipe, _count)
     shared = _Worker.classes, _Worker.features, _Worker.legibility_filter, settings
     weights = Refinement(gan.fused_generator(), task.glyph_class, training_set, *shared).run(settings.refined_steps)
-    return Trained(task, generator_to_onnx(weights), time.monotonic() - started)
+    generator = generator_to_onnx(weights)
+    return Trained(task, generator, _legible_share(generator, task), time.monotonic() - started)
+
+
+def _legible_share(generator: bytes, task: Task) -> float:
+    rng, frequencies = np.random.default_rng(task.settings.seed), task.training_set.style_frequencies
+    styles = rng.choice(len(frequencies), _MEASURED, p=frequencies)
+    latent = rng.standard_normal((_MEASURED, task.architecture.latent_size), np.float32)
+    glyphs = Network(generator).run(latent=latent * np.float32(task.settings.latent_scale), style=styles)
+    labels = np.full(_MEASURED, task.glyph_class.index, np.uint8)
+    return float(chances(legibility(glyphs, labels, _Worker.legibility_filter, _Worker.classes)).mean())

@@ -75,3 +75,13 @@ class TrainingSettings:
     classifier_steps: int = 1_500
     """Least steps of the legibility filter and of the classifiers of the fine-tuning: few images make short epochs."""
     seed: int = 1
+
+
+def usual_pretraining_steps(class_count: int) -> int:
+    """Return the steps on all classes together: fewer classes have less to share."""
+    return min(TrainingSettings.pretraining_steps, 2_000 + 250 * class_count)
+
+
+def usual_classifier_steps(class_count: int) -> int:
+    """Return the least steps of the classifiers: fewer classes are told apart sooner."""
+    return min(TrainingSettings.classifier_steps, 300 + 30 * class_count)

@@ -142,6 +142,7 @@ class Training:
             "style_frequencies": [round(float(share), 4) for share in task.training_set.style_frequencies],
             "latent_scale": task.settings.latent_scale,
             "steps": task.settings.steps,
+            "legible": round(trained.legible, 3),
             "seconds": round(trained.seconds),
         }
         self.manifest["classes"] = dict(sorted(self.manifest["classes"].items()))

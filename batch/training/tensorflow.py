@@ -20,6 +20,7 @@ def _stderr_shut() -> Iterator[None]:
 
 # It also reports on its graph optimiser as if that were the user's error; its exceptions tell enough.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # the first process would take all memory of a GPU
 with _stderr_shut():
     import keras
     import tensorflow as tf

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gantcha.alphabet import BYMERGE, GlyphClasses
+from gantcha.alphabet import GlyphClasses
 from gantcha.errors import GantchaError
 from gantcha.glyphs.network import Network
+from gantcha.trained import MANIFEST, classes_of
 
 FORMAT = 2
 _DRAWN_WITH = "sha256", "style_frequencies", "latent_scale"  # of the entry of a network
-_MANIFEST = "manifest.json"
 
 
 class CheckpointError(GantchaError):
@@ -25,6 +25,7 @@ class Loaded(NamedTuple):
     """All that drawing glyphs needs."""
 
     classes: GlyphClasses
+    """`drawn` are those that have a generator"""
     generators: dict[int, Network]
     """generators by label; input `latent` `[N, latent_size]` and `style` `[N]`, output `[N, 28, 28]`"""
     filter: Network
@@ -45,7 +46,7 @@ class Checkpoints:
     @property
     def manifest_path(self) -> Path:
         """Path of the manifest."""
-        return self.folder / _MANIFEST
+        return self.folder / MANIFEST
 
     def exist(self) -> bool:
         """Return whether the manifest exists."""
@@ -90,26 +91,29 @@ class Checkpoints:
         path = self.folder / entry["file"]
         return path.exists() and bool(sha256_of(path.read_bytes()) == entry["sha256"])
 
-    def load(self, *, partial: bool = False) -> Loaded:
+    def load(self) -> Loaded:
         """Load the generators and the legibility filter, each checked against its digest.
 
-        With `partial`, classes that are not trained yet are left out.
+        Classes that are not trained yet are left out.
 
         Raises:
-            CheckpointError: names the file that is missing or damaged, with both digests.
+            CheckpointError: names the file that is missing or damaged, with both digests, or no class is trained yet.
         """
         manifest = self.manifest()
         try:
             classes, architecture = classes_of(manifest), manifest["architecture"]
+            if not classes.drawn:
+                raise CheckpointError(
+                    f"no class is finished in {self.folder}; .training/*.png there shows how far it is"
+                )
             frequencies = np.zeros((len(classes), architecture["style_count"]))
             scales = np.ones(len(classes), np.float32)
-            trained = [c for c in classes if not partial or c.name in manifest["classes"]]
-            for c in trained:
+            for c in classes.drawn:
                 entry = manifest["classes"][c.name]
                 frequencies[c.index], scales[c.index] = entry["style_frequencies"], entry["latent_scale"]
             return Loaded(
                 classes,
-                {c.index: self._load(manifest["classes"][c.name]) for c in trained},
+                {c.index: self._load(manifest["classes"][c.name]) for c in classes.drawn},
                 self._load(manifest["legibility_filter"]),
                 architecture["latent_size"],
                 frequencies / frequencies.sum(1, keepdims=True).clip(np.finfo(float).tiny),
@@ -131,11 +135,6 @@ class Checkpoints:
                 f"checkpoint {path} is damaged: sha256 is {found}, the manifest says {entry['sha256']}"
             )
         return Network(path)
-
-
-def classes_of(manifest: dict[str, Any]) -> GlyphClasses:
-    """Return the classes that a manifest is for; those of EMNIST where it names no symbols."""
-    return GlyphClasses(manifest.get("symbols", BYMERGE.symbols))
 
 
 def sha256_of(content: bytes) -> str:

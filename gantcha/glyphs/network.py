@@ -1,5 +1,7 @@
 """A trained network at work, in ONNX Runtime."""
 
+import os
+from collections.abc import Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions
 
+_CUDA = "CUDAExecutionProvider"
 _BLOCK = 64  # glyphs run at once: their feature maps stay in the processor's caches, and memory stays flat
 
 
@@ -25,9 +28,9 @@ class Network:
 
     @cached_property
     def _session(self) -> "InferenceSession":
-        from onnxruntime import InferenceSession  # noqa: PLC0415 - what only checks the files does without
+        import onnxruntime as ort  # noqa: PLC0415 - what only checks the files does without
 
-        return InferenceSession(self._source, _options(), ["CPUExecutionProvider"])
+        return ort.InferenceSession(self._source, _options(), providers(ort.get_available_providers()))
 
     def run(self, **inputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Run on arrays `[N, ...]`, given by the names of the network's inputs; return its output `[N, ...]`."""
@@ -39,6 +42,17 @@ class Network:
         return np.concatenate([self._session.run(None, part)[0] for part in parts])
 
 
+def providers(available: Sequence[str], devices: Path = Path("/dev")) -> list[str]:
+    """Return what ONNX Runtime is to draw on: an NVIDIA GPU before the CPU where it can use one and there is one.
+
+    `CUDA_VISIBLE_DEVICES` without a value, or -1, turns it off, as for other programs. Asked for a GPU that is not
+    there, ONNX Runtime would print warnings.
+    """
+    is_off = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    is_there = _CUDA in available and not is_off and any(devices.glob("nvidia[0-9]*"))
+    return [*[_CUDA] * is_there, "CPUExecutionProvider"]
+
+
 @cache
 def _options() -> "SessionOptions":
     """One thread, since captchas are drawn in several processes, and one memory arena for all sessions."""
@@ -48,5 +62,6 @@ def _options() -> "SessionOptions":
     ort.create_and_register_allocator(cpu, None)
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors: it warns of the steps that a GPU leaves to the CPU
     options.add_session_config_entry("session.use_env_allocators", "1")
     return options

@@ -21,11 +21,10 @@ _SPECKED = 0.7  # of its probability is left to a glyph with specks
 class Sampler:
     """The generators and the legibility filter."""
 
-    def __init__(self, checkpoints: Checkpoints, *, partial: bool = False) -> None:
-        """With `partial`, only `trained` classes can be drawn. Raises CheckpointError as `Checkpoints.load` does."""
-        loaded = checkpoints.load(partial=partial)
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        """Raises CheckpointError as `Checkpoints.load` does."""
+        loaded = checkpoints.load()
         self.classes, self.filter = loaded.classes, loaded.filter
-        self.trained = [c for c in self.classes if c.index in loaded.generators]
         self._generators = loaded.generators
         self._latent_size = loaded.latent_size
         self._style_thresholds = loaded.style_frequencies.cumsum(1)

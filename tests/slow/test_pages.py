@@ -51,7 +51,7 @@ def reader(request: pytest.FixtureRequest, page: Path, tmp_path: Path) -> Iterat
         "CAPTCHA_TARGET": "40",
     }
     if page.name in ("training.md", "own-alphabet.md"):
-        names["trained"] = "checkpoints"
+        names |= dict.fromkeys(("trained", "trial"), "checkpoints")
     if page.name == "machines.md":
         names = {
             "postgresql+psycopg://gantcha:password@db.internal/gantcha": request.getfixturevalue("database_url"),

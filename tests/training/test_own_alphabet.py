@@ -1,12 +1,15 @@
 """Captchas in an alphabet of one's own: from a manifest with other symbols to a solved challenge."""
 
 import json
+import re
+import shutil
 import unicodedata
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, expect
 
 import gantcha
@@ -17,7 +20,7 @@ from gantcha.glyphs.checkpoints import Checkpoints
 from gantcha.home import CHECKPOINTS
 from pool.errors import SettingsError
 from pool.settings import Settings, load_settings
-from tests.conftest import Site, a_png, invoke, running_site, sqlite_settings_in
+from tests.conftest import Site, a_png, invoke, refusal, running_site, sqlite_settings_in
 from tests.support.chromium import running_chromium
 from tests.support.programs import needs
 
@@ -111,11 +114,22 @@ def test_datasets_and_the_library_have_its_labels(checkpoints: Path, tmp_path: P
     annotations = json.loads((tmp_path / "set" / "annotations" / "train.json").read_text())
     assert [category["name"] for category in annotations["categories"]] == sorted(CHARACTERS)
     assert {image["code"][2] for image in annotations["images"]} == {"я"}
+    preview = invoke("batch.preview", tmp_path / "set", "--out", tmp_path / "boxes.png")
+    assert preview.exit_code == 0, preview.stderr
+    assert _captions(tmp_path / "boxes.png") == len({image["code"] for image in annotations["images"]}) > 1
     assert {a["glyph_class"] for a in annotations["annotations"]} == set(MEANT.values())
     sample = gantcha.draw("Йяя", seed=1, checkpoints_dir=checkpoints)
     assert sample.code == "йяя" and sample.cased.lower() == "йяя" and len(sample.boxes) == 3
     with pytest.raises(ValueError, match="'7' can't be drawn"):
         gantcha.draw("7я", checkpoints_dir=checkpoints)
+
+
+def _captions(preview: Path) -> int:
+    """Count the different captions: boxes for letters that a font lacks would all look alike."""
+    with Image.open(preview) as page:
+        width, height = page.width // 4, page.height // 5
+        places = [(column * width, row * height) for row in range(5) for column in range(4)]
+        return len({page.crop((left, top, left + width, top + 24)).tobytes() for left, top in places})
 
 
 def test_symbols_that_are_no_letters_are_drawn(tmp_path: Path) -> None:
@@ -131,17 +145,53 @@ def test_symbols_that_are_no_letters_are_drawn(tmp_path: Path) -> None:
     assert filled.exit_code == 0, filled.stderr
 
 
-def test_a_class_that_is_not_finished_is_left_out_of_samples(checkpoints: Path, tmp_path: Path) -> None:
-    manifest = json.loads((checkpoints / "manifest.json").read_bytes())
-    name = [*manifest["classes"]][1]
-    partial = tmp_path / "partial"
-    partial.mkdir()
-    for file in checkpoints.glob("*.onnx"):
-        (partial / file.name).symlink_to(file)
-    for classes, expected in (
-        ({name: manifest["classes"][name]}, "3 of each of 1 classes"),
-        ({}, "no class is finished"),
+def test_what_is_finished_of_a_training_is_drawn(tmp_path: Path) -> None:
+    folder = renamed({"N": "Й", "R": "Д", "T": "д", "4": "я"}, tmp_path / "own")
+    path, sheet = folder / "manifest.json", tmp_path / "sheet.png"
+    manifest = json.loads(path.read_bytes())
+    unfinished = [manifest["classes"].pop(GlyphClasses(manifest["symbols"])[label].name) for label in (1, 2)]
+    path.write_text(json.dumps(manifest))
+    for entry in unfinished:
+        (folder / entry["file"]).unlink()
+    drawn = invoke("batch.sample", "--per-class", 3, "--checkpoints", folder, "--sheet", sheet)
+    assert "3 of each of 2 classes" in drawn.stdout, drawn.stderr
+    words = ("--count", 10, "--jobs", 1, "--dataset")
+    filled = invoke("batch.fill", *words, tmp_path / "set", CHECKPOINTS_DIR=folder)
+    assert filled.exit_code == 0, filled.stderr
+    assert {captcha.code for captcha in islice(gantcha.samples(checkpoints_dir=folder), 200)} <= {
+        "".join(code) for code in product("йя", repeat=6)
+    }
+    remedy = r"'д' is not trained yet: `python -m gantcha train --resume --classes 01-u0414,02-u0434`"
+    line = refusal("batch.fill", "--alphabet", "йд", *words, tmp_path / "other", CHECKPOINTS_DIR=folder)
+    assert remedy in line
+    for fault in (
+        lambda: gantcha.draw("йдя", checkpoints_dir=folder),
+        lambda: gantcha.samples(alphabet="йд", checkpoints_dir=folder),
     ):
-        (partial / "manifest.json").write_text(json.dumps(manifest | {"classes": classes}))
-        drawn = invoke("batch.sample", "--per-class", 3, "--checkpoints", partial, "--sheet", tmp_path / "sheet.png")
-        assert expected in drawn.stdout + drawn.stderr
+        with pytest.raises((ValueError, gantcha.GantchaError), match=re.escape(remedy)):
+            fault()
+    path.write_text(json.dumps(manifest | {"classes": {}}))
+    for line in (
+        refusal("batch.sample", "--checkpoints", folder, "--sheet", sheet),
+        refusal("batch.fill", *words, tmp_path / "none", CHECKPOINTS_DIR=folder),
+    ):
+        assert "no class is finished" in line
+
+
+def test_noise_is_warned_of(checkpoints: Path, sqlite_template: Path, tmp_path: Path) -> None:
+    """In the pool, in a dataset and in samples, by one line."""
+    folder = shutil.copytree(checkpoints, tmp_path / "own")
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    for entry, share in zip(manifest["classes"].values(), (0.04, 0.5), strict=True):
+        entry["legible"] = share
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    settings = sqlite_settings_in(sqlite_template, tmp_path) | {"CHECKPOINTS_DIR": folder}
+    few = ("batch.fill", "--count", 3, "--jobs", 1)
+    for drawn in (
+        invoke(*few, **settings),
+        invoke(*few, "--dataset", tmp_path / "set", **settings),
+        invoke("batch.sample", "--checkpoints", folder, "--sheet", tmp_path / "sheet.png"),
+    ):
+        assert drawn.exit_code == 0
+        assert drawn.stderr == "warning: 4% of the glyphs of Й are legible: train longer\n"
+    assert invoke(*few, "--quiet", **settings).stderr == ""

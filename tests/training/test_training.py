@@ -23,10 +23,10 @@ from tests.conftest import ROOT, invoke, refusal
 from tests.support import emnist_files
 
 
-def small_gan(steps: int = 6, ema_decay: float = TrainingSettings.ema_decay) -> Gan:
+def small_gan(steps: int = 6) -> Gan:
     images = emnist_files.strokes(80, np.random.default_rng(1))
     training_set = TrainingSet.of(images, Architecture.style_count, seed=1)
-    return Gan([training_set], Architecture(), TrainingSettings(ema_decay=ema_decay), steps=steps, rate=1e-3)
+    return Gan([training_set], Architecture(), TrainingSettings(), steps=steps, rate=1e-3)
 
 
 def test_a_state_of_another_recipe_is_refused(tmp_path: Path) -> None:

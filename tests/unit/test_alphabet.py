@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gantcha.alphabet import BYMERGE, GlyphClasses, draw_codes, left_to_right
-from gantcha.characters import CHARACTERS, drawn_characters, is_right
-from gantcha.glyphs.checkpoints import classes_of
+from gantcha.characters import CHARACTERS, is_right
+from gantcha.trained import classes_of, drawn_characters
 from pool.settings import Settings
 
 
@@ -55,6 +55,19 @@ def test_what_cant_be_drawn_is_named() -> None:
 def test_a_manifest_that_names_no_characters_has_those_of_emnist(tmp_path: Path) -> None:
     assert classes_of({}).symbols == BYMERGE.symbols
     assert drawn_characters(tmp_path) == BYMERGE.characters  # a server has no manifest where another machine draws
+
+
+def test_only_classes_with_a_generator_are_drawn() -> None:
+    """Of a letter with two shapes the one that is trained."""
+    classes, rng = GlyphClasses(BYMERGE.symbols, {"10-upper-a", "09-digit-9"}), np.random.default_rng(1)
+    assert classes.characters == "9a"
+    drawn = classes.choose(["aA9"] * 50, rng)
+    assert {tuple(code) for code in drawn.tolist()} == {(10, 10, 9)}
+    assert classes.as_written("aA9", drawn[0]).tolist() == [10, 10, 9]
+    with pytest.raises(ValueError, match="codes are made of 9a; 'b' can't be drawn"):
+        classes.choose(["ab"], rng)
+    with pytest.raises(ValueError, match="they are 09-digit-9, 10-upper-a"):
+        classes.named("36-lower-a")
 
 
 def test_scripts_that_run_from_right_to_left_are_drawn_so() -> None:

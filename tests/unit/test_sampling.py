@@ -14,7 +14,7 @@ from scipy.stats import ks_2samp
 from gantcha.alphabet import BYMERGE
 from gantcha.characters import usual_alphabet
 from gantcha.glyphs.checkpoints import CheckpointError, Checkpoints
-from gantcha.glyphs.network import Network
+from gantcha.glyphs.network import Network, providers
 from gantcha.glyphs.sampler import Sampler, chances, legibility
 from gantcha.glyphs.specks import specks
 from gantcha.home import CHECKPOINTS
@@ -167,6 +167,18 @@ def test_a_class_that_is_never_legible_gives_the_surest_of_what_was_drawn(copy: 
     assert np.median(sure) > 3 * np.median(sure_of_any)
 
 
+def test_a_gpu_is_drawn_on_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu, cuda = "CPUExecutionProvider", "CUDAExecutionProvider"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert providers([cuda, cpu], tmp_path) == [cpu]
+    (tmp_path / "nvidia0").touch()
+    assert providers([cuda, cpu], tmp_path) == [cuda, cpu]
+    assert providers(["AzureExecutionProvider", cpu], tmp_path) == [cpu]
+    for off in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", off)
+        assert providers([cuda, cpu], tmp_path) == [cpu]
+
+
 def test_glyphs_are_bright_strokes_on_black(sampler: Sampler) -> None:
     glyphs = sampler.draw(np.repeat(np.arange(47, dtype=np.uint8), 50), np.random.default_rng(1))
     assert glyphs[:, 0, :].mean() < 2  # nothing at the rim
@@ -239,7 +251,8 @@ def test_each_fault_of_a_checkpoint_folder_is_said(copy: Path, tmp_path: Path) -
     for change, reason in (
         ({"format": 99}, "format 99"),
         ({"format": 1}, "use the checkpoints that come with it, or train again"),
-        ({"classes": {}}, "00-digit-0"),
+        ({"classes": {}}, "no class is finished"),
+        ({"architecture": {}}, "lacks 'style_count'"),
     ):
         (copy / "manifest.json").write_text(json.dumps(manifest | change))
         assert reason in failure()
