@@ -14,11 +14,18 @@ from batch.training.export import fuse_batch_norm, generator_to_onnx
 from batch.training.filter import filter_to_onnx, make_filter_model
 from batch.training.gan import Gan, RecipeError, TrainingSet
 from batch.training.networks import as_input
-from batch.training.recipe import Architecture, TrainingSettings
+from batch.training.recipe import (
+    Architecture,
+    TrainingSettings,
+    usual_classifier_steps,
+    usual_pretraining_steps,
+)
 from batch.training.refine import FrechetLoss
 from batch.training.styles import cluster_styles
 from batch.training.tensorflow import tf
+from gantcha.glyphs.checkpoints import Checkpoints
 from gantcha.glyphs.network import Network
+from gantcha.home import CHECKPOINTS
 from tests.conftest import ROOT, invoke, refusal
 from tests.support import emnist_files
 
@@ -120,6 +127,15 @@ def test_copies_of_scarce_images_differ_but_fill_the_same_box() -> None:
 def _extents(images: npt.NDArray[np.uint8], axis: int) -> list[tuple[int, int]]:
     inked = [np.flatnonzero(profile > 40) for profile in images.max(axis)]
     return [(places[0], places[-1]) for places in inked]
+
+
+def test_fewer_classes_are_trained_for_fewer_steps() -> None:
+    """All of EMNIST's as the generators that come with the project were."""
+    shipped = Checkpoints(CHECKPOINTS).manifest()
+    assert usual_pretraining_steps(47) == shipped["training"]["pretraining_steps"]
+    assert usual_classifier_steps(47) == TrainingSettings.classifier_steps
+    assert usual_pretraining_steps(3) < usual_pretraining_steps(47) / 4
+    assert usual_classifier_steps(3) < usual_classifier_steps(47) / 3
 
 
 def test_unknown_classes_and_unwritable_folders_are_said(tmp_path: Path) -> None:
