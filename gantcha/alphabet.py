@@ -5,12 +5,16 @@ import secrets
 import unicodedata
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from random import Random
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from gantcha.characters import named_characters, normalize_answer, to_characters
+
+# A server only reads which characters are drawn: it starts without NumPy.
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 SIDE = 28
 """Side of a glyph's image in pixels, as in EMNIST."""
@@ -57,11 +61,21 @@ class GlyphClasses(Sequence[GlyphClass]):
             character: tuple(c.index for c in self.drawn if c.character == character) for character in self.characters
         }
         """labels that are drawn, by character"""
-        self.meanings = np.array([ord(c.character) for c in self])
+
+    @cached_property
+    def meanings(self) -> "npt.NDArray[np.int64]":
         """`[C]`: code points of the characters; classes of one character are one."""
-        alike = [normalize_answer(c.character) for c in self]
-        self.lookalikes = np.array([alike.index(meant) for meant in alike])
+        import numpy as np
+
+        return np.array([ord(c.character) for c in self])
+
+    @cached_property
+    def lookalikes(self) -> "npt.NDArray[np.int64]":
         """`[C]`: likewise, with characters that look alike in handwriting as one: those that answers may confuse."""
+        import numpy as np
+
+        alike = [normalize_answer(c.character) for c in self]
+        return np.array([alike.index(meant) for meant in alike])
 
     def __len__(self) -> int:
         return len(self._classes)
@@ -83,7 +97,7 @@ class GlyphClasses(Sequence[GlyphClass]):
             raise ValueError(f"no glyph class {unknown[0]!r}; they are {', '.join(by_name)}")
         return [by_name[name] for name in chosen]
 
-    def choose(self, codes: Sequence[str], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    def choose(self, codes: Sequence[str], rng: "np.random.Generator") -> "npt.NDArray[np.uint8]":
         """Choose a class for each character of N codes of one length L: `[N, L]` labels.
 
         All classes of a character are equally probable.
@@ -91,6 +105,8 @@ class GlyphClasses(Sequence[GlyphClass]):
         Raises:
             ValueError: a code has a character that no class stands for, or the codes differ in length.
         """
+        import numpy as np
+
         if len({len(code) for code in codes}) > 1:
             raise ValueError("the codes of a batch must have one length")
         text = to_characters("".join(codes))
@@ -103,14 +119,18 @@ class GlyphClasses(Sequence[GlyphClass]):
         characters = np.searchsorted(_points("".join(by_point)), _points(text)).reshape(len(codes), -1)
         return choices[characters, rng.integers(count, size=characters.shape)]
 
-    def as_written(self, text: str, otherwise: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    def as_written(self, text: str, otherwise: "npt.NDArray[np.uint8]") -> "npt.NDArray[np.uint8]":
         """Return the class of each character of a text in its own case, or that of `otherwise` where there is none."""
+        import numpy as np
+
         by_symbol = {c.symbol: c.index for c in self.drawn}
         known = [by_symbol.get(symbol, -1) for symbol in text]
         return np.where(np.array(known) < 0, otherwise, known).astype(np.uint8)
 
 
-def _points(text: str) -> npt.NDArray[np.uint32]:
+def _points(text: str) -> "npt.NDArray[np.uint32]":
+    import numpy as np
+
     return np.frombuffer(text.encode("utf-32-le"), np.uint32)
 
 
