@@ -82,7 +82,7 @@ def test_target_tops_up_and_then_has_nothing_to_do(pool: Pool, settings: dict[st
 def test_of_two_that_top_up_one_leaves(pool: Pool, settings: dict[str, object]) -> None:
     fills = [
         subprocess.Popen(
-            [sys.executable, "-m", "batch.fill", "--target", "400"],
+            [sys.executable, "-m", "batch.fill", "--target", "5000"],
             cwd=ROOT,
             env=environment(settings),
             stdout=subprocess.PIPE,
@@ -92,9 +92,9 @@ def test_of_two_that_top_up_one_leaves(pool: Pool, settings: dict[str, object]) 
     ]
     said = sorted(fill.communicate(timeout=120)[0] for fill in fills)
     assert [fill.returncode for fill in fills] == [0, 0]
-    assert said[0].startswith("400 captchas added")
+    assert said[0].startswith("5000 captchas added")
     assert said[1] == "another fill is topping this pool up\n"
-    assert pool.level(PLAIN) == 400
+    assert pool.level(PLAIN) == 5000
 
 
 def test_quiet_prints_nothing(settings: dict[str, object]) -> None:
