@@ -1,8 +1,8 @@
 """Does what learns from our captchas read real handwriting? `python -m benchmarks.looks.transfer`."""
 
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +15,12 @@ from batch.packages import training_packages
 from batch.progress import progress_bar
 from gantcha.alphabet import draw_codes
 from gantcha.captcha import draw_captchas
-from gantcha.drawing.look import LOOKS, Look
+from gantcha.drawing.look import LOOKS
 from gantcha.errors import one_line_errors
-from gantcha.frames import label_frames
 from gantcha.glyphs.checkpoints import Checkpoints
 from gantcha.glyphs.sampler import Sampler
 from gantcha.terminal import run
 from pool.settings import load_settings
-
-if TYPE_CHECKING:
-    from batch.recogniser import Lesson
 
 _TESTED = 600
 _LENGTH = 6
@@ -67,23 +63,29 @@ def main(
     """
     with one_line_errors():
         with training_packages():
-            from batch.baseline import downsample
             from batch.recogniser import Crnn
+            from benchmarks.strength.run import draw_lessons, show_labelled
         settings = load_settings(alphabet=alphabet)
         checkpoints, look = Checkpoints(settings.checkpoints_dir), LOOKS["plain"]["easy"]
         generated = Sampler(checkpoints)
         train, test = (RealGlyphs(checkpoints, read_images_of(generated.classes, data, s)) for s in ("train", "test"))
         codes = draw_codes(_TESTED, settings.alphabet, _LENGTH)
         truth = np.array([list(code) for code in codes])
-        shown = draw_captchas(codes, test, look, np.random.default_rng(0))
-        pictures = downsample(np.stack([captcha.picture for captcha in shown]))
+
+        def show(
+            sampler: Sampler, rng: np.random.Generator, codes: list[str]
+        ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+            return show_labelled([*draw_captchas(codes, sampler, look, rng, labelled=True)], settings.alphabet)
+
+        pictures, _ = show(test, np.random.default_rng(0), codes)
         read: dict[str, list[float]] = {}
         with progress_bar(TimeRemainingColumn()) as progress:
             bar = progress.add_task("trainings", total=2 * seeds * seconds)
             for name, teacher in {"generated": generated, "real": train}.items():
                 for seed in range(1, seeds + 1):
                     crnn = Crnn(settings.alphabet, seed)
-                    lessons = _lessons(teacher, settings.alphabet, look, np.random.default_rng(seed))
+                    rng = np.random.default_rng(seed)
+                    lessons = draw_lessons(partial(show, teacher, rng), settings.alphabet, _LENGTH)
                     crnn.train(lessons, lambda done: progress.advance(bar, done), seconds)
                     answers = np.array([list(answer) for answer in crnn.solve(pictures)])
                     read.setdefault(name, []).append(float((answers == truth).mean()))
@@ -92,24 +94,6 @@ def main(
         print(
             f"taught by {name} glyphs: {np.mean(shares):.1%}{error} of the characters of {_TESTED} lines of real ones"
         )
-
-
-def _lessons(teacher: Sampler, alphabet: str, look: Look, rng: np.random.Generator) -> "Iterator[Lesson]":
-    """Draw captchas without end."""
-    from batch.baseline import downsample
-    from batch.recogniser import BATCH, COLUMN, Lesson
-
-    symbols, columns = "".join(sorted(set(alphabet))), -(-look.width(_LENGTH) // COLUMN)
-    while True:
-        codes = draw_codes(4 * BATCH, alphabet, _LENGTH)
-        captchas = list(draw_captchas(codes, teacher, look, rng, labelled=True))
-        pictures = downsample(np.stack([captcha.picture for captcha in captchas]))
-        frames = np.stack(
-            [label_frames(c.boxes, c.characters, c.crossed_out, symbols, columns, COLUMN) for c in captchas]
-        )
-        for start in range(0, len(codes), BATCH):
-            part = slice(start, start + BATCH)
-            yield Lesson(pictures[part], codes[part], frames[part])
 
 
 if __name__ == "__main__":

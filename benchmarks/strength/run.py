@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,7 +94,7 @@ def run_attacks(
         name = f"crnn-{minutes:g}"
         if wanted(name):
             solver = Crnn(alphabet, seed=1)
-            fresh = _draw_lessons(target, alphabet)
+            fresh = draw_lessons(partial(_draw_target, target, alphabet), alphabet, len(codes[0]))
             training = solver.train(fresh, bar(name, 60 * minutes), 60 * minutes)
             started = time.process_time()
             answers = solver.solve(_shown(victims, target.pixel_ratio))
@@ -107,22 +108,28 @@ def _shown(pictures: Pictures, pixel_ratio: int) -> Pictures:
     return downsample(halve(pictures) if pixel_ratio == 2 else pictures)
 
 
-def _draw_lessons(target: Target, alphabet: str) -> Iterator[Lesson]:
-    """Draw captchas without end: labels are free, as the generators and the renderer are public."""
+def draw_lessons(
+    draw: Callable[[list[str]], tuple[Pictures, npt.NDArray[np.int64] | None]], alphabet: str, length: int
+) -> Iterator[Lesson]:
+    """Give what `draw` shows of random codes without end: labels are free, generators and renderer being public."""
     while True:
-        codes = draw_codes(_DRAWN, alphabet, len(target.codes[0]))
-        if target.draw_labelled:
-            captchas = target.draw_labelled(codes)
-            frames = _label_frames(captchas, alphabet)
-            pictures = _shown(np.stack([captcha.picture for captcha in captchas]), target.pixel_ratio)
-        else:
-            frames, pictures = None, _shown(target.draw(codes), target.pixel_ratio)
+        codes = draw_codes(_DRAWN, alphabet, length)
+        pictures, frames = draw(codes)
         for start in range(0, _DRAWN, BATCH):
             part = slice(start, start + BATCH)
             yield Lesson(pictures[part], codes[part], None if frames is None else frames[part])
 
 
-def _label_frames(captchas: Sequence[Captcha], alphabet: str) -> npt.NDArray[np.int64]:
-    column = COLUMN * captchas[0].look.pixel_ratio
-    symbols, columns = "".join(sorted(set(alphabet))), -(-captchas[0].levels.shape[1] // column)
-    return np.stack([label_frames(c.boxes, c.characters, c.crossed_out, symbols, columns, column) for c in captchas])
+def show_labelled(captchas: Sequence[Captcha], alphabet: str) -> tuple[Pictures, npt.NDArray[np.int64]]:
+    """Return what the CRNN sees of our captchas, and what each of its columns shows."""
+    ratio = captchas[0].look.pixel_ratio
+    column, symbols = COLUMN * ratio, "".join(sorted(set(alphabet)))
+    columns = -(-captchas[0].levels.shape[1] // column)
+    frames = [label_frames(c.boxes, c.characters, c.crossed_out, symbols, columns, column) for c in captchas]
+    return _shown(np.stack([captcha.picture for captcha in captchas]), ratio), np.stack(frames)
+
+
+def _draw_target(target: Target, alphabet: str, codes: list[str]) -> tuple[Pictures, npt.NDArray[np.int64] | None]:
+    if target.draw_labelled:
+        return show_labelled(target.draw_labelled(codes), alphabet)
+    return _shown(target.draw(codes), target.pixel_ratio), None

@@ -139,12 +139,10 @@ def redraw(glyphs: npt.NDArray[np.uint8], distortions: npt.NDArray[np.float64]) 
     side = math.ceil(SIDE * norms.max(initial=1))
     middle, glyph_middle = (side - 1) / 2, (SIDE - 1) / 2
     # Only the box of a window that the glyph's ink and its soft edge of one pixel can reach is drawn.
-    ends = np.array(
-        [extents(glyphs.max(axis, initial=0) > FAINT) for axis in (1, 2)]
-    )  # [2, 2, N]: x and y, from and to
+    ends = ink_boxes(glyphs > FAINT).reshape(-1, 2, 2)
     ink_middle, ink_reach = (ends.sum(1) - 1) / 2, np.diff(ends, axis=1)[:, 0] / 2 + 1
-    centres = middle + np.einsum("nij,jn->ni", distortions, ink_middle - glyph_middle)
-    reach = np.einsum("nij,jn->ni", np.abs(distortions), ink_reach)
+    centres = middle + np.einsum("nij,nj->ni", distortions, ink_middle - glyph_middle)
+    reach = np.einsum("nij,nj->ni", np.abs(distortions), ink_reach)
     starts = np.floor(centres - reach).clip(0, side).astype(int)
     stops = np.ceil(centres + reach + 1).clip(0, side).astype(int)
     inverse = np.linalg.inv(distortions)
