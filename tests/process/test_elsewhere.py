@@ -32,6 +32,7 @@ from tests.conftest import (
 )
 from tests.process.test_challenges import counted
 from tests.support.load import ids_in_state
+from tests.support.nginx import write_settings
 from tests.support.programs import needs
 
 
@@ -121,18 +122,6 @@ def test_the_pages_of_the_documentation_work_behind_a_prefix(sqlite_settings: di
         assert server.get("/openapi.json").json()["servers"] == [{"url": "https://www.example.com/captcha"}]
 
 
-_NGINX = """
-daemon off; user root; pid {folder}/pid; error_log {folder}/error.log;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    server {{ listen 127.0.0.1:{port}; {location} }}
-}}
-"""
-
-
 @needs("nginx")
 def test_nginx_with_the_lines_of_the_documentation_serves_all_below_a_prefix(
     sqlite_settings: dict[str, object], tmp_path: Path
@@ -144,8 +133,7 @@ def test_nginx_with_the_lines_of_the_documentation_serves_all_below_a_prefix(
         site.pool.add(drawn(20), PLAIN)
         location = text[start : text.index("```", start)].replace("location /", "location /captcha/")
         location = location.replace("http://127.0.0.1:8000", f"{site.server.url}/")
-        settings = tmp_path / "nginx.conf"
-        settings.write_text(_NGINX.format(folder=tmp_path, port=port, location=location))
+        settings = write_settings(tmp_path, f"server {{ listen 127.0.0.1:{port}; {location} }}")
         with subprocess.Popen(["nginx", "-p", str(tmp_path), "-c", str(settings)], stderr=subprocess.DEVNULL) as nginx:
             try:
                 wait_until(lambda: answers(f"{url}/healthz"), "nginx to answer")

@@ -19,21 +19,12 @@ import pytest
 
 from pool.pool import Drawn, Pool
 from tests.conftest import PLAIN, ROOT, a_png, free_port, running_server, wait_until
+from tests.support.nginx import write_settings
 from tests.support.programs import needs
 
 KEY = "an-api-key-of-sixteen-or-more"
 CODE = "abc234"
 VISITORS_AT_ONCE = 4
-_AROUND = """
-daemon off; user root; pid {folder}/pid; error_log {folder}/error.log;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    include {folder}/gantcha.conf;
-}}
-"""
 
 pytestmark = [needs("nginx"), needs("openssl")]
 
@@ -86,7 +77,7 @@ class Front:
             text = text.replace(named, ours)
         self._tls = ssl.create_default_context(cafile=certificate)
         (folder / "gantcha.conf").write_text(text)
-        (folder / "nginx.conf").write_text(_AROUND.format(folder=folder))
+        write_settings(folder, f"include {folder}/gantcha.conf;")
         self.url = f"https://127.0.0.1:{self._port}/captcha"
 
     @contextmanager
