@@ -174,10 +174,12 @@ class Work:
         return self._newest
 
     async def _find_key(self, key_id: str) -> WorkKey | None:
-        """Return a key; another server may have made it a moment ago."""
+        """Return a key; another server may have made it since the keys were read, even if that was a moment ago."""
         await self.key()
-        if key_id not in self._keys and time.monotonic() - self._read_at > _LEAST_REFRESH_SECONDS:
-            await asyncio.shield(self._refresh())
+        if key_id not in self._keys:
+            await asyncio.sleep(self._read_at + _LEAST_REFRESH_SECONDS - time.monotonic())
+            if key_id not in self._keys:
+                await asyncio.shield(self._refresh())
         return self._keys.get(key_id)
 
     def _refresh(self) -> "asyncio.Task[None]":

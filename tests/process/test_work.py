@@ -1,9 +1,11 @@
 """Work of browsers: what asks for it, what it opens, and that nobody gets by with less."""
 
+import asyncio
 import re
 from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,13 @@ from pool import database
 from pool.models import captcha, token, work_key, work_pass
 from pool.passes import Pass
 from pool.pool import Drawn, Pool
+from pool.settings import Settings
 from pool.storage.files import new_id
 from pool.sweep import Sweep, discard
 from pool.tokens import Purpose, Redemption, Solved
 from pool.work_keys import work_keys
+from server.access.keys import Keys
+from server.access.work import Work
 from tests.conftest import PLAIN, Site, a_png, drawn, running_site, sqlite_settings_in, wait_until
 from tests.process.test_challenges import counted
 from tests.support.programs import needs
@@ -397,3 +402,17 @@ def test_two_servers_accept_each_other_s_work(sqlite_settings: dict[str, object]
         for _ in range(4):
             challenge = _challenge(site)
             assert _verify(site, id=challenge["id"], answer=CODE, work=solved(challenge["work"]))["success"]
+
+
+def test_a_key_that_another_server_has_just_made_counts(pool: Pool) -> None:
+    """Even if this one read the keys a moment before: servers that start together may each make one."""
+    settings = Settings(work="light")
+
+    async def meet() -> bool:
+        one, other = (Work(settings, Keys(settings), partial(work_keys, pool.engine)) for _ in range(2))
+        first = await one.key()
+        _age(pool, timedelta(days=1, minutes=1))
+        assert (await other.key()).id != first.id
+        return await one.is_ticket(await other.ticket("0" * 32), "0" * 32)
+
+    assert asyncio.run(meet())

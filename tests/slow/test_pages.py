@@ -23,8 +23,9 @@ from tests.support.programs import missing
 
 READMES = [ROOT / "README.md", ROOT / "README.ru.md"]
 SECRET = "a-secret-of-sixteen-or-more"
-_ELSEWHERE = ("php", "js", "jsx", "vue", "svelte")
-"""Languages of which tests/browser/test_other_products_clients.py runs the first; only Vite builds the others."""
+_ELSEWHERE = ("bash", "php", "js", "jsx", "vue", "svelte")
+"""Languages of which test_bare_debian.py runs the first, on a machine of its own, and
+tests/browser/test_other_products_clients.py the second; only Vite builds the others."""
 
 
 @pytest.fixture(scope="module")

@@ -1,18 +1,14 @@
 """examples/nginx before two servers that are restarted in turn, under load; nginx, TLS and the servers are real."""
 
 import functools
-import itertools
-import json
-import re
 import signal
 import socketserver
 import ssl
 import subprocess
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from http.client import HTTPException, HTTPSConnection
+from http.client import HTTPSConnection
 from pathlib import Path
 
 import pytest
@@ -21,10 +17,10 @@ from pool.pool import Drawn, Pool
 from tests.conftest import PLAIN, ROOT, a_png, free_port, running_server, wait_until
 from tests.support.nginx import write_settings
 from tests.support.programs import needs
+from tests.support.visitors import Visitors
 
 KEY = "an-api-key-of-sixteen-or-more"
 CODE = "abc234"
-VISITORS_AT_ONCE = 4
 
 pytestmark = [needs("nginx"), needs("openssl")]
 
@@ -93,69 +89,12 @@ class Front:
     def errors(self) -> str:
         return (self._folder / "error.log").read_text()
 
-    def connect(self, address: str = "127.0.0.1") -> HTTPSConnection:
+    def visitors(self) -> Visitors:
+        return Visitors(self.connect, KEY, lambda _: CODE)
+
+    def connect(self, address: str) -> HTTPSConnection:
         """Connect from an address of this machine: all of 127.0.0.0/8 are."""
         return HTTPSConnection("127.0.0.1", self._port, context=self._tls, source_address=(address, 0), timeout=30)
-
-
-class Visitors:
-    """Visitors, each from an address of its own, who solve a challenge; and back ends that ask for captchas."""
-
-    def __init__(self, front: Front) -> None:
-        self._front, self._stop = front, threading.Event()
-        self._addresses = itertools.product(range(1, 255), repeat=3)
-        self.outcomes, self._visits = Counter[str](), 0
-        self._threads = [threading.Thread(target=self._repeat) for _ in range(VISITORS_AT_ONCE)]
-
-    def _repeat(self) -> None:
-        with closing(self._front.connect()) as back_end:
-            while not self._stop.wait(0.2):  # so that the stock lasts for a slow restart
-                self._visit()
-                for _ in range(5):
-                    self._ask(back_end, "GET", "/generate")
-
-    def _visit(self) -> None:
-        with closing(self._front.connect("127.{}.{}.{}".format(*next(self._addresses)))) as visitor:
-            challenge = self._ask(visitor, "GET", "/challenge")
-            if not challenge:
-                return
-            shown = json.loads(challenge)
-            self._ask(visitor, "GET", "/" + shown["fileURL"].rpartition("/")[2])
-            verified = self._ask(visitor, "POST", "/verify", json.dumps({"id": shown["id"], "answer": CODE}))
-            if verified and not json.loads(verified)["success"]:
-                self.outcomes["/verify not solved"] += 1
-        self._visits += 1
-
-    def _ask(self, client: HTTPSConnection, method: str, path: str, body: str | None = None) -> bytes:
-        """Count what becomes of a request; return the body if it succeeds."""
-        headers = {"Content-Type": "application/json", "X-Forwarded-For": "203.0.113.1"}
-        if path == "/generate":
-            headers["Authorization"] = f"Bearer {KEY}"
-        name = re.sub(r"[0-9a-f]{32}", "{id}", path)
-        try:
-            client.request(method, f"/captcha{path}", body, headers)
-            answer = client.getresponse()
-            content = answer.read()
-        except (OSError, HTTPException) as error:
-            self.outcomes[f"{name} {type(error).__name__}"] += 1
-            return b""
-        self.outcomes[f"{name} {answer.status}"] += 1
-        return content if answer.status == 200 else b""
-
-    def wait_for_visits(self, count: int) -> None:
-        """Wait until so many visits more have come to their end."""
-        before = self._visits
-        wait_until(lambda: self._visits >= before + count, f"{count} visits, after {self.outcomes}", 120)
-
-    def __enter__(self) -> "Visitors":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
 
 
 def requirements(front: Front) -> dict[str, object]:
@@ -185,7 +124,7 @@ def test_a_rolling_restart_fails_nobody(pool: Pool, settings: dict[str, object],
         start(0)
         start(1)
         stack.enter_context(front.running())
-        with Visitors(front) as visitors:
+        with front.visitors() as visitors:
             for number in (0, 1, 0, 1):
                 visitors.wait_for_visits(80)
                 servers[number].close()
@@ -202,7 +141,7 @@ def test_a_reload_of_one_server_fails_nobody(pool: Pool, settings: dict[str, obj
     with (
         running_server(settings | requirements(front), port=port, workers=2) as server,
         front.running(),
-        Visitors(front) as visitors,
+        front.visitors() as visitors,
     ):
         for restarted in (2, 4):
             visitors.wait_for_visits(80)
@@ -236,7 +175,7 @@ def test_what_a_dying_server_took_is_answered_by_the_other(
     port = free_port()
     front = Front(tmp_path, [dying_server, port])
     with running_server(settings | requirements(front), port=port), front.running():
-        with Visitors(front) as visitors:
+        with front.visitors() as visitors:
             visitors.wait_for_visits(20)
         assert "upstream prematurely closed connection" in front.errors()
     assert set(visitors.outcomes) == {"/generate 200", "/challenge 200", "/{id} 200", "/verify 200"}

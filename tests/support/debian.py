@@ -1,10 +1,9 @@
 """A fresh Debian that systemd has booted, in a container that shares this machine's network."""
 
 import os
-import shlex
-import shutil
+import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,37 +11,42 @@ import psutil
 import pytest
 
 from tests.conftest import wait_until
+from tests.support.programs import missing
 
 SUITE, MIRROR = "trixie", "http://deb.debian.org/debian"
 # How this machine reaches the indexes of packages, if it needs more than a name.
-_PACKAGE_SETTINGS = ["/etc/pip.conf", "/etc/xdg/pip", "/etc/ssl/certs", "/usr/local/share/ca-certificates", "/opt"]
+_PACKAGE_SETTINGS = ["/etc/pip.conf", "/etc/xdg/pip", "/usr/local/share/ca-certificates", "/opt"]
 
 
 class Machine:
     """A booted container, in which root types."""
 
     def __init__(self, root: Path, process: int) -> None:
-        self.root, self._process = root, process
+        """`process` is the number of its systemd, as seen from outside."""
+        self.root, self._process, self.printed = root, process, ""
 
-    def run(self, script: str, log: Path, seconds: float = 900) -> int:
-        """Type a script into one shell, whose lines and output go to the log; return its exit status."""
+    def type(self, script: str) -> None:
+        """Type a script into one shell, with nothing but what a login sets."""
         enter = ["nsenter", "--target", str(self._process), "--mount", "--uts", "--ipc", "--pid"]
         variables = [f"{name}={value}" for name, value in os.environ.items() if name.startswith("PIP_")]
         path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        clean = ["env", "-i", path, "HOME=/root", "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", *variables]
-        with open(log, "ab") as output:
-            shell = ["bash", "-euxo", "pipefail", "-c", script]
-            return subprocess.run(
-                [*enter, *clean, *shell], stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=seconds
-            ).returncode
+        clean = ["env", "--ignore-environment", path, "HOME=/root", "DEBIAN_FRONTEND=noninteractive", *variables]
+        shell = [*enter, *clean, "bash", "-exuo", "pipefail", "-c", script]
+        finished = subprocess.run(shell, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=1200)
+        self.printed = finished.stdout
+        assert finished.returncode == 0, f"{finished.stdout[-3000:]}\n{finished.stderr[-6000:]}"
 
 
 @contextmanager
-def fresh_debian(folder: Path, readable: Path) -> Iterator[Machine]:
-    """Boot Debian with its base system only; the folder `readable` is there under /mnt. Skip where that can't be."""
+def fresh_debian(folder: Path, readable: Path, ports: Iterable[int]) -> Iterator[Machine]:
+    """Boot Debian with its base system only, `readable` under /mnt, and `ports` free. Skip where that can't be."""
     for program in ("mmdebstrap", "systemd-nspawn", "nsenter"):
-        if not shutil.which(program):
-            pytest.skip(f"{program} is not installed")
+        if missing(program):
+            pytest.skip(missing(program))
+    if os.geteuid():
+        pytest.skip("only root can boot a container")
+    if taken := [port for port in ports if _is_taken(port)]:
+        pytest.skip(f"another program listens on port {taken[0]}")
     root = folder / "debian"
     made = subprocess.run(
         ["mmdebstrap", "--variant=minbase", "--include=dbus,systemd,systemd-sysv,ca-certificates", SUITE, root, MIRROR],
@@ -51,18 +55,31 @@ def fresh_debian(folder: Path, readable: Path) -> Iterator[Machine]:
     )
     if made.returncode:
         pytest.skip(f"no Debian can be had here: {made.stderr.strip().splitlines()[-1]}")
-    binds = [f"--bind-ro={readable}:/mnt", *(f"--bind-ro={place}" for place in _PACKAGE_SETTINGS if Path(place).exists())]
+    places = [place for place in _PACKAGE_SETTINGS if Path(place).exists()]
+    binds = [f"--bind-ro={readable}:/mnt", *(f"--bind-ro={place}" for place in places)]
     command = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot", f"--directory={root}", *binds]
-    with open(folder / "boot", "wb") as log, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as container:
+    log = folder / "boot"
+    with (
+        open(log, "wb") as output,
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output) as container,
+    ):
         try:
+
             def booted() -> bool:
-                return container.poll() is not None or b"Multi-User" in (folder / "boot").read_bytes()
+                return container.poll() is not None or "Multi-User" in log.read_text()
 
             wait_until(booted, "Debian to boot")
             if container.poll() is not None:
-                pytest.skip(f"no container can be booted here: {(folder / 'boot').read_text()[-200:]}")
+                pytest.skip(f"no container can be booted here: {log.read_text().strip()[-200:]}")
             (init,) = psutil.Process(container.pid).children()
-            yield Machine(root, init.pid)
+            machine = Machine(root, init.pid)
+            machine.type("update-ca-certificates")
+            yield machine
         finally:
             container.terminate()
             container.wait(60)
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

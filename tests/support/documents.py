@@ -102,28 +102,24 @@ def _sources() -> list[str]:
     return [name for name in (*tracked, *listed("--others", "--", *folders)) if (ROOT / name).is_file()]
 
 
+def clone_with_changes(folder: Path) -> None:
+    """Clone this clone, with what was not committed yet."""
+    subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
+    for name in _sources():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
+    subprocess.run(["git", "-C", folder, "add", "--all"], check=True)
+    who = ["-c", "user.name=Reader", "-c", "user.email=reader@example.com"]
+    subprocess.run(["git", "-C", folder, *who, "commit", "--quiet", "--allow-empty", "--message", "-"], check=True)
+
+
 class Reader:
     """A newcomer with a copy of the project and a terminal, whose variables last from line to line."""
 
     def __init__(self, folder: Path, names: dict[str, str], variables: dict[str, str]) -> None:
         """`names` are what the pages name and is elsewhere for the tests."""
         self.folder, self.printed = folder / "gantcha", ""
-        subprocess.run(["git", "clone", "--quiet", ROOT, self.folder], check=True)
-        for name in _sources():  # and what was not committed yet
-            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, self.folder / name)
-        self._git("add", "--all")
-        self._git(
-            "-c",
-            "user.name=Reader",
-            "-c",
-            "user.email=reader@example.com",
-            "commit",
-            "--quiet",
-            "--allow-empty",
-            "-m",
-            "-",
-        )
+        clone_with_changes(self.folder)
         (self.folder / ".venv").symlink_to(sys.prefix)
         (folder / ".curlrc").write_text("fail\nsilent\nshow-error\n")
         self._ports = {"8000": str(free_port()), "8001": str(free_port())}
