@@ -17,7 +17,7 @@ from tests.conftest import PLAIN, ROOT, a_png, answers, drawn, environment, free
 from tests.support.load import ids_in_state
 from tests.support.programs import needs
 
-SERVER, REFILL = (ROOT / "examples" / "systemd" / f"{name}.service" for name in ("gantcha", "gantcha-refill"))
+SERVER, REFILL = (ROOT / "examples" / "systemd" / f"{name}.service" for name in ("gantcha@", "gantcha-refill"))
 
 pytestmark = needs("systemd-analyze")
 
