@@ -195,9 +195,3 @@ def test_the_list_of_modules_is_whole() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len(READMES[0].read_text().splitlines()) < 230
-
-
-def test_the_script_that_does_not_change_is_that_of_this_version() -> None:
-    named = re.findall(r"widget\.v([\d.]+)\.js", (ROOT / "docs/site.md").read_text())
-    assert len(named) >= 3
-    assert set(named) == {gantcha.__version__}
