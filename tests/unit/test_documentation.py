@@ -106,6 +106,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         for token in inline
         if token.type in ("link_open", "image")
     ]
+    targets += re.findall(r'<img src="([^"]+)"', page.read_text())
     lost = [
         target for target in targets if "://" not in target and not (page.parent / target.partition("#")[0]).exists()
     ]
