@@ -37,6 +37,7 @@ def main() -> None:
     """Build, try and hand over."""
     _refuse_what_is_no_release()
     os.environ["SOURCE_DATE_EPOCH"] = _git("log", "-1", "--format=%ct")
+    os.umask(0o022)  # npm packs the modes that files have
     with TemporaryDirectory() as name:
         folder = Path(name)
         first, second = _built(folder / "first"), _built(folder / "second")

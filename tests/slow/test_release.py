@@ -31,9 +31,9 @@ def _git(clone: Path, *words: str) -> str:
 
 
 def _release(clone: Path) -> subprocess.CompletedProcess[str]:
-    """Run it with the environment that there is, whatever the dates of the requirements."""
+    """Run it with the environment that there is, whatever the dates of the requirements, for who hides his files."""
     command = ["make", "--old-file=.venv/.installed-dev", "release"]
-    return subprocess.run(command, cwd=clone, capture_output=True, text=True, timeout=500)
+    return subprocess.run(command, cwd=clone, capture_output=True, text=True, timeout=500, umask=0o077)
 
 
 def test_a_release_is_what_was_committed(clone: Path) -> None:
@@ -60,6 +60,7 @@ def test_a_release_is_what_was_committed(clone: Path) -> None:
     assert {name.partition("/")[0] for name in committed - names} == {".ci"}
     with tarfile.open(dist / package) as packed:
         assert {"package/LICENSE", "package/words.js"} <= set(packed.getnames())
+        assert {member.mode for member in packed} == {0o644}
 
 
 def test_what_is_not_committed_is_no_release(clone: Path) -> None:
