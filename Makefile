@@ -8,7 +8,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-slow bench setup lint clean
+.PHONY: run test test-slow bench setup lint release clean
 .DEFAULT_GOAL := run
 
 # The pool is migrated and filled before the server starts, so that the first request finds a captcha. What visitors in
@@ -42,6 +42,10 @@ lint: $(VENV)/.installed-dev
 	$(VENV)/bin/mypy --platform win32 --package gantcha
 	$(VENV)/bin/lint-imports
 
+# Wheel, sources and npm package in dist/, each tried in an empty environment, and their checksums.
+release: $(VENV)/.installed-dev
+	$(VENV)/bin/python release.py
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: Python 3.11 or newer is needed; name it with PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -58,4 +62,4 @@ $(VENV)/.installed-dev: requirements-dev.txt requirements-train.txt requirements
 	touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -23,5 +23,7 @@ class ServiceHook(BuildHookInterface[Any]):
         files = [path for folder in _FOLDERS for path in (root / folder).rglob("*.*") if path.suffix != ".pyc"]
         files += [path for pattern in _CHECKPOINTS for path in (root / "checkpoints").glob(pattern)]
         build_data["force_include"] |= {
-            str(path): f"gantcha/_service/{path.relative_to(root).as_posix()}" for path in files if path.is_file()
+            str(path): f"gantcha/_service/{path.relative_to(root).as_posix()}"
+            for path in sorted(files)  # in any order of the disk, the same wheel
+            if path.is_file()
         }

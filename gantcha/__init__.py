@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = ["Captcha", "GantchaError", "__version__", "draw", "draw_many", "samples"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 _PLACES = {
     "Captcha": "captcha",
     "GantchaError": "errors",

@@ -11,6 +11,7 @@ from rjsmin import jsmin
 from gantcha import __version__
 from server.api.responses import OWN_TYPE, PAGES
 from server.api.texts import TAGS, TEXTS
+from server.errors import UNKNOWN
 
 router = APIRouter(tags=["site"])
 _SCRIPT, _JSON = "text/javascript", "application/json"
@@ -101,11 +102,21 @@ def _add_asset(path: str, content: bytes, media_type: str, cache: str = "max-age
     )
 
 
+def _refuse_other_versions(name: str) -> None:
+    """Say which version there is: other bytes under an old name would not have the digest that a page asks for."""
+
+    async def other_version() -> None:
+        raise UNKNOWN.error(f"This server has {name}.v{__version__}.js only: name it in your page, with its digest.")
+
+    router.add_api_route(f"/{name}.v{{version}}.js", other_version, include_in_schema=False)
+
+
 for _path, _parts in _SCRIPTS.items():
-    _content = join(*_parts)
+    _content, _name = join(*_parts), _path.removesuffix(".js")
     _add_asset(_path, _content, _SCRIPT)
     # The same for ever under the name of this version, so that a page can say its digest.
-    _add_asset(f"{_path.removesuffix('.js')}.v{__version__}.js", _content, _SCRIPT, "max-age=31536000, immutable")
+    _add_asset(f"{_name}.v{__version__}.js", _content, _SCRIPT, "max-age=31536000, immutable")
+    _refuse_other_versions(_name)
 _add_asset("pbkdf2.js", jsmin((PAGES / "widget/pbkdf2.js").read_bytes()), _SCRIPT)
 for _file in sorted((PAGES / "languages").glob("*.json")):
     _add_asset(f"languages/{_file.name}", _file.read_bytes(), _JSON)

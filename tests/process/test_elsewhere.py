@@ -12,6 +12,7 @@ import psutil
 import pytest
 import requests
 
+from gantcha import __version__
 from pool.models import State
 from pool.pool import Drawn, Pool
 from pool.settings import Settings
@@ -62,6 +63,15 @@ def test_a_file_that_is_known_is_not_sent_again(idle_server: Server) -> None:
         assert idle_server.get("/widget.js", headers={"If-None-Match": known}).status_code == 304, known
     for other in ('"x"', "", etag.strip('"')):
         assert idle_server.get("/widget.js", headers={"If-None-Match": other}).status_code == 200, other
+
+
+@pytest.mark.parametrize("name", ["widget", "recaptcha/api", "recaptcha/enterprise", "1/api", "turnstile/v0/api"])
+def test_a_script_with_a_version_never_changes(idle_server: Server, name: str) -> None:
+    script = idle_server.get(f"/{name}.v{__version__}.js")
+    assert script.headers["cache-control"].endswith("immutable")
+    assert script.content == idle_server.get(f"/{name}.js").content
+    old = idle_server.get(f"/{name}.v0.0.9.js")
+    assert old.status_code == 404 and f" {name}.v{__version__}.js only" in old.json()["detail"]
 
 
 @pytest.mark.parametrize("header", ["Sec-Purpose: prefetch;prerender", "Purpose: prefetch", "X-Moz: prefetch"])
