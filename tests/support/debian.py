@@ -1,7 +1,6 @@
 """A fresh Debian that systemd has booted, in a container that shares this machine's network."""
 
 import os
-import socket
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import wait_until
+from tests.conftest import is_taken, wait_until
 from tests.support.programs import missing
 
 SUITE, MIRROR = "trixie", "http://deb.debian.org/debian"
@@ -45,7 +44,7 @@ def fresh_debian(folder: Path, readable: Path, ports: Iterable[int]) -> Iterator
             pytest.skip(missing(program))
     if os.geteuid():
         pytest.skip("only root can boot a container")
-    if taken := [port for port in ports if _is_taken(port)]:
+    if taken := [port for port in ports if is_taken(port)]:
         pytest.skip(f"another program listens on port {taken[0]}")
     root = folder / "debian"
     made = subprocess.run(
@@ -78,8 +77,3 @@ def fresh_debian(folder: Path, readable: Path, ports: Iterable[int]) -> Iterator
         finally:
             container.terminate()
             container.wait(60)
-
-
-def _is_taken(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
