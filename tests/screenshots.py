@@ -16,6 +16,7 @@ from gantcha.glyphs.sampler import load_sampler
 from pool.settings import load_settings
 from tests.conftest import Site, migrate, run, running_site
 from tests.support.chromium import CHROMIUM, Visit
+from tests.support.two_days import count_two_days
 
 _LOOKS = {"light": ("light", 720), "dark": ("dark", 720), "320": ("light", 320)}
 _STATES = {
@@ -67,6 +68,10 @@ def main(folder: Path) -> None:
             visit = _visit(browser, 342, "light")
             visit.page.goto(f"{site.server.url}/plain")
             _save(visit.page.locator("main").screenshot(), folder / "plain.png")
+            visit = _visit(browser, 720, "light")
+            count_two_days(site.pool.engine, most=4000)
+            visit.page.goto(f"{site.server.url}/operator")
+            _save(visit.page.screenshot(full_page=True), folder / "operator.png")
         browser.close()
 
 
