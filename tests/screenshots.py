@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, FloatRect, expect, sync_playwright
 
 from gantcha.alphabet import draw_codes
 from gantcha.captcha import draw_captchas
@@ -43,6 +43,7 @@ _THEMES = {
 
 _SHOWN: list[tuple[Kind, Theme]] = [("plain", "light"), ("plain", "light"), ("crossed-out", "light"), ("plain", "dark")]
 _ACROSS, _APART = 3, 24  # captchas in a row, and pixels between them
+_TOP: FloatRect = {"x": 0, "y": 0, "width": 720, "height": 900}  # of the page for the operator, which is long
 
 
 def main(folder: Path) -> None:
@@ -71,7 +72,7 @@ def main(folder: Path) -> None:
             visit = _visit(browser, 720, "light")
             count_two_days(site.pool.engine, most=4000)
             visit.page.goto(f"{site.server.url}/operator")
-            _save(visit.page.screenshot(full_page=True), folder / "operator.png")
+            _save(visit.page.screenshot(full_page=True, clip=_TOP), folder / "operator.png")
         browser.close()
 
 

@@ -49,12 +49,12 @@ class Sharing:
         self._sync()
 
     def _sync(self) -> None:
-        self._sums.note()  # whatever the database does: an outage may be longer than the hour
+        if self._stopping.is_set() or time.monotonic() >= self._sums_due:
+            self._sums.note()  # whatever the database does: an outage may be longer than the hour
+            self._sums_due = time.monotonic() + _SUMS_SECONDS
         try:
             self._counters.sync(self._pool)
-            if self._stopping.is_set() or time.monotonic() >= self._sums_due:
-                self._sums.write(self._pool.engine)
-                self._sums_due = time.monotonic() + _SUMS_SECONDS
+            self._sums.write(self._pool.engine)
         except DatabaseError as error:
             if not self._is_down:  # logged once, not every second of an outage
                 log.error("limits are counted in this process only: %s", error)

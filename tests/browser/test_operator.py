@@ -46,7 +46,7 @@ def test_the_page_is_for_everyone(
         assert page.evaluate("document.documentElement.scrollWidth") == width
         expect(page).to_have_title("Ready: Gantcha")
         expect(page.get_by_role("heading", level=2)).to_have_text(
-            ["Stocks", "Last fills", "Sites, in two days", "By hour", "Samples"]
+            ["Stocks", "Last fills", "Sites, in two days", "By hour (bars: issued)", "Samples"]
         )
         expect(page.get_by_role("img")).to_have_count(2)
         expect(page.get_by_role("rowheader", name=SITE)).to_be_visible()
