@@ -67,10 +67,8 @@ def _sections(services: Services, readiness: Readiness) -> Iterator[str]:
         sites = ([site, *(total["site_" + name.format(site)] for name in names)] for site in services.keys.sites)
         yield _table("Sites, in two days", ["site", "solved", "failed", "redeemed"], sites)
         counts = {f"{hour:%a %H}": [_sum(sums, name) for name in _COLUMNS] for hour, sums in hours.items()}
-        by_hour = ([hour, *row] for hour, row in reversed(counts.items()) if any(row))
-        yield _table(
-            "By hour (bars: issued)", ["hour", *_COLUMNS], by_hour, _chart([row[0] for row in counts.values()])
-        )
+        rows = ([hour, *row] for hour, row in reversed(counts.items()) if any(row))
+        yield _table("By hour (bars: issued)", ["hour", *_COLUMNS], rows, _chart([row[0] for row in counts.values()]))
         yield "<h2>Samples</h2>"
         period, theme = int(time.monotonic()) // _SAMPLE_SECONDS, services.settings.theme
         # What is left of a stock that is low is for visitors.
