@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, expect
 
 from pool.models import Stock
 from tests.browser.test_accessibility import RULES
-from tests.conftest import PLAIN, drawn, run, running_site
+from tests.conftest import PLAIN, Site, drawn, run, running_site
 from tests.support.chromium import Visit
 from tests.support.programs import needs
 from tests.support.two_days import count_two_days
@@ -58,3 +58,21 @@ def test_the_page_is_for_everyone(
         assert page.url == f"{site.server.url}/operator"
         assert visit.complaints == []
         context.close()
+
+
+def test_the_page_works_under_a_prefix(site: Site, browser: Browser) -> None:
+    """As behind a proxy that takes the prefix off."""
+    visit, url = Visit(browser.new_context()), site.server.url
+    page = visit.page
+    page.route(
+        f"{url}/captcha/**",
+        lambda route: route.fulfill(response=route.fetch(url=route.request.url.replace("/captcha", ""))),
+    )
+    page.goto(f"{url}/captcha/operator")
+    assert page.evaluate("getComputedStyle(document.body).maxWidth") == "960px"
+    with page.expect_response(f"{url}/captcha/operator") as again:
+        page.get_by_role("link", name="Reload").click()
+    assert again.value.ok
+    assert all(asked.startswith((f"{url}/captcha/", "data:")) for asked in visit.requests)
+    assert visit.complaints == []
+    page.context.close()

@@ -15,7 +15,7 @@ from pool.models import State, captcha, hourly
 from pool.pool import Drawn, Pool
 from pool.sweep import Sweep
 from server.api.operator import CURES
-from tests.conftest import PLAIN, ROOT, Server, a_png, drawn, running_server, running_site
+from tests.conftest import PLAIN, ROOT, Server, a_png, drawn, running_server, running_site, wait_until
 
 FULL, LOOKING, DRAWING = "a-key-that-may-do-all", "a-key-that-may-only-look", "a-key-that-may-only-generate"
 KEYS = f"""[api_keys]
@@ -73,6 +73,7 @@ def test_the_figures_are_those_of_all_that_happened(
     key = {"Authorization": f"Bearer {FULL}"}
     with running_site(own, workers=workers) as site:
         assert [site.server.get("/generate", headers=key).status_code for _ in range(3)] == [503] * 3
+        wait_until(lambda: any(read_hours(pool.engine).values()), "the first sums: the others come at the stop")
         pool.add([Drawn("abc234", a_png())] * 200, PLAIN)
         for _ in range(7):
             assert site.server.get("/generate", headers=key).ok
@@ -199,9 +200,10 @@ def test_what_is_wrong_is_said_in_safe_words(sqlite_settings: dict[str, object])
         assert "run `python -m gantcha migrate`" in page
         with database.transaction(site.pool.engine) as connection:
             connection.execute(text("ALTER TABLE away RENAME TO hourly"))
+        wait_until(lambda: "<b>&" in str(site.server.get("/readyz").json()["warnings"]), "the next check")
         page = site.server.get("/operator").text
         assert "The rest" not in page
-        assert "&lt;b&gt;&amp;" in page
+        assert page.count("&lt;b&gt;&amp;") == 2
         assert "<b>" not in page
 
 
