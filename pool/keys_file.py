@@ -35,7 +35,7 @@ _Named = TypeVar("_Named")
 
 
 Right = Literal["generate", "load", "metrics"]
-"""What an API key may do; `metrics` includes the details of `/readyz`."""
+"""What an API key may do; `metrics` includes the details of `/readyz`, and `/operator`."""
 RIGHTS: frozenset[Right] = frozenset(get_args(Right))
 
 

@@ -57,7 +57,7 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
         return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
 
 
-REVISION = "0009"
+REVISION = "0010"
 """The newest migration, which this version needs."""
 metadata = sa.MetaData()
 
@@ -161,4 +161,13 @@ counter = sa.Table(
     sa.Column("start", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("count", sa.BigInteger, nullable=False),
     sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),  # no process reads it from then on
+)
+
+# What all servers counted in each hour; times are seconds since 1970. See `pool.hourly`.
+hourly = sa.Table(
+    "hourly",
+    metadata,
+    sa.Column("start", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.String(96), primary_key=True),  # of the metric, with the values of its labels
+    sa.Column("count", sa.BigInteger, nullable=False),
 )

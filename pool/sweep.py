@@ -13,7 +13,8 @@ from gantcha.errors import one_line_errors
 from gantcha.terminal import run
 from pool import database
 from pool.filling.lease import SWEEPING, lease
-from pool.models import State, captcha, counter, fill, token, work_key, work_pass
+from pool.hourly import HOUR, HOURS
+from pool.models import State, captcha, counter, fill, hourly, token, work_key, work_pass
 from pool.pool import IS_TAKEN, Pool
 from pool.settings import load_settings
 from pool.storage.files import PREFIXES
@@ -100,7 +101,7 @@ class Sweep:
     def _purge(self) -> tuple[int, int, bool]:
         """Set lapsed captchas to expired, and delete those that expired long enough ago: first rows, then files.
 
-        Tokens, counters and spent work that nobody reads any more are deleted as well.
+        Tokens, counters, sums and spent work that nobody reads any more are deleted as well.
 
         Return how many challenges expired, how many rows were purged, and whether anything was due.
         """
@@ -128,6 +129,7 @@ class Sweep:
                 delete(work_pass).where(work_pass.c.id.in_(old_passes.scalar_subquery()))
             ).rowcount
             connection.execute(delete(fill).where(fill.c.id <= newest_fill - _FILLS))
+            connection.execute(delete(hourly).where(hourly.c.start <= now.timestamp() - HOURS * HOUR))
         self._pool.files.remove(ids)
         return sum(redeemable), len(ids), bool(redeemable or ids or tokens or counters or passes)
 

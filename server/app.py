@@ -21,7 +21,7 @@ from gantcha.errors import one_line_errors
 from pool.settings import Settings, load_settings
 from server import errors, logs
 from server.addresses import Clients
-from server.api import assets, challenges, demo, generate, health, load, pictures, plain, siteverify
+from server.api import assets, challenges, demo, generate, health, load, operator, pictures, plain, siteverify
 from server.metrics import MULTIPROCESS_DIR
 from server.middleware import FastWay, Head, RequestLog
 from server.services import Services
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 # A pop on SQLite releases the interpreter at every row, and a busy event loop would then keep it for 5 ms.
 _SWITCH_SECONDS = 0.0005
 # The pictures last: their paths match nearly everything.
-_ROOMS = generate, load, challenges, plain, siteverify, health, demo, assets, pictures
+_ROOMS = generate, load, challenges, plain, siteverify, health, operator, demo, assets, pictures
 _STEPS = generate.generate, pictures.picture, challenges.challenge, challenges.verify, siteverify.siteverify
 
 

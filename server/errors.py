@@ -56,6 +56,8 @@ NO_KEY = RouteError(
     "This route needs the header `Authorization: Bearer <API key>`, with a key that may use it.",
     {"WWW-Authenticate": "Bearer"},
 )
+NO_PASSWORD = NO_KEY._replace(headers={"WWW-Authenticate": 'Basic realm="Gantcha", charset="UTF-8"'})
+"""For pages: a browser asks for the password."""
 NOT_LOCAL = RouteError(
     403, "Without a CAPTCHA_API_KEY this route answers only programs on this machine, not through a proxy."
 )

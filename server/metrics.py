@@ -83,6 +83,15 @@ def begin_sites(names: Iterable[str]) -> None:
             SITE_ANSWERS.labels(name, result)
 
 
+_BY_HOUR = (ISSUED, ANSWERS, REDEEMED, LIMITED, EMPTY, DOUBTED, SITE_ANSWERS, SITE_REDEEMED)
+
+
+def counts() -> dict[str, int]:
+    """Return what this process has counted of what is also kept by the hour: `issued/generate`, and so on."""
+    samples = [(metric.name, one) for counter in _BY_HOUR for metric in counter.collect() for one in metric.samples]
+    return {"/".join([name.removeprefix("gantcha_"), *one.labels.values()]): int(one.value) for name, one in samples}
+
+
 class PoolCollector(Collector):
     """The pool at the time of the request; omits what an unreachable database can't tell."""
 

@@ -16,13 +16,14 @@ from pool.answers import Attempt, Verdict
 from pool.counters import Counters
 from pool.database import REQUEST_TIMEOUT
 from pool.errors import UnknownCaptchaError
+from pool.hourly import HourlySums
 from pool.models import Stock
 from pool.passes import Pass
 from pool.pool import Pool
 from pool.settings import Settings
 from pool.tokens import Inquiry, Redemption, Solved
 from pool.work_keys import work_keys
-from server import errors, espeak
+from server import errors, espeak, metrics
 from server.access.advice import Advice
 from server.access.doubt import Doubt
 from server.access.keys import Keys
@@ -81,7 +82,7 @@ class Services:
             for stock in refill.stocks.all
             if (stock.kind, stock.pixel_ratio) == (own.kind, own.pixel_ratio)
         }
-        sharing = Sharing(counters, pool)
+        sharing = Sharing(counters, HourlySums(metrics.counts), pool)
         limits = Limits(settings, counters, sharing.hurry)
         return cls(
             settings=settings,

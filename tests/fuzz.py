@@ -39,7 +39,7 @@ _UNREAD_SECONDS = 5
 _METHODS = "GET HEAD POST PUT DELETE OPTIONS PATCH TRACE CONNECT QUERY get".split()
 _PATHS = (
     "/ /generate /challenge /verify /token /siteverify /recaptcha/api/siteverify /turnstile/v0/siteverify /load /demo "
-    "/plain /healthz /readyz /metrics /challenge/ /widget.js /demo.css /favicon.svg /openapi.json /docs "
+    "/plain /healthz /readyz /metrics /operator /challenge/ /widget.js /demo.css /favicon.svg /openapi.json /docs "
     "/{id} /{id}.wav /nothing * http://x/healthz"
 ).split()
 _TAKING_BODIES = "/load /verify /token /demo /plain".split()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, FloatRect, expect, sync_playwright
 
 from gantcha.alphabet import draw_codes
 from gantcha.captcha import draw_captchas
@@ -16,6 +16,7 @@ from gantcha.glyphs.sampler import load_sampler
 from pool.settings import load_settings
 from tests.conftest import Site, migrate, run, running_site
 from tests.support.chromium import CHROMIUM, Visit
+from tests.support.two_days import count_two_days
 
 _LOOKS = {"light": ("light", 720), "dark": ("dark", 720), "320": ("light", 320)}
 _STATES = {
@@ -42,6 +43,7 @@ _THEMES = {
 
 _SHOWN: list[tuple[Kind, Theme]] = [("plain", "light"), ("plain", "light"), ("crossed-out", "light"), ("plain", "dark")]
 _ACROSS, _APART = 3, 24  # captchas in a row, and pixels between them
+_TOP: FloatRect = {"x": 0, "y": 0, "width": 720, "height": 900}  # of the page for the operator, which is long
 
 
 def main(folder: Path) -> None:
@@ -67,6 +69,10 @@ def main(folder: Path) -> None:
             visit = _visit(browser, 342, "light")
             visit.page.goto(f"{site.server.url}/plain")
             _save(visit.page.locator("main").screenshot(), folder / "plain.png")
+            visit = _visit(browser, 720, "light")
+            count_two_days(site.pool.engine, most=4000)
+            visit.page.goto(f"{site.server.url}/operator")
+            _save(visit.page.screenshot(full_page=True, clip=_TOP), folder / "operator.png")
         browser.close()
 
 

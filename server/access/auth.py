@@ -1,5 +1,7 @@
 """Who may call the routes that return codes."""
 
+from base64 import b64decode
+from contextlib import suppress
 from functools import lru_cache
 from ipaddress import ip_address
 
@@ -28,16 +30,29 @@ _FORWARDING_PREFIXES = tuple(
 )
 
 
-def is_trusted_caller(request: Request, keys: Keys, settings: Settings, right: Right) -> bool:
-    """Return whether the caller has an API key with this right or, if no key is set, is on this machine."""
+def is_trusted_caller(request: Request, keys: Keys, settings: Settings, right: Right, *, basic: bool = False) -> bool:
+    """Return whether the caller has an API key with this right or, if no key is set, is on this machine.
+
+    With `basic` the key may also be the password of HTTP Basic. A browser sends that again by itself, also when a page
+    of somebody else leads to this server, so it is for routes that change nothing.
+    """
     if not keys.guards_api:
         return comes_from_this_machine(request, settings)
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    found = keys.api_key(given.strip()) if scheme.lower() == "bearer" else None
+    key = given.strip() if scheme.lower() == "bearer" else None
+    if basic and scheme.lower() == "basic":
+        key = _password(given)
+    found = keys.api_key(key) if key else None
     if found is None:
         return False
     structlog.contextvars.bind_contextvars(key=found[0])
     return right in found[1]
+
+
+def _password(given: str) -> str | None:
+    with suppress(ValueError):  # neither Base64 nor text: as good as none
+        return b64decode(given).decode().partition(":")[2]
+    return None
 
 
 def comes_from_this_machine(request: Request, settings: Settings) -> bool:

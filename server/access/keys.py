@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from secrets import compare_digest
 from typing import NamedTuple, TypeVar
@@ -70,6 +70,12 @@ class Keys:
         """Return the site with this sitekey and its name; None if it is unknown."""
         self._read_if_changed()
         return self._sites.get(sitekey)
+
+    @property
+    def sites(self) -> Mapping[str, Site]:
+        """The sites by name."""
+        self._read_if_changed()
+        return self._file.sites
 
     def passes(self, name: str | None) -> frozenset[Mode]:
         """Return how tokens of the site of this name may be earned without a picture."""

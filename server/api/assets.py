@@ -120,6 +120,6 @@ for _path, _parts in _SCRIPTS.items():
 _add_asset("pbkdf2.js", jsmin((PAGES / "widget/pbkdf2.js").read_bytes()), _SCRIPT)
 for _file in sorted((PAGES / "languages").glob("*.json")):
     _add_asset(f"languages/{_file.name}", _file.read_bytes(), _JSON)
-for _name in ("demo.css", "plain.css"):
+for _name in ("demo.css", "operator.css", "plain.css"):
     _add_asset(_name, (PAGES / _name).read_bytes(), "text/css")
 _add_asset("favicon.svg", (PAGES / "favicon.svg").read_bytes(), "image/svg+xml")

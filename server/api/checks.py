@@ -34,6 +34,13 @@ async def require_trusted_caller(request: Request, _key: Annotated[object, Depen
         raise (errors.NO_KEY if services_of(request).keys.guards_api else errors.NOT_LOCAL).error()
 
 
+async def require_operator(request: Request) -> None:
+    """Raise as `require_trusted_caller` does, but have a browser ask for the key as a password."""
+    services = services_of(request)
+    if not auth.is_trusted_caller(request, services.keys, services.settings, "metrics", basic=True):
+        raise (errors.NO_PASSWORD if services.keys.guards_api else errors.NOT_LOCAL).error()
+
+
 def refuse_prefetch(request: Request) -> None:
     """Raise a 503 if a browser, or a scanner of links, fetches ahead what nobody may ever see."""
     if any(request.headers.get(name, "")[:8].lower() == "prefetch" for name in _FETCHING_AHEAD):

@@ -65,6 +65,7 @@ def test_a_frozen_database_is_unready_in_seconds_and_stops_nothing_else(
             redeemed = clients.submit(_timed, lambda: server.post("/siteverify", data=secret))
             answers = list(clients.map(_timed, refused))
             assert _timed(lambda: server.get("/healthz")).ok
+            assert "no answer in time" in _timed(lambda: server.get("/operator")).text
             assert [answer.status_code for answer in answers] == [503, 503]
             assert all("retry-after" in answer.headers for answer in answers)
             assert redeemed.result().json()["error-codes"] == ["internal-error"]

@@ -27,6 +27,7 @@ def test_head_is_answered_as_get_without_a_body(site: Site) -> None:
         "/healthz",
         "/readyz",
         "/metrics",
+        "/operator",
         "/demo",
         "/widget.js",
         "/openapi.json",

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, Table, insert, inspect, select, text
 
 from pool import database
 from pool.errors import DatabaseError
-from pool.models import REVISION, State, captcha, counter, fill, metadata, token
+from pool.models import REVISION, State, captcha, counter, fill, hourly, metadata, token
 from pool.pool import Drawn, Pool
 from pool.storage.files import new_id
 from tests.conftest import CROSSED_OUT, DENSE, PLAIN, ROOT, a_png
@@ -43,6 +43,7 @@ ROWS: list[tuple[Table, dict[str, Any]]] = [
         counter,
         {"subject": "e" * 32, "name": "issue/60", "start": 1_800_000_000, "count": 7, "expires_at": 1_800_000_120},
     ),
+    (hourly, {"start": 1_800_000_000, "name": "answers/solved", "count": 7}),
 ]
 """What a database may hold at the newest revision; one of an earlier revision holds what it has room for."""
 
@@ -146,7 +147,7 @@ def test_densities_come_and_go_with_their_revision(pool: Pool, migrate_to: Any) 
     migrate_to("0008")
     older = _indexes(pool.engine)
     _insert(pool.engine)
-    migrate_to("0009")
+    migrate_to(REVISIONS[-1])
     assert _indexes(pool.engine) == newest
     late = new_id()
     of_older = "INSERT INTO captcha (id, code, kind, difficulty, state, created_at) VALUES (:id, 'xyz789', 'plain', "
@@ -163,7 +164,7 @@ def test_densities_come_and_go_with_their_revision(pool: Pool, migrate_to: Any) 
     with database.transaction(pool.engine) as connection:
         kept = set(connection.scalars(text("SELECT id FROM captcha")))
     assert kept == {READY, ISSUED, UPLOADED, late, shown}
-    migrate_to("0009")
+    migrate_to(REVISIONS[-1])
     assert pool.levels() == {PLAIN: 1}
 
 

@@ -44,6 +44,6 @@ def test_the_table_of_routes_is_that_of_the_server(readme: Path, idle_server: Se
             "\n".join(line for line in readme.read_text().splitlines() if line.startswith("| `")),
         )
     )
-    assert shown - {("GET", "/demo"), ("GET", "/plain")} == {
+    assert shown - {("GET", "/demo"), ("GET", "/operator"), ("GET", "/plain")} == {
         (m, p) for m, p in documented if "/v0/" not in p and "/api/" not in p
     }
