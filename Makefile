@@ -8,7 +8,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-slow bench setup lint clean
+.PHONY: run test test-slow bench setup lint images clean
 .DEFAULT_GOAL := run
 
 # The pool is migrated and filled before the server starts, so that the first request finds a captcha. What visitors in
@@ -41,6 +41,16 @@ lint: $(VENV)/.installed-dev
 	$(VENV)/bin/mypy
 	$(VENV)/bin/mypy --platform win32 --package gantcha
 	$(VENV)/bin/lint-imports
+
+# For two architectures, each with a list of its parts (SBOM), sent to a registry: make images REGISTRY=registry.example.com
+images: VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' gantcha/__init__.py)
+images: REGISTRY ?= $(error where to? make images REGISTRY=registry.example.com)
+images: $(addprefix image-,server refill batch)
+image-%:
+	docker buildx build --push --platform linux/amd64,linux/arm64 --sbom=true --provenance=mode=max --target $* \
+		--label org.opencontainers.image.version=$(VERSION) \
+		--label org.opencontainers.image.revision=$(shell git rev-parse HEAD) \
+		--tag $(REGISTRY)/gantcha-$*:$(VERSION) --tag $(REGISTRY)/gantcha-$*:latest .
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
