@@ -8,7 +8,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-slow bench setup lint release clean
+.PHONY: run test test-slow bench setup lint release images clean
 .DEFAULT_GOAL := run
 
 # The pool is migrated and filled before the server starts, so that the first request finds a captcha. What visitors in
@@ -45,6 +45,16 @@ lint: $(VENV)/.installed-dev
 # Wheel, sources and npm package in dist/, each tried in an empty environment, and their checksums.
 release: $(VENV)/.installed-dev
 	$(VENV)/bin/python release.py
+
+# For two architectures, each with a list of its parts (SBOM), sent to a registry: make images REGISTRY=registry.example.com
+images: VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' gantcha/__init__.py)
+images: REGISTRY ?= $(error where to? make images REGISTRY=registry.example.com)
+images: $(addprefix image-,server refill batch)
+image-%:
+	docker buildx build --push --platform linux/amd64,linux/arm64 --sbom=true --provenance=mode=max --target $* \
+		--label org.opencontainers.image.version=$(VERSION) \
+		--label org.opencontainers.image.revision=$(shell git rev-parse HEAD) \
+		--tag $(REGISTRY)/gantcha-$*:$(VERSION) --tag $(REGISTRY)/gantcha-$*:latest .
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

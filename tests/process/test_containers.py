@@ -1,4 +1,4 @@
-"""A root that can't be written, temporary files that somebody tidies up, and stores that are not quite S3."""
+"""A root that can't be written, any user, temporary files that somebody tidies up, and stores that are not quite S3."""
 
 import os
 import shutil
@@ -21,6 +21,7 @@ from pool.storage.objects import ObjectStore
 from server.metrics import MULTIPROCESS_DIR
 from tests.conftest import ROOT, Server, answers, environment, free_port, refusal, wait_until
 from tests.process.test_several_machines import bucket  # noqa: F401 - a fixture
+from tests.support.images import Image
 from tests.support.programs import needs
 
 _READ_ONLY = """
@@ -57,6 +58,59 @@ def test_workers_on_a_read_only_root(sqlite_settings: dict[str, object], tmp_pat
     assert printed == (
         "error: several workers need a temporary folder: mount one on /tmp, set TMPDIR, or use --workers 1\n"
     )
+
+
+# It may read all, since the Python of these tests may lie in somebody's home; what it may write is the question.
+_ANYBODY = """
+mount --bind {volume} /mnt && mount --bind {app} /srv && mount -o remount,bind,ro /srv && mount -t tmpfs none /tmp \\
+    && mount -o remount,bind,ro / || exit 77
+cd /srv && exec setpriv --reuid 12345 --regid 0 --clear-groups --no-new-privs --bounding-set -all,+dac_read_search \\
+    --inh-caps -all,+dac_read_search --ambient-caps -all,+dac_read_search "$@"
+"""
+
+
+@needs("unshare")
+@needs("mount")
+@needs("setpriv")
+def test_the_images_run_as_anybody_on_a_read_only_root(tmp_path: Path) -> None:
+    """As orchestrators choose a user: of the group 0, with a volume of this group, and without rights."""
+    if any(Path("/tmp") in place.parents for place in (ROOT, Path(sys.prefix).resolve())):  # noqa: S108
+        pytest.skip("this clone or its environment lies in /tmp, over which an empty folder is mounted")
+    volume, port = tmp_path / "volume", str(free_port())
+    volume.mkdir(mode=0o770)
+    volume.chmod(0o770)
+    (tmp_path / "of_server").mkdir()
+    (tmp_path / "of_refill").mkdir()
+    server, refill = Image("server", tmp_path / "of_server"), Image("refill", tmp_path / "of_refill")
+    places = {"CAPTCHA_DATABASE_URL": "sqlite:////mnt/pool.db", "CAPTCHA_FILES_DIR": "/mnt/files"}
+    for image in (server, refill):
+        image.variables |= places | {"CAPTCHA_GENERATE": "false", "CAPTCHA_DOUBT": "false", "HOME": "/"}
+    refill.variables |= {"CAPTCHA_TARGET": "30", "CAPTCHA_LOW_WATER": "20"}
+
+    def anybody(image: Image) -> list[str]:
+        return ["unshare", "--mount", "sh", "-c", _ANYBODY.format(volume=volume, app=image.folder), "sh"]
+
+    outside = ["python", "-c", "open('/var/tmp/outside', 'w')"]
+    with server.start(outside, anybody(server), stderr=subprocess.PIPE) as writing:
+        _, printed = writing.communicate(timeout=60)
+    if writing.returncode == 77 or "unshare failed" in printed:
+        pytest.skip("only root can make a file system read-only")
+    assert "Read-only file system" in printed
+
+    assert server.run(["alembic", "upgrade", "head"], anybody(server)) == 0
+    url, quietly = f"http://127.0.0.1:{port}", {"stderr": subprocess.DEVNULL}
+    with (
+        refill.start(refill.command, anybody(refill), **quietly) as filling,
+        server.start([*server.command, "--port", port], anybody(server), **quietly) as serving,
+    ):
+        try:
+            wait_until(lambda: filling.poll() or serving.poll() or answers(f"{url}/readyz"), "the pool")
+            challenge = requests.get(f"{url}/challenge", timeout=30).json()
+            assert requests.get(challenge["fileURL"], timeout=30).ok
+        finally:
+            filling.send_signal(signal.SIGTERM)
+            serving.send_signal(signal.SIGTERM)
+    assert filling.returncode == 0
 
 
 @needs("unshare")

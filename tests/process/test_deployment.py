@@ -1,12 +1,6 @@
-"""The images' files are enough for what the images run, and compose.yaml, units and crontab name what exists.
+"""The images' files are enough for what the images run, and compose.yaml, units and crontab name what exists."""
 
-No engine is needed: the Dockerfile's instructions are followed in a folder.
-"""
-
-import json
 import re
-import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,52 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gantcha import __version__
 from pool.settings import Settings
-from tests.conftest import ROOT, answers, environment, free_port, png_names, wait_until
+from tests.conftest import ROOT, answers, free_port, png_names, wait_until
+from tests.support.documents import under
+from tests.support.images import BIN, Image
 from tests.support.programs import needs
-
-BIN = Path(sys.executable).parent
-
-
-class Image:
-    """What a target of the Dockerfile comes to, laid out in a folder."""
-
-    def __init__(self, target: str, folder: Path) -> None:
-        instructions = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
-        stages = {
-            name: (base, body)
-            for base, name, body in re.findall(r"^FROM (\S+) AS (\w+)$(.*?)(?=^FROM|\Z)", instructions, re.M | re.S)
-        }
-        base, body = stages[target]
-        while base in stages:
-            base, earlier = stages[base]
-            body = earlier + body
-        self.folder, self.variables = folder / "app", {}
-        self.folder.mkdir()
-        for line in body.splitlines():
-            word, _, rest = line.partition(" ")
-            if word == "COPY":
-                *sources, place = rest.split()
-                for source in sources:
-                    copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy2
-                    copy(ROOT / source, self.folder / place)  # type: ignore[operator] # either takes both
-            elif word == "ENV":
-                self.variables |= dict(part.split("=", 1) for part in shlex.split(rest))
-            elif word == "CMD":
-                self.command = json.loads(rest)
-        (self.health,) = (json.loads(found) for found in re.findall(r"HEALTHCHECK.* CMD (.*)", body))
-        volume = folder / "volume"
-        self.variables = {
-            name: value.replace("/var/lib/gantcha", str(volume)) for name, value in self.variables.items()
-        }
-
-    def start(self, command: list[str], **options: object) -> subprocess.Popen[str]:
-        words = [str(BIN / command[0]), *command[1:]]
-        variables = environment({}) | self.variables
-        return subprocess.Popen(words, cwd=self.folder, env=variables, text=True, **options)  # type: ignore[call-overload,no-any-return] # passed on
-
-    def run(self, command: list[str]) -> int:
-        return self.start(command).wait(timeout=60)
 
 
 def test_the_server_s_image_answers_and_is_healthy(tmp_path: Path) -> None:
@@ -117,8 +71,33 @@ def test_compose_names_targets_and_secrets_that_exist() -> None:
     assert set(built) == {"server", "refill", "migrate"}
     assert set(built.values()) <= targets
     assert all(services[name]["read_only"] and services[name]["cap_drop"] == ["ALL"] for name in built)
-    (listed,) = re.findall(r"^for name in (.*?); do", (ROOT / "docs" / "deployment.md").read_text(), re.MULTILINE)
+    (listed,) = re.findall(r"^for name in (.*?); do", under("docs/containers.md", "Compose"), re.MULTILINE)
     assert set(re.findall(r"\$\{(\w+):\?", text)) == set(listed.split())
+
+
+def test_compose_lets_nothing_use_up_the_machine() -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    for name, service in services.items():
+        assert re.search(r"\d[mg]\b", service["mem_limit"]), name
+        assert {"max-size", "max-file"} <= set(service["logging"]["options"]), name
+
+
+def test_every_image_is_built_for_both_architectures_and_named_after_the_version() -> None:
+    words = ["make", "--dry-run", "images", "REGISTRY=registry.example.com"]
+    printed = subprocess.check_output(words, cwd=ROOT, text=True).replace("\\\n", " ").splitlines()
+    targets = re.findall(r"^FROM \S+ AS (\w+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert len(printed) == len(targets) == 3
+    for line, target in zip(printed, targets, strict=True):
+        assert f"--target {target} " in line
+        assert "--platform linux/amd64,linux/arm64 " in line
+        assert f"--label org.opencontainers.image.version={__version__} " in line
+        assert f"--tag registry.example.com/gantcha-{target}:{__version__} " in line
+
+
+def test_an_image_is_sent_nowhere_unless_somebody_says_where() -> None:
+    refused = subprocess.run(["make", "--dry-run", "images"], cwd=ROOT, capture_output=True, text=True)
+    assert refused.returncode != 0
+    assert "make images REGISTRY=registry.example.com" in refused.stderr
 
 
 def test_compose_gives_all_of_env_to_what_runs_our_code() -> None:

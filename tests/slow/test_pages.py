@@ -84,7 +84,8 @@ def test_every_block_runs(page: Path, reader: Reader, request: pytest.FixtureReq
     left_out = ""
     for block in blocks(page):
         match block.language:
-            case "sh" if "docker " not in block.content:  # tests/process/test_deployment.py runs the files of those
+            case "sh" if not re.search(r"^(docker|kubectl) ", block.content, re.MULTILINE):
+                # tests/process/test_deployment.py and test_kubernetes.py run the files of those
                 reader.type("\n".join(line for line in lines(block.content) if not any(map(line.count, RUN_BY))))
             case "python":
                 reader.run_python(block.content)

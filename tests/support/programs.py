@@ -25,6 +25,7 @@ PACKAGES = {
     "openssl": "openssl",
     "php": "php-cli",
     "promtool": "prometheus",
+    "setpriv": "util-linux",
     "systemd-analyze": "systemd",
     "systemd-nspawn": "systemd-container",
     "timeout": "coreutils",
@@ -34,13 +35,16 @@ PACKAGES = {
     "w3m": "w3m",
 }
 """Debian's package of each program or file."""
+ELSEWHERE = {"kubectl": "https://kubernetes.io/docs/tasks/tools/"}
+"""Where to get what Debian lacks, or has in a version that is too old."""
 
 
 def missing(program: str) -> str:
     """Say why a test skips without a program or a file; empty if it is installed."""
     if shutil.which(program) or (program.startswith("/") and Path(program).exists()):
         return ""
-    return f"{program} is not installed (apt-get install {PACKAGES[program]})"
+    cure = ELSEWHERE.get(program) or f"apt-get install {PACKAGES[program]}"
+    return f"{program} is not installed ({cure})"
 
 
 def needs(program: str) -> pytest.MarkDecorator:
