@@ -55,7 +55,8 @@ def main(folder: Path) -> None:
         migrate(url)
         run("batch.fill", "--target", 40, **settings).check_returncode()
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        with running_site(settings | {"TARGET": 0, "LOW_WATER": 0}) as site:
+        (Path(temporary) / "keys.toml").write_text('[sites.shop]\nsitekey = "shop"\nsecret = "a-secret-of-the-shop"\n')
+        with running_site(settings | {"TARGET": 0, "LOW_WATER": 0, "KEYS_FILE": f"{temporary}/keys.toml"}) as site:
             for name, (scheme, width) in _LOOKS.items():
                 visit = _visit(browser, width, scheme)
                 visit.open(f"{site.server.url}/demo")

@@ -30,8 +30,16 @@ _PAGE = Template((PAGES / "operator.html").read_text("utf-8"))
 _POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'"
 _HEADERS = {"Content-Security-Policy": f"{_POLICY}; form-action 'none'", "Referrer-Policy": "no-referrer"} | NO_STORE
 _SAMPLE_SECONDS = 600
-_COLUMNS = ["issued", "answers/solved", "answers/failed", "redeemed/success", "limited", "empty", "doubted"]
-"""Sums that are shown, by the beginnings of their names."""
+_COLUMNS = {
+    "issued": "issued",
+    "solved": "answers/solved",
+    "failed": "answers/failed",
+    "redeemed": "redeemed/success",
+    "limited": "limited",
+    "empty": "empty",
+    "doubted": "doubted",
+}
+"""Columns, and the beginnings of the names of the sums in them."""
 CURES = {
     "KEYS_FILE": 'the keys stay as they were until the file is right; docs/operations.md, "Keys"',
     "fill|lease": 'docs/operations.md, "What the pool promises", and docs/troubleshooting.md, "It does not start"',
@@ -66,7 +74,7 @@ def _sections(services: Services, readiness: Readiness) -> Iterator[str]:
         total, names = sum(hours.values(), Counter[str]()), ("answers/{}/solved", "answers/{}/failed", "redeemed/{}")
         sites = ([site, *(total["site_" + name.format(site)] for name in names)] for site in services.keys.sites)
         yield _table("Sites, in two days", ["site", "solved", "failed", "redeemed"], sites)
-        counts = {f"{hour:%a %H}": [_sum(sums, name) for name in _COLUMNS] for hour, sums in hours.items()}
+        counts = {f"{hour:%a %H}": [_sum(sums, name) for name in _COLUMNS.values()] for hour, sums in hours.items()}
         rows = ([hour, *row] for hour, row in reversed(counts.items()) if any(row))
         yield _table("By hour (bars: issued)", ["hour", *_COLUMNS], rows, _chart([row[0] for row in counts.values()]))
         yield "<h2>Samples</h2>"

@@ -2,7 +2,9 @@
 
 import ssl
 import tomllib
+from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import closing
 from http.client import HTTPSConnection
 from typing import Any
 
@@ -105,6 +107,15 @@ def test_the_key_of_prometheus_hands_out_no_code(installed: Installed) -> None:
     headers = {"Authorization": f"Bearer {key}"}
     assert requests.get("http://127.0.0.1:8001/metrics", headers=headers, timeout=30).ok
     assert requests.get("http://127.0.0.1:8001/generate", headers=headers, timeout=30).status_code == 401
+
+
+def test_the_operator_s_page_is_behind_the_proxy(installed: Installed) -> None:
+    given = b64encode(f"me:{installed.keys['prometheus']['key']}".encode()).decode()
+    with closing(installed.connect("127.0.0.1")) as browser:
+        for headers, status, shown in (({}, 401, b""), ({"Authorization": f"Basic {given}"}, 200, b"<h1>Ready</h1>")):
+            browser.request("GET", "/captcha/operator", headers=headers)
+            answer = browser.getresponse()
+            assert (answer.status, shown in answer.read()) == (status, True)
 
 
 def test_what_the_machine_starts_again_comes_up(installed: Installed) -> None:
