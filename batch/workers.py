@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,12 +127,9 @@ def draw_chunk(codes: Sequence[str], look: Look, checkpoints_dir: Path) -> list[
     """Draw captchas of one length as PNGs, in a worker. Raises as `draw_captchas` does."""
     import numpy as np
 
-    from gantcha.captcha import PART, draw_captchas
-    from gantcha.drawing.png import encode_pngs
+    from gantcha.captcha import draw_captchas
+    from gantcha.drawing.png import encode_png
     from gantcha.glyphs.sampler import load_sampler
 
     drawn = draw_captchas(codes, load_sampler(checkpoints_dir), look, np.random.default_rng())
-    pngs: list[bytes] = []
-    while part := [captcha.levels for captcha in islice(drawn, PART)]:
-        pngs += encode_pngs(np.stack(part))
-    return pngs
+    return [encode_png(captcha.levels) for captcha in drawn]

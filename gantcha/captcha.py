@@ -13,7 +13,7 @@ from gantcha.alphabet import SIDE, left_to_right
 from gantcha.characters import to_characters
 from gantcha.drawing.crossing import Crossed, add_decoys
 from gantcha.drawing.look import Difficulty, Kind, Look, Theme
-from gantcha.drawing.png import encode_pngs, to_grey
+from gantcha.drawing.png import encode_png, to_grey
 from gantcha.drawing.render import Rendered, render
 from gantcha.drawing.text_lines import bits
 from gantcha.glyphs.sampler import Sampler
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PART = 50
 """Captchas rendered at once: few enough for the processor's caches."""
+_GROUPED = 4 * PART  # captchas among which those are found that are rendered at once: the others wait in memory
 _STRAIGHT = 64
 _SAMPLED = 1000  # captchas whose glyphs are drawn at once: fewer calls of each generator
 
@@ -80,7 +81,7 @@ class Captcha:
     @property
     def png(self) -> bytes:
         """The picture as a PNG: the same bytes for the same picture."""
-        return encode_pngs(self.levels[None], repeatable=True)[0]
+        return encode_png(self.levels, repeatable=True)
 
     @property
     def image(self) -> "Image":
@@ -154,6 +155,7 @@ def draw_captchas(
     crossed = add_decoys(written, look.decoys, rng) if look.decoys else [(c, np.zeros(len(c), bool)) for c in written]
     for start in range(0, len(codes), _SAMPLED):
         drawn: dict[int, Captcha] = {}
+        following = 0
         for part in _parts(crossed[start : start + _SAMPLED], sampler, look, rng, cased):
             rendered = render(part.glyphs, straight, rng, look, part.crossed, labelled=labelled)
             labels = _labels(rendered, masks=masks) if labelled else [{} for _ in part.places]
@@ -167,7 +169,9 @@ def draw_captchas(
                     look=look,
                     **labels[number],
                 )
-        yield from (drawn[place] for place in range(len(drawn)))
+            while following in drawn:  # at once, or all pictures would be in memory together
+                yield drawn.pop(following)
+                following += 1
 
 
 def _parts(
@@ -182,15 +186,17 @@ def _parts(
         classes = np.where(is_decoy, classes, sampler.classes.as_written(text, classes))
     by_code = np.split(np.arange(len(classes)), np.cumsum(lengths)[:-1])
     glyphs = sampler.draw_legible(classes, rng, truncation=look.truncation)
-    alike = defaultdict(list)
-    for place, (text, crossed) in enumerate(written):
-        alike[len(text), crossed.sum()].append(place)
-    for places in alike.values():
-        for start in range(0, len(places), PART):
-            part = places[start : start + PART]
-            own = np.stack([by_code[place] for place in part])
-            characters = [to_characters(written[place][0]) for place in part]
-            yield _Part(part, characters, np.stack([written[place][1] for place in part]), classes[own], glyphs[own])
+    for first in range(0, len(written), _GROUPED):
+        alike = defaultdict(list)
+        for place, (text, crossed) in enumerate(written[first : first + _GROUPED], first):
+            alike[len(text), crossed.sum()].append(place)
+        for places in alike.values():
+            for start in range(0, len(places), PART):
+                part = places[start : start + PART]
+                own = np.stack([by_code[place] for place in part])
+                characters = [to_characters(written[place][0]) for place in part]
+                crossed = np.stack([written[place][1] for place in part])
+                yield _Part(part, characters, crossed, classes[own], glyphs[own])
 
 
 def _labels(rendered: Rendered, *, masks: bool) -> list[dict[str, Any]]:

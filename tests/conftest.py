@@ -24,7 +24,7 @@ import requests
 from sqlalchemy import create_engine, make_url, select, text
 from typer.testing import CliRunner, Result
 
-from gantcha.drawing.png import encode_pngs
+from gantcha.drawing.png import encode_png
 from gantcha.terminal import app_of
 from pool import database
 from pool.models import Stock, captcha
@@ -187,8 +187,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def a_png(grey: int = 7) -> bytes:
-    (png,) = encode_pngs(np.full((1, 80, 240), grey, np.uint8))
-    return png
+    return encode_png(np.full((80, 240), grey, np.uint8))
 
 
 def drawn(count: int) -> list[Drawn]:

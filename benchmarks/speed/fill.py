@@ -21,7 +21,7 @@ from benchmarks.speed.pools import PLAIN, ROOT, at_density, environment, fill_co
 from gantcha.alphabet import draw_codes
 from gantcha.captcha import PART, draw_straight
 from gantcha.drawing.look import Look, choose_look
-from gantcha.drawing.png import encode_pngs
+from gantcha.drawing.png import encode_png
 from gantcha.drawing.render import render
 from gantcha.glyphs.sampler import load_sampler
 from pool import database
@@ -125,12 +125,12 @@ def _stages(folder: Path) -> list[Figure]:
     glyphs, sizes = sample(), []
     stages: dict[str, Callable[[], object]] = {"sampling": sample}
     for density, look in _LOOKS.items():
-        pictures = list(draw(glyphs, look))
-        pngs = [png for part in pictures for png in encode_pngs(part)]
+        pictures = [picture for part in draw(glyphs, look) for picture in part]
+        pngs = [encode_png(picture) for picture in pictures]
         drawn = [Drawn("abc234", png) for png in pngs]
         stages |= {
             f"rendering at density {density}": partial(lambda look: deque(draw(glyphs, look), 0), look),
-            f"encoding at density {density}": partial(lambda parts: [*map(encode_pngs, parts)], pictures),
+            f"encoding at density {density}": partial(lambda pictures: [*map(encode_png, pictures)], pictures),
             f"files at density {density}": partial(write, pngs),
             f"files and rows at density {density}": partial(pool.add, drawn, PLAIN),
         }

@@ -41,37 +41,30 @@ def encode_masks(masks: npt.NDArray[np.bool_]) -> bytes:
     return _beginning(width, count * height, 1) + _chunk(b"IDAT", content) + _END
 
 
-def encode_pngs(levels: npt.NDArray[np.uint8], *, repeatable: bool = False) -> list[bytes]:
-    """Encode pictures in grey levels `[N, H, W]`, each as a PNG.
+def encode_png(levels: npt.NDArray[np.uint8], *, repeatable: bool = False) -> bytes:
+    """Encode a picture in grey levels `[H, W]` as a PNG.
 
     `repeatable` gives the same bytes for the same picture, in twice the time: the output of the fast compressor
     depends on what was in its memory before.
     """
-    _, height, width = levels.shape
-    beginning = _beginning(width, height, _BITS)
+    height, width = levels.shape
+    pairs = (np.pad(levels, ((0, 0), (0, 1))) if width % 2 else levels).view("<u2")  # the left pixel in the low byte
+    rows = np.zeros((height, 1 + pairs.shape[1]), np.uint8)  # each begins with its filter type, 0 for none
+    rows[:, 1:] = pairs << _BITS | pairs >> 8
     compress = _compress_repeatably if repeatable else _compress
-    rows = np.zeros((height, 1 + -(-width // 2)), np.uint8)  # each begins with its filter type, 0 for none
-    pngs = []
-    for picture in levels:
-        pairs = (np.pad(picture, ((0, 0), (0, 1))) if width % 2 else picture).view(
-            "<u2"
-        )  # the left pixel in the low byte
-        rows[:, 1:] = pairs << _BITS | pairs >> 8
-        pngs.append(beginning + _chunk(b"IDAT", compress(rows)) + _END)
-    return pngs
+    return _beginning(width, height, _BITS) + _chunk(b"IDAT", compress(rows)) + _END
 
 
-def _compress(picture: npt.NDArray[np.uint8]) -> bytes:
-    return isal_zlib.compress(picture, _FASTEST)
+def _compress(rows: npt.NDArray[np.uint8]) -> bytes:
+    return isal_zlib.compress(rows, _FASTEST)
 
 
-def _compress_repeatably(picture: npt.NDArray[np.uint8]) -> bytes:
+def _compress_repeatably(rows: npt.NDArray[np.uint8]) -> bytes:
     compressor = zlib.compressobj(strategy=zlib.Z_HUFFMAN_ONLY)
-    return compressor.compress(picture.tobytes()) + compressor.flush()
+    return compressor.compress(rows.tobytes()) + compressor.flush()
 
 
 def save_pic(levels: npt.NDArray[np.uint8], path: Path) -> None:
     """Write grey levels `[H, W]` to a PNG file. Raises StorageError when the file can't be written."""
-    (png,) = encode_pngs(levels[None])
     with storage_errors(path):
-        path.write_bytes(png)
+        path.write_bytes(encode_png(levels))

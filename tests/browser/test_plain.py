@@ -20,7 +20,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Route, expect
 from sqlalchemy import update
 
-from gantcha.drawing.png import encode_pngs
+from gantcha.drawing.png import encode_png
 from pool import database
 from pool.models import captcha
 from pool.pool import Drawn
@@ -148,7 +148,7 @@ def test_pictures_of_both_densities_are_equally_large(
 ) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    (png,) = encode_pngs(np.full((1, *of_file[::-1]), 200, np.uint8))
+    png = encode_png(np.full(of_file[::-1], 200, np.uint8))
     page.route(re.compile("/[0-9a-f]{32}$"), lambda route: route.fulfill(body=png, content_type="image/png"))
     page.goto(f"{plain.server.url}/plain")
     box = page.locator(".picture").bounding_box()

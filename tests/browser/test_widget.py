@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 from sqlalchemy import update
 
-from gantcha.drawing.png import encode_pngs
+from gantcha.drawing.png import encode_png
 from pool import database
 from pool.models import captcha
 from pool.pool import Drawn
@@ -335,7 +335,7 @@ def test_a_picture_of_any_size_keeps_its_ratio_and_moves_nothing(
         page.goto(site.server.url + "/demo")
     expect(page.get_by_text("Type the characters")).to_be_visible()
     loading = page.get_by_role("group").bounding_box()
-    (png,) = encode_pngs(np.full((1, *of_file[::-1]), 200, np.uint8))
+    png = encode_png(np.full(of_file[::-1], 200, np.uint8))
     held[0].fulfill(body=png, content_type="image/png")
     image = page.locator(".gantcha img")
     image.wait_for()

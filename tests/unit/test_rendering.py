@@ -1,6 +1,7 @@
 """From glyphs to PNGs."""
 
 import io
+import tracemalloc
 from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,12 +12,15 @@ import pytest
 from PIL import Image
 
 from batch.captcha import generate_captcha
+from gantcha.captcha import draw_captchas
 from gantcha.drawing import render
 from gantcha.drawing.finish import POINTS, WHITE, Scribbles, add_noise, choose_inks, draw_ink, draw_paper, finish
-from gantcha.drawing.look import GREY_LEVELS, LOOKS, Look
-from gantcha.drawing.png import encode_pngs, save_pic, to_grey
+from gantcha.drawing.look import GREY_LEVELS, LOOKS, Kind, Look
+from gantcha.drawing.png import encode_png, save_pic, to_grey
 from gantcha.drawing.text_lines import bend_lines, concat_pics
 from gantcha.errors import StorageError
+from gantcha.glyphs.sampler import load_sampler
+from gantcha.home import CHECKPOINTS
 from pool.models import Stock
 from pool.settings import Settings
 from tests.support import emnist_files
@@ -326,7 +330,7 @@ def test_settings_choose_the_look() -> None:
 @pytest.mark.parametrize("width", [240, 259])
 def test_a_png_is_greyscale_and_shows_the_levels_it_was_made_of(width: int) -> None:
     levels = rng().integers(GREY_LEVELS, size=(80, width), dtype=np.uint8)
-    with Image.open(io.BytesIO(encode_pngs(levels[None])[0])) as image:
+    with Image.open(io.BytesIO(encode_png(levels))) as image:
         assert image.mode == "L"
         shown = np.asarray(image)
     assert np.array_equal(shown, to_grey(levels))
@@ -386,3 +390,15 @@ def test_boxes_hold_the_ink(length: int, ratio: int) -> None:
             assert (inside.max(0) >= [bottom - top - 1 - 2 * ratio, right - left - 1 - 2 * ratio]).all()
             outside[max(top - 2 * ratio, 0) : bottom + 2 * ratio, max(left - 2 * ratio, 0) : right + 2 * ratio] = False
         assert not outside.any()
+
+
+@pytest.mark.parametrize("kind", ["plain", "crossed-out"])
+def test_pictures_do_not_wait_in_memory_for_all_others(kind: Kind) -> None:
+    look = replace(LOOKS[kind]["standard"], pixel_ratio=2, decoys="23456789" if kind == "crossed-out" else "")
+    sampler, size = load_sampler(CHECKPOINTS), 0
+    tracemalloc.start()
+    for captcha in draw_captchas(["abcdkm"] * 600, sampler, look, np.random.default_rng(1)):
+        size += captcha.levels.nbytes
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < size / 2
