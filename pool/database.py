@@ -47,9 +47,13 @@ _CURES = {
         "does not have the schema of this version",
         "run `python -m gantcha migrate`",
     ),
+    r"must be owner of|permission denied for schema": (
+        "lets its user change no tables",
+        "run `python -m gantcha migrate` once as the role that owns them, in CAPTCHA_DATABASE_URL",
+    ),
     r"^42501|permission denied for": (
         "refuses its user a right",
-        "let that user own the tables, or grant it all of them and USAGE on their sequences",
+        "grant it what docs/recovery.md names, or let it own the tables",
     ),
     r"^53300|too many (clients|connections)|connection slots|no more connections": (
         "has no connection left",

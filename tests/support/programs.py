@@ -21,6 +21,7 @@ PACKAGES = {
     "openssl": "openssl",
     "php": "php-cli",
     "promtool": "prometheus",
+    "sqlite3": "sqlite3",
     "systemd-analyze": "systemd",
     "timeout": "coreutils",
     "tesseract": "tesseract-ocr",
