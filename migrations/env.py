@@ -45,15 +45,16 @@ def _check_tables(connection: sa.Connection) -> None:
 
 def _check_owner(ctx: Any, **_: object) -> None:
     """Undo a step that makes a table of another owner than the rest: its role's rights would lack this table."""
-    owners = sa.text(
-        "SELECT tableowner, min(tablename) FROM pg_tables WHERE schemaname = current_schema()"
-        " AND tablename = ANY(:ours) AND tableowner = current_user AND tableowner <> (SELECT tableowner FROM pg_tables"
-        " WHERE schemaname = current_schema() AND tablename = 'alembic_version') GROUP BY tableowner"
+    strangers = sa.text(
+        "SELECT ours.tablename, ours.tableowner, versions.tableowner FROM pg_tables ours JOIN pg_tables versions"
+        " ON versions.schemaname = ours.schemaname AND versions.tablename = 'alembic_version'"
+        " WHERE ours.schemaname = current_schema() AND ours.tablename = ANY(:ours)"
+        " AND ours.tableowner = current_user AND ours.tableowner <> versions.tableowner"
     )
-    for user, table in ctx.connection.execute(owners, {"ours": [*metadata.tables]}):
+    for table, user, owner in ctx.connection.execute(strangers, {"ours": [*metadata.tables]}):
         raise DatabaseError(
-            f"the table {table} would belong to {user}, and alembic_version belongs to another role: "
-            "run `python -m gantcha migrate` as that role"
+            f"the table {table} would belong to {user} and not to {owner}, whose tables others may use: "
+            f"run `python -m gantcha migrate` as {owner}, in CAPTCHA_DATABASE_URL"
         )
 
 
