@@ -1,7 +1,10 @@
 """Alembic's entry: migrate the database that the settings name."""
 
+import time
 from logging.config import fileConfig
+from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from alembic import context
 
@@ -12,12 +15,23 @@ from pool.models import metadata
 from pool.settings import load_settings
 
 _ELSEWHERE = "give this one a database of its own: CAPTCHA_DATABASE_URL"
+_LOCK_MILLISECONDS = 1000
+"""For the lock of a table: all requests that come later wait behind it, each for 3 s at most."""
+_PAUSE_SECONDS = 1.0
 
 
-def _check_owner(connection: sa.Connection) -> None:
-    """Wait for other migrations, and check that the tables are ours. Raises a DatabaseError if they are another's."""
-    if connection.dialect.name == "postgresql":  # on SQLite a transaction that writes waits for the others
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7316504982)")
+def _wait_for_turn(connection: sa.Connection) -> None:
+    """Wait for other migrations of PostgreSQL, until the end of the transaction.
+
+    An index is finished only once no transaction has a snapshot from before, so none may be kept here: neither by a
+    statement that waits for the lock, nor by one with parameters, which stays open.
+    """
+    while not connection.exec_driver_sql("SELECT pg_try_advisory_xact_lock(7316504982)").scalar_one():
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _check_tables(connection: sa.Connection) -> None:
+    """Check that the tables are ours. Raises a DatabaseError if they are another program's."""
     found = database.revisions(connection)
     known = [script.revision for script in context.script.walk_revisions()]
     if len(found) == 1 and found[0].isdigit() and found[0] > max(known):
@@ -27,6 +41,55 @@ def _check_owner(connection: sa.Connection) -> None:
     tables = sorted({*metadata.tables} & {*sa.inspect(connection).get_table_names()})
     if tables and not found:
         raise DatabaseError(f"the database has a table {tables[0]} of another program: {_ELSEWHERE}")
+
+
+def _check_owner(ctx: Any, **_: object) -> None:
+    """Undo a step that makes a table of another owner than the rest: its role's rights would lack this table."""
+    strangers = sa.text(
+        "SELECT ours.tablename, ours.tableowner, versions.tableowner FROM pg_tables ours JOIN pg_tables versions"
+        " ON versions.schemaname = ours.schemaname AND versions.tablename = 'alembic_version'"
+        " WHERE ours.schemaname = current_schema() AND ours.tablename = ANY(:ours)"
+        " AND ours.tableowner = current_user AND ours.tableowner <> versions.tableowner"
+    )
+    for table, user, owner in ctx.connection.execute(strangers, {"ours": [*metadata.tables]}):
+        raise DatabaseError(
+            f"the table {table} would belong to {user} and not to {owner}, whose tables others may use: "
+            f"run `python -m gantcha migrate` as {owner}, in CAPTCHA_DATABASE_URL"
+        )
+
+
+def _is_locked(error: sa.exc.DBAPIError) -> bool:
+    return isinstance(error.orig, psycopg.errors.LockNotAvailable)
+
+
+def _migrate_in_steps(engine: sa.Engine) -> None:
+    """Migrate PostgreSQL, each revision in transactions of its own, so that servers need not wait for all of them.
+
+    A lock that others hold is tried again and again, until the deadline of the turn.
+    """
+
+    @sa.event.listens_for(engine, "begin")
+    def _limit_locks(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(f"SELECT set_config('lock_timeout', '{_LOCK_MILLISECONDS}', true)")
+
+    while True:
+        try:
+            with engine.connect() as connection:
+                _check_tables(connection)
+                connection.rollback()
+                context.configure(
+                    connection=connection,
+                    target_metadata=metadata,
+                    transaction_per_migration=True,
+                    on_version_apply=_check_owner,
+                )
+                with context.begin_transaction():
+                    context.run_migrations()
+            return
+        except sa.exc.DBAPIError as error:
+            if not _is_locked(error):
+                raise
+        time.sleep(_PAUSE_SECONDS)
 
 
 if context.config.config_file_name:
@@ -40,8 +103,11 @@ with one_line_errors():
     else:
         engine = database.connect(load_settings().database_url, database.MIGRATION_TIMEOUT)
         with database.transaction(engine) as connection:
-            _check_owner(connection)
-            # SQLite alters a table only by copying it, which alembic calls a batch.
-            context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
-            context.run_migrations()
+            if engine.dialect.name == "postgresql":
+                _wait_for_turn(connection)
+                _migrate_in_steps(engine)
+            else:  # SQLite, which alters a table only by copying it: alembic calls that a batch
+                _check_tables(connection)
+                context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+                context.run_migrations()
         engine.dispose()

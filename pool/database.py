@@ -26,7 +26,7 @@ REQUEST_TIMEOUT = 3.0
 BATCH_TIMEOUT = 30.0
 """Seconds for a fill or a sweep command, which should wait rather than fail."""
 MIGRATION_TIMEOUT = 600.0
-"""Seconds for a migration, which is a single transaction: an index over many rows takes a while."""
+"""Seconds for a migration with all its steps: an index over many rows takes a while."""
 _CONNECTIONS = 15  # connections of a process
 _RETRY_SECONDS = 1.0
 _SERVERS_SHARE = 0.9  # share of the timeout: the server reports a lock before it counts as silent
@@ -47,9 +47,13 @@ _CURES = {
         "does not have the schema of this version",
         "run `python -m gantcha migrate`",
     ),
+    r"must be owner of|permission denied for schema": (
+        "lets its user change no tables",
+        "run `python -m gantcha migrate` once as the role that owns them, in CAPTCHA_DATABASE_URL",
+    ),
     r"^42501|permission denied for": (
         "refuses its user a right",
-        "let that user own the tables, or grant it all of them and USAGE on their sequences",
+        "grant it SELECT, INSERT, UPDATE and DELETE on all tables and USAGE on their sequences, or let it own them",
     ),
     r"^53300|too many (clients|connections)|connection slots|no more connections": (
         "has no connection left",

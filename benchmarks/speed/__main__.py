@@ -15,15 +15,15 @@ from gantcha.terminal import run
 if TYPE_CHECKING:  # only developers have it
     from matplotlib.figure import Figure as Plot
 
-_MEASURES = ("fill", "serve", "journey", "pool")
+_MEASURES = ("fill", "serve", "journey", "pool", "capacity")
 _WIDTH = 120
 
 
 def main(
-    only: Annotated[list[str] | None, typer.Option(help="Measure only fill, serve, journey or pool.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Measure only fill, serve, journey, pool or capacity.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write NAME.json and NAME.png.")] = None,
 ) -> None:
-    """Measure ours and others in turn; each ratio compares medians of one run. Takes half an hour.
+    """Measure ours and others in turn; each ratio compares medians of one run. Takes 40 minutes.
 
     \b
     Examples:

@@ -8,15 +8,30 @@ down_revision = "0008"
 
 
 def _index(*columns: str) -> None:
-    """Recreate the partial index that pops read; those of older servers find their rows by its first two columns."""
+    """Recreate the partial index that pops read; those of older servers find their rows by its first two columns.
+
+    On PostgreSQL pops go on meanwhile, so they read the index of before until this one is finished.
+    """
     is_ready = sa.text("state = 'ready'")
+    if op.get_context().dialect.name == "sqlite":
+        op.drop_index("captcha_ready", "captcha")
+        op.create_index("captcha_ready", "captcha", [*columns], sqlite_where=is_ready)
+        return
+    with op.get_context().autocommit_block():
+        # One that was interrupted left this behind.
+        op.drop_index("captcha_ready_next", "captcha", if_exists=True, postgresql_concurrently=True)
+        op.create_index(
+            "captcha_ready_next", "captcha", [*columns], postgresql_where=is_ready, postgresql_concurrently=True
+        )
     op.drop_index("captcha_ready", "captcha")
-    op.create_index("captcha_ready", "captcha", [*columns], postgresql_where=is_ready, sqlite_where=is_ready)
+    op.execute("ALTER INDEX captcha_ready_next RENAME TO captcha_ready")
 
 
 def upgrade() -> None:
     """Add the column: what was drawn before, or by older fills since, counts as of single density."""
-    op.add_column("captcha", sa.Column("pixel_ratio", sa.SmallInteger, nullable=False, server_default="1"))
+    ratio = sa.Column("pixel_ratio", sa.SmallInteger, nullable=False, server_default="1")
+    # It is there already where the index was interrupted.
+    op.add_column("captcha", ratio, if_not_exists=op.get_context().dialect.name == "postgresql")
     _index("kind", "difficulty", "pixel_ratio", "created_at")
 
 

@@ -83,7 +83,7 @@ def test_compose_lets_nothing_use_up_the_machine() -> None:
 
 
 def test_every_image_is_built_for_both_architectures_and_named_after_the_version() -> None:
-    words = ["make", "--dry-run", "images", "REGISTRY=registry.example.com"]
+    words = ["make", "--no-print-directory", "--dry-run", "images", "REGISTRY=registry.example.com"]
     printed = subprocess.check_output(words, cwd=ROOT, text=True).replace("\\\n", " ").splitlines()
     targets = re.findall(r"^FROM \S+ AS (\w+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert len(printed) == len(targets) == 3

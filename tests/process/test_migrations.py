@@ -1,5 +1,6 @@
 """Alembic is the only way a schema comes into being, and it makes the one the models describe, from any before it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,14 +10,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, Table, insert, inspect, select, text
+from sqlalchemy import Engine, Table, create_engine, insert, inspect, select, text
 
 from pool import database
 from pool.errors import DatabaseError
 from pool.models import REVISION, State, captcha, counter, fill, hourly, metadata, token
 from pool.pool import Drawn, Pool
 from pool.storage.files import new_id
-from tests.conftest import CROSSED_OUT, DENSE, PLAIN, ROOT, a_png
+from tests.conftest import CROSSED_OUT, DENSE, PLAIN, ROOT, a_png, run, wait_until
 
 CONFIG = Config(ROOT / "alembic.ini")
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(CONFIG).walk_revisions()][::-1]
@@ -184,3 +185,37 @@ def test_a_database_that_was_not_upgraded_says_what_to_do(revision: str, pool: P
     migrate_to(revision)
     with pytest.raises(DatabaseError, match="run `python -m gantcha migrate`"):
         pool.pop(stock=PLAIN)
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_a_long_transaction_delays_an_upgrade_and_no_pop(pool: Pool, migrate_to: Any, database_url: str) -> None:
+    """A statement that waits for the lock of a table would have all later ones wait behind it."""
+    migrate_to("0008")
+    _insert(pool.engine)
+    others, impatient = create_engine(database_url), database.connect(database_url, database.REQUEST_TIMEOUT)
+    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'ALTER TABLE%'")
+    with ThreadPoolExecutor(1) as thread, others.connect() as reading, others.connect() as watching:
+        reading.execute(text("SELECT count(*) FROM captcha"))
+        watching.execution_options(isolation_level="AUTOCOMMIT")
+        upgrade = thread.submit(run, "gantcha", "migrate", DATABASE_URL=database_url)
+        for _ in range(3):
+            wait_until(lambda: watching.scalar(waiting) == 1, "the upgrade to wait for the lock")
+            with database.transaction(impatient) as connection:
+                connection.execute(text("UPDATE captcha SET state = 'issued' WHERE state = 'ready'"))
+        assert not upgrade.done()
+        reading.rollback()
+        assert upgrade.result().returncode == 0
+    assert pool.level(PLAIN) == 0
+    for engine in (others, impatient):
+        engine.dispose()
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_an_upgrade_that_was_interrupted_goes_on(pool: Pool, migrate_to: Any) -> None:
+    newest = _indexes(pool.engine)
+    migrate_to("0008")
+    with database.transaction(pool.engine) as connection:  # what is left where its connection was lost
+        connection.execute(text("ALTER TABLE captcha ADD COLUMN pixel_ratio smallint DEFAULT '1' NOT NULL"))
+        connection.execute(text("CREATE INDEX captcha_ready_next ON captcha (kind)"))
+    migrate_to("0009")
+    assert _indexes(pool.engine) == newest

@@ -37,6 +37,7 @@ _SERVES = re.compile(r"make run|-m server\b|uvicorn |flask .*run|runserver|php -
 # Who reads has hours, another network, or EMNIST; a test has neither.
 _INSTEAD = [
     (r"\bmake (test|bench|lint|release)\b", r"make --dry-run \1"),
+    (r"(-m benchmarks\.speed) --only capacity", r"\1 --help"),
     (r"\.venv/bin/pytest\b", ".venv/bin/pytest --collect-only --quiet"),
     (r"--(count|target) \d+", r"--\1 40"),
     (r"pip install -r (\S+).*", r"test -f \1"),

@@ -26,6 +26,7 @@ PACKAGES = {
     "php": "php-cli",
     "promtool": "prometheus",
     "setpriv": "util-linux",
+    "sqlite3": "sqlite3",
     "systemd-analyze": "systemd",
     "systemd-nspawn": "systemd-container",
     "timeout": "coreutils",
