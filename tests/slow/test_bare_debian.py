@@ -97,8 +97,13 @@ def test_prometheus_reads_both_servers_and_the_alerts() -> None:
 
     wanted = dict.fromkeys(("127.0.0.1:8001", "127.0.0.1:8002", "127.0.0.1:9100"), "up")
     wait_until(lambda: healths() == wanted, "Prometheus to read both servers")
-    (group,) = (group for group in ask("rules")["groups"] if group["name"] == "gantcha")
-    assert {rule["health"] for rule in group["rules"]} == {"ok"}
+
+    def rules() -> set[str]:
+        """The health of the rules."""
+        (group,) = (group for group in ask("rules")["groups"] if group["name"] == "gantcha")
+        return {rule["health"] for rule in group["rules"]}
+
+    wait_until(lambda: rules() == {"ok"}, "Prometheus to apply the rules")
     assert not [alert for alert in ask("alerts")["alerts"] if alert["state"] == "firing"]
 
 
