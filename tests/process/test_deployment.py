@@ -118,7 +118,7 @@ def test_no_secret_gets_into_an_image() -> None:
 
 
 def test_units_and_crontab_write_where_systemd_makes_a_folder() -> None:
-    units = [path.read_text() for path in (ROOT / "examples" / "systemd").iterdir()]
+    units = [path.read_text() for path in (ROOT / "examples" / "systemd").glob("*.service")]
     assert all("StateDirectory=gantcha\n" in unit and "ReadWritePaths" not in unit for unit in units)
     for text in [*units, (ROOT / "examples" / "crontab").read_text()]:
         places = re.findall(r"CAPTCHA_(?:DATABASE_URL|FILES_DIR)=(\S+)", text)
@@ -137,7 +137,7 @@ def test_what_stands_in_front_names_settings_that_exist(file: str) -> None:
 @needs("systemd-analyze")
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
     (tmp_path / ".venv").symlink_to(sys.prefix)
-    units = [tmp_path / unit.name for unit in (ROOT / "examples" / "systemd").iterdir()]
+    units = [tmp_path / unit.name for unit in (ROOT / "examples" / "systemd").glob("*.service")]
     for unit in units:
         source = ROOT / "examples" / "systemd" / unit.name
         unit.write_text(source.read_text().replace("/srv/gantcha", str(tmp_path)))

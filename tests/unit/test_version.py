@@ -18,6 +18,11 @@ def test_the_package_for_npm_has_this_version() -> None:
     assert json.loads((ROOT / "server/pages/widget/package.json").read_text())["version"] == __version__
 
 
+def test_the_images_are_those_of_this_version() -> None:
+    named = re.findall(r"gantcha-\w+:([\d.]+)", (ROOT / "docs/containers.md").read_text())
+    assert set(named) == {__version__}
+
+
 def test_the_script_that_does_not_change_is_that_of_this_version() -> None:
     named = re.findall(r"widget\.v([\d.]+)\.js", (ROOT / "docs/site.md").read_text())
     assert len(named) >= 3
