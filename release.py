@@ -16,7 +16,6 @@ import tarfile
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.error import URLError
 from urllib.request import urlopen
 from zipfile import ZipFile
 
@@ -176,7 +175,7 @@ def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
     while True:
         try:
             _get(url)
-        except URLError:
+        except OSError:  # URLError, or a server that has not begun to answer
             if server.poll() is not None or time.monotonic() > until:
                 raise
             time.sleep(0.1)

@@ -18,6 +18,7 @@ _ELSEWHERE = "give this one a database of its own: CAPTCHA_DATABASE_URL"
 _LOCK_MILLISECONDS = 1000
 """For the lock of a table: all requests that come later wait behind it, each for 3 s at most."""
 _PAUSE_SECONDS = 1.0
+_TURN_SECONDS = 0.8 * database.MIGRATION_TIMEOUT
 
 
 def _wait_for_turn(connection: sa.Connection) -> None:
@@ -26,8 +27,13 @@ def _wait_for_turn(connection: sa.Connection) -> None:
     An index is finished only once no transaction has a snapshot from before, so none may be kept here: neither by a
     statement that waits for the lock, nor by one with parameters, which stays open.
     """
+    deadline = time.monotonic() + _TURN_SECONDS
     while not connection.exec_driver_sql("SELECT pg_try_advisory_xact_lock(7316504982)").scalar_one():
+        if time.monotonic() > deadline:
+            raise DatabaseError("another migration of this database is under way: run this again once it has ended")
         time.sleep(_PAUSE_SECONDS)
+    # The turn lasts as long as the steps, in which this connection is idle.
+    connection.exec_driver_sql("SELECT set_config('idle_in_transaction_session_timeout', '0', true)")
 
 
 def _check_tables(connection: sa.Connection) -> None:
@@ -65,7 +71,8 @@ def _is_locked(error: sa.exc.DBAPIError) -> bool:
 def _migrate_in_steps(engine: sa.Engine) -> None:
     """Migrate PostgreSQL, each revision in transactions of its own, so that servers need not wait for all of them.
 
-    A lock that others hold is tried again and again, until the deadline of the turn.
+    A lock that others hold is tried again and again, until the deadline of the turn. An index that is built beside
+    the old one is under no limit: no transaction around it could set one, and a pooler would pass it on to others.
     """
 
     @sa.event.listens_for(engine, "begin")

@@ -36,7 +36,8 @@ class HourlySums:
         """Add what was noted to the sums in the database.
 
         Raises:
-            DatabaseError: the database does not answer; the next call writes what this one did not.
+            DatabaseError: the database does not answer; the next call writes the same again. Where it was the
+                confirmation that got lost, this is counted twice.
         """
         if self._unwritten:
             # In the order of the key, so that no two processes wait for each other.

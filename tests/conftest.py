@@ -242,7 +242,9 @@ def running_server(
     workers: int = 1,
     log: Path | None = None,
     port: int | None = None,
+    code: Path = ROOT,
 ) -> Iterator[Server]:
+    """Serve; several workers may run the code of another clone."""
     port = port or free_port()
     words = ("server", "--host", host, "--port", port, "--workers", workers)
     log = log or Path(str(settings["FILES_DIR"]) + ".log")
@@ -253,7 +255,7 @@ def running_server(
     else:  # whose metrics are set up while modules are imported
         command = [sys.executable, "-m", *map(str, words)]
         with open(log, "w") as file:  # a pipe that nobody reads would fill up and stop the server
-            process = subprocess.Popen(command, cwd=ROOT, env=environment(settings), stdout=file, stderr=file)
+            process = subprocess.Popen(command, cwd=code, env=environment(settings), stdout=file, stderr=file)
     server = Server(process, f"http://127.0.0.1:{port}", log)
     try:
         wait_until(lambda: process.poll() is not None or answers(server.url + "/healthz"), "the server to answer")

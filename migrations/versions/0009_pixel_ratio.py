@@ -17,21 +17,23 @@ def _index(*columns: str) -> None:
         op.drop_index("captcha_ready", "captcha")
         op.create_index("captcha_ready", "captcha", [*columns], sqlite_where=is_ready)
         return
+    # What an interrupted one left behind is taken if it was finished, and made anew if it was not.
+    left = sa.text("SELECT 1 FROM pg_index WHERE indexrelid = to_regclass('captcha_ready_next') AND NOT indisvalid")
+    is_torn = op.get_bind().execute(left).first()
     with op.get_context().autocommit_block():
-        # One that was interrupted left this behind.
-        op.drop_index("captcha_ready_next", "captcha", if_exists=True, postgresql_concurrently=True)
-        op.create_index(
-            "captcha_ready_next", "captcha", [*columns], postgresql_where=is_ready, postgresql_concurrently=True
-        )
+        if is_torn:
+            op.drop_index("captcha_ready_next", "captcha", postgresql_concurrently=True)
+        options = {"if_not_exists": True, "postgresql_where": is_ready, "postgresql_concurrently": True}
+        op.create_index("captcha_ready_next", "captcha", [*columns], **options)
     op.drop_index("captcha_ready", "captcha")
     op.execute("ALTER INDEX captcha_ready_next RENAME TO captcha_ready")
 
 
 def upgrade() -> None:
     """Add the column: what was drawn before, or by older fills since, counts as of single density."""
-    ratio = sa.Column("pixel_ratio", sa.SmallInteger, nullable=False, server_default="1")
-    # It is there already where the index was interrupted.
-    op.add_column("captcha", ratio, if_not_exists=op.get_context().dialect.name == "postgresql")
+    names = [column["name"] for column in sa.inspect(op.get_bind()).get_columns("captcha")]
+    if "pixel_ratio" not in names:  # as after an interruption; to add it needs a lock that stops everybody
+        op.add_column("captcha", sa.Column("pixel_ratio", sa.SmallInteger, nullable=False, server_default="1"))
     _index("kind", "difficulty", "pixel_ratio", "created_at")
 
 

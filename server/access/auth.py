@@ -34,7 +34,7 @@ def is_trusted_caller(request: Request, keys: Keys, settings: Settings, right: R
     """Return whether the caller has an API key with this right or, if no key is set, is on this machine.
 
     With `basic` the key may also be the password of HTTP Basic. A browser sends that again by itself, also when a page
-    of somebody else leads to this server, so it is for routes that change nothing.
+    of somebody else leads to this server, so it is for pages that only show something.
     """
     if not keys.guards_api:
         return comes_from_this_machine(request, settings)

@@ -57,7 +57,7 @@ class Sharing:
             self._sums.write(self._pool.engine)
         except DatabaseError as error:
             if not self._is_down:  # logged once, not every second of an outage
-                log.error("limits are counted in this process only: %s", error)
+                log.error("counts stay in this process for now: %s", error)
             self._is_down = True
         else:
             self._is_down = False

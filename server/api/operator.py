@@ -88,8 +88,13 @@ def _sections(services: Services, readiness: Readiness) -> Iterator[str]:
 
 @lru_cache(32)
 def _sample(pool: Pool, stock: Stock, theme: str, _period: int) -> str:
-    """Take a captcha out of a stock, once in each period: no visitor gets it, and nobody can answer it."""
-    pngs = (b64encode(pool.files.read(one.id)).decode() for one in pool.pop(stock=stock))
+    """Take a captcha out of a stock, once in each period and process: no visitor gets it, and nobody can answer it."""
+    popped = pool.pop(stock=stock)
+    try:
+        pngs = [b64encode(pool.files.read(one.id)).decode() for one in popped]
+    except (StorageError, FileNotFoundError):
+        pool.give_back(popped)
+        raise
     images = (f'<img class="{theme}" src="data:image/png;base64,{png}" alt="A captcha">' for png in pngs)
     return "".join(f"<figure>{image}<figcaption>{stock}</figcaption></figure>" for image in images)
 

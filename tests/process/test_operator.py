@@ -169,7 +169,8 @@ def test_a_sample_is_seen_by_nobody_else(pool: Pool, settings: dict[str, object]
                     )
                 )
             )
-        ((file_id, code, redeemable, state),) = taken
+        file_id, code, redeemable, state = taken[0]
+        assert len(taken) <= 2  # if the period ended meanwhile
         assert (redeemable, state) == (False, State.ISSUED)
         assert site.answer(file_id, code) == {"success": False, "token": None, "reason": "expired"}
         assert file_id not in {site.server.get("/challenge").json()["id"] for _ in range(5)}
@@ -209,12 +210,12 @@ def test_what_is_wrong_is_said_in_safe_words(sqlite_settings: dict[str, object])
 
 def test_a_lost_picture_is_said(sqlite_settings: dict[str, object]) -> None:
     with running_site(sqlite_settings | {"REFILL_SECONDS": 3600}) as site:
-        (first, *_) = site.pool.add(drawn(5), PLAIN)
+        site.pool.add(drawn(5), PLAIN)
         for path in site.pool.files.folder.rglob("*.png"):
             path.unlink()
         page = site.server.get("/operator").text
-        assert f"{first}.png" in page or "is not in" in page
-        assert "The rest is missing: " in page
+        assert re.search(r"The rest is missing: [^<]*[0-9a-f]{32}", page)
+        assert site.pool.level(PLAIN) == 5  # what can't be shown is not used up
 
 
 def test_where_to_read_on_exists() -> None:

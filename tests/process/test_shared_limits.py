@@ -83,7 +83,7 @@ def test_without_a_database_a_process_counts_on(
     with database.transaction(pool.engine) as connection:
         connection.execute(text("ALTER TABLE counter RENAME TO away"))
     server = serve(settings | LIMITED)
-    trouble = "limits are counted in this process only"
+    trouble = "counts stay in this process for now"
     assert [_ask(server, "203.0.113.1")[1] for _ in range(LIMIT + 2)] == [200] * LIMIT + [429] * 2
     wait_until(lambda: trouble in server.printed(), "the trouble to be logged")
     with database.transaction(pool.engine) as connection:

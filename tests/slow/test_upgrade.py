@@ -5,8 +5,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,7 +23,6 @@ from tests.conftest import (
     Server,
     answers,
     environment,
-    free_port,
     run,
     running_server,
     wait_until,
@@ -58,37 +55,36 @@ def older(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return folder
 
 
-@contextmanager
-def _serving(older: Path, settings: dict[str, object], log: Path) -> Iterator[Server]:
-    port = free_port()
-    command = [sys.executable, "-m", "server", "--port", str(port), "--workers", "2"]
-    with (
-        open(log, "w") as file,
-        subprocess.Popen(command, cwd=older, env=environment(settings), stdout=file, stderr=file) as process,
-    ):
-        server = Server(process, f"http://127.0.0.1:{port}", log)
-        wait_until(lambda: process.poll() is not None or answers(server.url + "/readyz"), "the older server")
-        yield server
-        server.stop()
-
-
-class _Visitors(threading.Thread):
-    """One after another solves a challenge."""
+class _Visitor(threading.Thread):
+    """Solves one challenge after another, inside a `with` block."""
 
     def __init__(self, server: Server) -> None:
         super().__init__()
-        self._url, self.is_over = server.url, threading.Event()
+        self._url, self._is_over = server.url, threading.Event()
         self.results: Counter[str] = Counter()
         self.longest = 0.0
 
     def run(self) -> None:
-        with requests.Session() as session:
-            while not self.is_over.is_set():
-                shown = session.get(f"{self._url}/challenge", timeout=30)
-                begun = time.monotonic()
-                answer = session.post(f"{self._url}/verify", json={"id": shown.json()["id"], "answer": "abc234"})
-                self.longest = max(self.longest, time.monotonic() - begun)
-                self.results["solved" if answer.ok and answer.json()["success"] else answer.text] += 1
+        while not self._is_over.is_set():
+            begun = time.monotonic()
+            try:
+                shown = requests.get(f"{self._url}/challenge", timeout=30)
+                shown.raise_for_status()
+                given = {"id": shown.json()["id"], "answer": "abc234"}
+                answer = requests.post(f"{self._url}/verify", json=given, timeout=30)
+                answer.raise_for_status()
+                self.results["solved" if answer.json()["success"] else answer.text] += 1
+            except requests.RequestException as error:
+                self.results[str(error)] += 1
+            self.longest = max(self.longest, time.monotonic() - begun)
+
+    def __enter__(self) -> "_Visitor":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self.join()
 
 
 def test_no_request_fails_while_the_schema_is_upgraded(
@@ -110,21 +106,19 @@ def test_no_request_fails_while_the_schema_is_upgraded(
     with database.transaction(pool.engine) as connection:
         connection.execute(text("UPDATE captcha SET code = 'abc234'"))
         connection.execute(text(_READY[backend]), {"rows": _ROWS[backend]})
-    with _serving(older, settings, tmp_path / "older.log") as server:
-        visitors = _Visitors(server)
-        visitors.start()
-        with Load(server) as load:
+    with running_server(settings, workers=2, code=older) as server:
+        wait_until(lambda: answers(server.url + "/readyz"), "the older server")
+        with _Visitor(server) as visitor, Load(server) as load:
             time.sleep(2)
             upgraded = run("gantcha", "migrate", DATABASE_URL=url)
             time.sleep(5)
-        visitors.is_over.set()
-        visitors.join()
     assert upgraded.returncode == 0, upgraded.stderr
-    assert set(visitors.results) == {"solved"}, visitors.results
+    assert set(visitor.results) == {"solved"}, visitor.results
+    assert not load.lost
     assert Counter(answer.status_code for answer in load.answers) == {200: len(load.ids)}
     assert len(load.ids) == len(set(load.ids)) > 500
     longest = max(answer.elapsed.total_seconds() for answer in load.answers)
-    print(f"{len(load.ids)} codes, the slowest after {longest:.2f} s; answers at most {visitors.longest:.2f} s")
+    print(f"{len(load.ids)} codes, the slowest after {longest:.2f} s; a visitor waited {visitor.longest:.2f} s at most")
     with running_server(settings) as newer:
         assert newer.get("/generate").ok
     assert 0 < pool.level(PLAIN) < _ROWS[backend]

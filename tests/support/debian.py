@@ -1,7 +1,9 @@
 """A fresh Debian that systemd has booted, in a container that shares this machine's network."""
 
 import os
+import re
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +15,7 @@ from tests.conftest import is_taken, wait_until
 from tests.support.programs import missing
 
 SUITE, MIRROR = "trixie", "http://deb.debian.org/debian"
-# How this machine reaches the indexes of packages, if it needs more than a name.
-_PACKAGE_SETTINGS = ["/etc/pip.conf", "/etc/xdg/pip", "/usr/local/share/ca-certificates", "/opt"]
+_SETTINGS_OF_PIP = "/etc/pip.conf", "/etc/xdg/pip", "/usr/local/share/ca-certificates"
 
 
 class Machine:
@@ -54,7 +55,7 @@ def fresh_debian(folder: Path, readable: Path, ports: Iterable[int]) -> Iterator
     )
     if made.returncode:
         pytest.skip(f"no Debian can be had here: {made.stderr.strip().splitlines()[-1]}")
-    places = [place for place in _PACKAGE_SETTINGS if Path(place).exists()]
+    places = [place for place in (*_SETTINGS_OF_PIP, *_package_folders()) if Path(place).exists()]
     binds = [f"--bind-ro={readable}:/mnt", *(f"--bind-ro={place}" for place in places)]
     command = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot", f"--directory={root}", *binds]
     log = folder / "boot"
@@ -76,4 +77,15 @@ def fresh_debian(folder: Path, readable: Path, ports: Iterable[int]) -> Iterator
             yield machine
         finally:
             container.terminate()
-            container.wait(60)
+            try:
+                container.wait(60)
+            except subprocess.TimeoutExpired:
+                container.kill()
+
+
+def _package_folders() -> list[str]:
+    """Return the folders in which pip looks for packages on this machine."""
+    listed = subprocess.check_output([sys.executable, "-m", "pip", "config", "list"], text=True)
+    named = re.findall(r"(?<![\w:/])(?:file://)?(/[\w./-]+)", listed)
+    # With what lies beside an index, such as the files that it names.
+    return sorted({str(Path(*Path(place).parts[:3])) for place in named if Path(place).is_dir()})

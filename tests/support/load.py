@@ -25,6 +25,8 @@ class Load:
         self._stop = threading.Event()
         self.ids: list[str] = []
         self.answers: list[requests.Response] = []
+        self.lost: list[requests.RequestException] = []
+        """what ended a client"""
         self._threads = [threading.Thread(target=self._ask) for _ in range(CLIENTS)]
 
     def _ask(self) -> None:
@@ -32,7 +34,8 @@ class Load:
             while not self._stop.is_set():
                 try:
                     answer = session.get(self._url, timeout=30)
-                except requests.RequestException:
+                except requests.RequestException as error:
+                    self.lost.append(error)
                     return
                 self.answers.append(answer)
                 if answer.ok:
