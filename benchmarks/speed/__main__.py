@@ -39,20 +39,21 @@ def main(
         raise SystemExit(
             f"error: {error.name} is missing, and benchmarks need it: pip install -r requirements-dev.txt"
         ) from error
-    by_measure = {name: measure() for name, measure in measures.items()}
-    figures = [figure for of_measure in by_measure.values() for figure in of_measure]
-    Console(width=_WIDTH).print(_table(figures))
-    if out:
-        rows = [figure._asdict() | {"ratio": figure.ratio} for figure in figures]
-        out.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n")
-        by_measure.pop("journey", None)  # its many steps would fill the picture
-        _plot([figure for of_measure in by_measure.values() for figure in of_measure]).savefig(
-            out.with_suffix(".png"), dpi=100
-        )
+    figures: list[Figure] = []
+    drawn: list[Figure] = []
+    for name, measure in measures.items():
+        measured = measure()
+        Console(width=_WIDTH).print(_table(name, measured))
+        figures += measured
+        drawn += measured if name != "journey" else []  # its many steps would fill the picture
+        if out:  # after each: the next one may fail
+            rows = [figure._asdict() | {"ratio": figure.ratio} for figure in figures]
+            out.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n")
+            _plot(drawn).savefig(out.with_suffix(".png"), dpi=100)
 
 
-def _table(figures: list[Figure]) -> Table:
-    table = Table("measure", title="medians of several rounds, in turn")
+def _table(name: str, figures: list[Figure]) -> Table:
+    table = Table("measure", title=f"{name}: medians of several rounds, in turn")
     for column in ("ours", "", "theirs", "ratio", "against"):
         table.add_column(column, justify="left" if column in ("", "against") else "right")
     for one in figures:

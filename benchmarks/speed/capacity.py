@@ -26,6 +26,7 @@ _SECONDS, _ROUNDS = 15, 3
 _CONNECTIONS = 32
 _PACED = "delay = function() return %d end\n"  # milliseconds before each request of a connection
 _OTHERS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+_LEFT = "SELECT count(*) FROM captcha WHERE state = 'ready'"
 _IDLE = Load(0, 0, 0)
 
 
@@ -88,6 +89,9 @@ def _beside(
     engine: Engine, settings: dict[str, str], density: int, load: Callable[[], Load], rates: list[float]
 ) -> Load:
     """Refill under a load, and go on with it until a chunk is done; note the captchas a second, return the answers."""
+    ready = _ask(engine, _LEFT)
+    if ready < _READY / 2:  # or a fast server would find none
+        insert_ready(engine, int(_READY - ready))
     with _refilling(engine, settings, density) as begun:
         answers = load()
         while (ended := last_fills(engine, 1)[0]) == begun:
