@@ -57,7 +57,7 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
         return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
 
 
-REVISION = "0010"
+REVISION = "0011"
 """The newest migration, which this version needs."""
 metadata = sa.MetaData()
 
@@ -84,6 +84,7 @@ captcha = sa.Table(
     sa.Column("redeemable", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("pop_id", FileId),  # id of the pop that took it
     sa.Column("spoken", sa.Boolean, nullable=False, server_default=sa.false()),  # its sound was fetched
+    sa.Column("spoken_in", sa.String(16)),  # the language of the sound: each is another look at the same code
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("issued_at", UtcDateTime),
     sa.Column("expires_at", UtcDateTime),

@@ -278,10 +278,15 @@ class Pool:
             }
         return [next(results[type(one)]) for one in asked]
 
-    def note_spoken(self, file_id: str) -> None:
-        """Note that the code of a captcha was said: its token was earned by the sound."""
+    def note_spoken(self, file_id: str, language: str) -> bool:
+        """Note that the code of a captcha is said: its token was earned by the sound.
+
+        Return False if it was said in another language: several voices and noises over one code tell more than one.
+        """
+        is_first = sa.or_(captcha.c.spoken_in.is_(None), captcha.c.spoken_in == language)
+        noted = sa.update(captcha).where(captcha.c.id == file_id, is_first)
         with database.transaction(self.engine) as connection:
-            connection.execute(sa.update(captcha).where(captcha.c.id == file_id).values(spoken=True))
+            return connection.execute(noted.values(spoken=True, spoken_in=language)).rowcount > 0
 
     def look_up(self, file_id: str) -> Shown:
         """Return the code of a picture and until when it may be shown.

@@ -77,6 +77,7 @@ LIMITED = RouteError(429, "Too many requests from this address; wait a moment.",
 LONG_URL = RouteError(431, "URL or headers are too large; 32 KiB, 100 headers and 100 fields are allowed.")
 NO_SPEECH = RouteError(501, "This server can't speak: espeak-ng is not installed on it, or can't name its alphabet.")
 SPEAKING = RouteError(503, "Other sounds are being spoken; try again in a moment.", {"Retry-After": "2"})
+UNSEEN = RouteError(403, "A page of another site that can't read the answer gets none.")
 PREFETCHED = RouteError(503, "A page that is only fetched ahead gets no captcha; load it again to see one.")
 EMPTY = RouteError(503, "The pool is empty; new captchas are being drawn.", _LATER)
 OUT_OF_REACH = RouteError(503, "The captcha store can't be reached at the moment; try again later.", _LATER)

@@ -138,12 +138,11 @@ def _speak(pool: Pool, alphabet: str, key: SoundKey) -> bytes:
         raise errors.EXPIRED.error()
     if code is None:
         raise errors.UNKNOWN.error("There is no sound for this picture.")
+    if redeemable and not pool.note_spoken(*key):
+        raise errors.EXPIRED.error("This captcha was spoken in another language; ask for a new one.")
     from server import speech  # noqa: PLC0415 - NumPy, which a server that nobody listens to does without
 
-    spoken = speech.say(code, alphabet, key.language, speech.rng_for(*key, pool.secret()))
-    if redeemable:
-        pool.note_spoken(key.file_id)
-    return spoken
+    return speech.say(code, alphabet, key.language, speech.rng_for(*key, pool.secret()))
 
 
 def services_of(request: Request) -> Services:

@@ -10,7 +10,7 @@ import structlog
 from pool.counters import Counters, Window
 from pool.settings import Settings
 from server import errors, metrics
-from server.access.visits import Visit
+from server.access.visits import Visit, wider
 
 log = structlog.get_logger("gantcha.limits")
 _SHARE = 16  # a client who takes this fraction of a limit (1/16) here is told to the other processes at once
@@ -64,7 +64,9 @@ class Limits:
 
     def spend(self, action: str, client: str) -> None:
         """Count one `issue` or `answer` of a client. Raises a 429 with the seconds to wait when a limit is exceeded."""
-        self._spend(action, client, client, self._limits[action])
+        for subject, clients in [*wider(client), (client, 1)]:
+            limits = [limit._replace(most=limit.most * clients) for limit in self._limits[action]]
+            self._spend(action, client, subject, limits)
 
     def spend_on_site(self, action: Literal["issue", "answer"], visit: Visit) -> None:
         """Count an action for the site alone if it has a limit of its own. Raises as `spend` does."""
@@ -81,15 +83,28 @@ class Limits:
             self._counters.count(visit.client, limit.window)
         return True
 
-    def note_pass(self, mode: Literal["quiet", "alternative"], visit: Visit) -> None:
-        """Count a token that was earned without a picture for its site: strangers who do no work use up no budget."""
+    def take_pass(self, mode: Literal["quiet", "alternative"], visit: Visit) -> bool:
+        """Count a token that is earned without a picture for its site, and return True, unless its budget is used up.
+
+        It counts when it is earned, not when it is asked for: strangers who do no work use up no budget.
+        """
+        limits, site = _pass_limits(mode, visit), visit.name or ""
+        if any(self._counters.wait(site, limit.window, limit.most) for limit in limits):
+            return False
+        for limit in limits:
+            self._counters.count(site, limit.window)
+        return True
+
+    def refund_pass(self, mode: Literal["quiet", "alternative"], visit: Visit) -> None:
+        """Take back what `take_pass` may have counted for work that earned nothing."""
         for limit in _pass_limits(mode, visit):
-            self._counters.count(visit.name or "", limit.window)
+            self._counters.count(visit.name or "", limit.window, -1)
 
     def refund(self, action: Literal["issue", "answer"], visit: Visit) -> None:
         """Take back what `spend` and `spend_on_site` counted for an action that came to nothing."""
-        for limit in self._limits[action]:
-            self._counters.count(visit.client, limit.window, -1)
+        for subject in [visit.client, *(network for network, _ in wider(visit.client))]:
+            for limit in self._limits[action]:
+                self._counters.count(subject, limit.window, -1)
         for limit in _site_limits(action, visit):
             self._counters.count(_on_site(visit), limit.window, -1)
 

@@ -16,6 +16,8 @@ from server.access.keys import Keys
 from server.addresses import plain_address
 
 _IPV6_CUSTOMER = 64  # bits: the network of one subscriber, who can use any address in it
+# Hosters give networks of so many bits to one customer. Phones share such networks, so they may do as much as many.
+_IPV6_WIDER = {56: 16, 48: 64}
 _LONGEST_URL = 8 * 1024  # characters: splitting normalises Unicode, and the results are remembered
 _HOSTNAME = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 
@@ -33,6 +35,11 @@ class Visit(NamedTuple):
     """None: a page without a sitekey, or with one for tests"""
     outcome: testing_keys.Outcome | None = None
     """what a sitekey for tests makes of answers"""
+
+    @property
+    def place(self) -> str:
+        """What doubt counts for: the site, whatever page of it is named, or the host of a page without a sitekey."""
+        return f"site {self.name}" if self.name else self.hostname
 
     def check_hostname(self) -> None:
         """Raise a 400 if the sitekey is not for pages of this host."""
@@ -76,6 +83,15 @@ def _client(host: str) -> str:
     if isinstance(address, IPv6Address):
         return str(ip_network((address, _IPV6_CUSTOMER), strict=False))
     return plain
+
+
+@lru_cache(4096)
+def wider(client: str) -> list[tuple[str, int]]:
+    """Return the networks around an IPv6 client, each with the number of clients that all of it counts as."""
+    if "/" not in client:
+        return []
+    network = ip_network(client)
+    return [(str(network.supernet(new_prefix=bits)), clients) for bits, clients in _IPV6_WIDER.items()]
 
 
 def _hostname(request: Request) -> str:

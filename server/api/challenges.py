@@ -15,13 +15,14 @@ from server.services import services_of
 router = APIRouter(tags=["challenges"])
 _NOT_CHALLENGED = (
     *errors.NOT_FOR_SITE,
+    errors.UNSEEN,
     errors.INVALID,
     errors.LIMITED,
     errors.LONG_URL,
     errors.EMPTY,
     errors.OUT_OF_REACH,
 )
-_NOT_READ = (*errors.UNREADABLE, errors.TOO_LONG, errors.INVALID, errors.LIMITED, errors.OUT_OF_REACH)
+_NOT_READ = (*errors.UNREADABLE, errors.UNSEEN, errors.TOO_LONG, errors.INVALID, errors.LIMITED, errors.OUT_OF_REACH)
 
 
 @router.get(

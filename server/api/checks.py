@@ -47,12 +47,20 @@ def refuse_prefetch(request: Request) -> None:
         raise errors.PREFETCHED.error()
 
 
+def _refuse_unseen(request: Request) -> None:
+    """Raise a 403 for what a foreign page has browsers send without reading it, to use up their limits."""
+    if request.headers.get("sec-fetch-site") == "cross-site" and request.headers.get("sec-fetch-mode") == "no-cors":
+        raise errors.UNSEEN.error()
+
+
 async def limit_issuing(request: Request) -> None:
     """Count a challenge for this client."""
     refuse_prefetch(request)
+    _refuse_unseen(request)
     services_of(request).limits.spend("issue", client_of(request))
 
 
 async def limit_answering(request: Request) -> None:
     """Count an answer of this client."""
+    _refuse_unseen(request)
     services_of(request).limits.spend("answer", client_of(request))

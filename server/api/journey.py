@@ -68,7 +68,7 @@ async def _hand_out(
 ) -> dict[str, object] | None:
     services = services_of(request)
     work, doubt = services.work, services.doubt
-    reason = doubt and doubt.reason(visit.client, visit.hostname)
+    reason = doubt and doubt.reason(visit.client, visit.place)
     in_doubt = reason is not None
     weight = work.weight(use, visit.site, in_doubt=in_doubt)
     if wish or weight or (use == "plain" and work.needs_tickets):
@@ -145,7 +145,7 @@ async def _take(services: Services, visit: Visit, *, in_doubt: bool) -> Issued |
             captcha = await buffers[harder_one].take_spare(reserve)
         harder_one = harder(harder_one)
     if doubt and captcha:
-        doubt.note_challenge(captcha.id, visit.client, visit.hostname)
+        doubt.note_challenge(captcha.id, visit.client, visit.place)
     return captcha
 
 
@@ -155,7 +155,7 @@ def _difficulty(services: Services, visit: Visit) -> Difficulty:
 
 
 async def check(request: Request, answer: Answer, visit: Visit, ticket: str | None = None) -> Verified:
-    """Check an answer; one to an easier captcha than its site asks for counts as too late.
+    """Check an answer; one to an easier captcha than its site asks for, or doubt, counts as too late.
 
     Work comes first: without it nothing is looked at, and no attempt is used up. The `ticket` of the page without
     JavaScript takes its place.
@@ -175,17 +175,38 @@ async def check(request: Request, answer: Answer, visit: Visit, ticket: str | No
         return Verified(success=False, reason="work")
     attempt, verdict = None, Verdict(None)
     with suppress(ValueError):  # not an id of ours
-        attempt = Attempt.of(answer.id, answer.answer, purpose, _difficulty(services, visit))
+        attempt = Attempt.of(answer.id, answer.answer, purpose, _least(services, visit, answer.id))
     if attempt:
         verdict = cast(Verdict, await services.writer.ask(attempt))
         if services.doubt and verdict.state in (State.SOLVED, State.FAILED):
             is_right = verdict.state is State.SOLVED
-            services.doubt.note_answer(attempt.file_id, visit.client, visit.hostname, is_right=is_right)
+            services.doubt.note_answer(attempt.file_id, visit.client, visit.place, is_right=is_right)
     result = _count(verdict, visit)
     log.info("answer", captcha=attempt and attempt.file_id, result=result)
     if verdict.state is State.SOLVED:
         return Verified(success=True, token=verdict.token)
     return Verified(success=False, reason="wrong" if verdict.state is State.FAILED else "expired")
+
+
+def _least(services: Services, visit: Visit, file_id: str) -> Difficulty:
+    """Return the least difficulty whose answers count.
+
+    While harder captchas are held, who is in doubt by now needs one: or who asks for many before answering the first
+    would never meet any.
+    """
+    least = _difficulty(services, visit)
+    above = harder(least)
+    if above and len(services.challenge_buffers.get(above, ())) and _is_doubted(services, visit.client, file_id):
+        return above
+    return least
+
+
+def _is_doubted(services: Services, client: str, file_id: str) -> bool:
+    """Return whether who answers, or who asked for this challenge, is in doubt."""
+    doubt = services.doubt
+    if doubt is None:
+        return False
+    return any(doubt.reason(address, "") for address in {doubt.asked_from(file_id) or client, client})
 
 
 def _count(verdict: Verdict, visit: Visit) -> str:
@@ -233,10 +254,7 @@ async def work_for_sound(
         return None  # its code was told to whoever asked for it
     if shown.expires_at is None or shown.expires_at <= datetime.now(UTC):
         raise errors.EXPIRED.error()
-    doubt = services.doubt
-    asker = (doubt and doubt.asked_from(key.file_id)) or client
-    in_doubt = doubt is not None and any(doubt.reason(address, "") for address in {asker, client})
-    weight = services.work.weight("sound", None, in_doubt=in_doubt)
+    weight = services.work.weight("sound", None, in_doubt=_is_doubted(services, client, key.file_id))
     return await services.work.ask("sound", subject, weight, shown.expires_at)
 
 
@@ -247,14 +265,18 @@ async def _check_work_alone(services: Services, answer: Answer, visit: Visit, pu
     if not done or not visit.site or done.sitekey != visit.site.sitekey:
         return Verified(success=False, reason="work")
     verdict = Verdict(None)
-    if datetime.now(UTC).timestamp() < done.expires_at:
+    # The budget again: many may have asked for work before the first of them had done it.
+    if datetime.now(UTC).timestamp() < done.expires_at and services.limits.take_pass(done.use, visit):
         earned = Pass(answer.id, done.key_id, done.expires_at, purpose, done.use)
-        verdict = cast(Verdict, await services.writer.ask(earned))
+        try:
+            verdict = cast(Verdict, await services.writer.ask(earned))
+        finally:
+            if not verdict.token:
+                services.limits.refund_pass(done.use, visit)
     result = _count(verdict, visit)
     log.info("work", captcha=answer.id, use=done.use, result=result)
     if not verdict.token:
         return Verified(success=False, reason="expired")
-    services.limits.note_pass(done.use, visit)
     return Verified(success=True, token=verdict.token)
 
 

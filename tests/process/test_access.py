@@ -1,17 +1,19 @@
 """Who may call what, how often, and from where."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import requests
+from fastapi import HTTPException
 
 from pool.counters import Counters
 from pool.pool import Drawn
 from pool.settings import Settings
 from server.access.limits import Limits
-from server.access.visits import client_of
+from server.access.visits import Visit, client_of
 from tests.conftest import (
     PLAIN,
     Server,
@@ -214,6 +216,36 @@ def test_a_subscriber_s_network_is_one_client() -> None:
     assert named[0] == named[1] != named[2]
     assert named[3] == named[4] == "192.0.2.1"
     assert named[5] == "unix"
+
+
+def test_a_customer_with_many_networks_is_limited_too() -> None:
+    """A hoster gives 65,536 networks like those of subscribers to one customer."""
+    limits = Limits(Settings(issue_limit="2/minute"), Counters(lambda: 0.0))
+
+    def passed(clients: Iterable[str]) -> int:
+        count = 0
+        for client in clients:
+            with suppress(HTTPException):
+                limits.spend("issue", client)
+                count += 1
+        return count
+
+    assert passed(f"2001:db8:1:{number:x}::/64" for number in range(256)) == 2 * 16
+    assert passed(f"2001:db8:1:{number:x}::/64" for number in range(256, 65_536)) == 2 * (64 - 16)
+    assert passed(["2001:db8:2:1::/64"] * 3) == 2
+    limits.refund("issue", Visit("2001:db8:1:1::/64", ""))
+    assert passed(["2001:db8:1:1::/64"]) == 1
+
+
+def test_a_foreign_page_can_t_use_up_what_its_visitors_may_do(sqlite_settings: dict[str, object]) -> None:
+    """As `<img src>` or `fetch` without CORS, whose answer it can't read; the widget and forms send other words."""
+    unseen = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+    with running_server(sqlite_settings | {"ISSUE_LIMIT": "1/minute", "ANSWER_LIMIT": "1/minute"}) as server:
+        for _ in range(3):
+            assert server.get("/challenge", headers=unseen).status_code == 403
+            assert server.post("/verify", data="x", headers=unseen).status_code == 403
+        assert server.get("/challenge", headers=unseen | {"Sec-Fetch-Mode": "cors"}).status_code == 503  # it is empty
+        assert server.post("/verify", json={"id": "0", "answer": "x"}).status_code == 200
 
 
 def test_several_limits_hold_together() -> None:

@@ -158,10 +158,13 @@ def _challenge(pool: Pool, server: Server, address: str) -> tuple[str, str]:
 
 
 def _fail(pool: Pool, server: Server, address: str) -> None:
-    file_id, _ = _challenge(pool, server, address)
+    assert _judge(server, address, _challenge(pool, server, address)[0]) == "wrong"
+
+
+def _judge(server: Server, address: str, file_id: str) -> str:
+    """Send a wrong answer; return why it failed."""
     sent = {"id": file_id, "answer": "nothing"}
-    answer = server.post("/verify", json=sent, headers={"X-Forwarded-For": address})
-    assert answer.json()["reason"] == "wrong"
+    return str(server.post("/verify", json=sent, headers={"X-Forwarded-For": address}).json()["reason"])
 
 
 def test_wrong_answers_raise_the_difficulty_on_every_server(
@@ -262,3 +265,21 @@ def test_what_is_filled_for_doubt_keeps_nobody_else_waiting(
     assert begun[0] == begun[-1] == "refill of plain (hard)"
     assert begun.count("refill of plain (standard)") == 1
     assert pool.level(PLAIN) >= 40
+
+
+def test_who_comes_into_doubt_can_t_use_what_was_asked_for_before(
+    pool: Pool, settings: dict[str, object], serve: Callable[..., Server]
+) -> None:
+    """From whatever address; but while there are no harder ones, the usual ones count."""
+    pool.add(drawn(200), PLAIN)
+    server = serve(settings | ON)
+    asker, another = "203.0.113.1", "203.0.113.2"
+    kept = [_challenge(pool, server, asker)[0] for _ in range(3)]
+    for _ in range(4):
+        _fail(pool, server, asker)
+    assert _judge(server, asker, kept[0]) == "wrong"
+    pool.add(drawn(200), HARD)
+    wait_until(lambda: _challenge(pool, server, asker)[1] == "hard", "harder ones to be held")
+    assert _judge(server, asker, kept[1]) == "expired"
+    assert _judge(server, another, kept[2]) == "expired"
+    assert _judge(server, another, _challenge(pool, server, another)[0]) == "wrong"

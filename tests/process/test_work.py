@@ -40,6 +40,11 @@ sitekey = "small-key"
 secret = "a-secret-of-the-small"
 mode = "quiet"
 quiet_limit = "2/hour"
+[sites.narrow]
+sitekey = "narrow-key"
+secret = "a-secret-of-the-narrow"
+mode = "quiet"
+quiet_limit = "2/hour"
 [sites.open]
 sitekey = "open-key"
 secret = "a-secret-of-the-open"
@@ -303,6 +308,17 @@ def test_a_site_s_budget_ends_with_pictures_and_strangers_can_t_use_it_up(workin
         assert _verify(working, **fields)["reason"] == "expired"
     refused = _challenge(working, "203.0.113.7", **query)
     assert (refused["kind"], _data(refused)["weight"]) == ("plain", 1)
+
+
+def test_a_site_s_budget_counts_once_more_when_tokens_are_earned(working: Site) -> None:
+    """Many may ask before the first of them has worked."""
+    query = {"sitekey": "narrow-key", "mode": "quiet"}
+    asked = [_challenge(working, f"203.0.113.{number}", **query) for number in range(20, 24)]
+    assert [one["kind"] for one in asked] == ["quiet"] * 4
+    earned = [
+        _verify(working, id=one["id"], work=solved(one["work"]), sitekey="narrow-key")["success"] for one in asked
+    ]
+    assert earned == [True, True, False, False]
 
 
 def test_an_address_gets_ten_a_minute(working: Site) -> None:
