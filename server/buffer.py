@@ -64,6 +64,11 @@ class Buffer:
         """Return how many captchas are held."""
         return len(self._held)
 
+    @property
+    def is_stocked(self) -> bool:
+        """Whether it holds some, or its stock had some when they were last counted, a second ago or so."""
+        return bool(self._held) or self._level > 0
+
     def open(self) -> None:
         """Start the upkeep of the buffer."""
         self._upkeep = asyncio.create_task(self._keep_up())

@@ -191,12 +191,13 @@ async def check(request: Request, answer: Answer, visit: Visit, ticket: str | No
 def _least(services: Services, visit: Visit, file_id: str) -> Difficulty:
     """Return the least difficulty whose answers count.
 
-    While harder captchas are held, who is in doubt by now needs one: or who asks for many before answering the first
+    While there are harder captchas, who is in doubt by now needs one: or who asks for many before answering the first
     would never meet any.
     """
     least = _difficulty(services, visit)
     above = harder(least)
-    if above and len(services.challenge_buffers.get(above, ())) and _is_doubted(services, visit.client, file_id):
+    stock = services.challenge_buffers.get(above) if above else None
+    if above and stock is not None and stock.is_stocked and _is_doubted(services, visit.client, file_id):
         return above
     return least
 
