@@ -64,11 +64,6 @@ class Buffer:
         """Return how many captchas are held."""
         return len(self._held)
 
-    @property
-    def is_stocked(self) -> bool:
-        """Whether it holds some, or its stock had some when they were last counted, a second ago or so."""
-        return bool(self._held) or self._level > 0
-
     def open(self) -> None:
         """Start the upkeep of the buffer."""
         self._upkeep = asyncio.create_task(self._keep_up())
@@ -114,6 +109,10 @@ class Buffer:
         """
         level = await asyncio.to_thread(self._count_level)
         return await self.take() if level > reserve else None
+
+    async def has_any(self) -> bool:
+        """Return whether it holds some, or some are ready. Raises DatabaseError as `take` does."""
+        return bool(self._held) or await asyncio.to_thread(self._count_level) > 0
 
     def take_held(self) -> Issued | None:
         """Hand one out as `take` does, but without waiting; None when none is held."""
