@@ -12,9 +12,9 @@ export function defineElement(server) {
     static observedAttributes = ["sitekey", "server", "theme", "size", "language", "lang", "action", "cdata", "compat", "mode"];
     static repainted = ["theme", "language", "lang"]; // without another picture
     #internals = this.attachInternals();
-    #captcha = null;
-    #names = [];
-    #sending = null;
+    #captcha;
+    #names;
+    #sending;
 
     connectedCallback() {
       const attributes = Object.fromEntries([...this.attributes].map(({ name, value }) => [name, value]));

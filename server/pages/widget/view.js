@@ -93,7 +93,7 @@ export class View {
     );
     this.controls = this.card.querySelectorAll("button, input");
     if (tabindex) for (const control of this.controls) control.tabIndex = Number(tabindex);
-    this.card.classList.add("card", ["compact", "flexible"].includes(size) ? size : "normal");
+    this.card.className = `card ${size}`;
     this.dialog = modal ? element("dialog", {}, this.card) : null;
     this.host = host;
     this.place = placeIn(modal ? element("div", {}) : host);
@@ -125,7 +125,7 @@ export class View {
   /** Say something in the place of the prompt, or nothing. */
   tell(text, className) {
     Object.assign(this.status, { textContent: text, className });
-    this.card.classList.toggle("told", Boolean(text));
+    this.card.classList.toggle("told", text);
   }
 
   wait(isBusy) {
@@ -141,7 +141,7 @@ export class View {
     for (const name of properties.map((one) => `--gantcha-${one}`)) {
       this.place.style.setProperty(name, around.getPropertyValue(name));
     }
-    if (!this.dialog.open) this.dialog.showModal();
+    this.dialog.showModal();
   }
 
   /** Give every element its text. */
@@ -153,15 +153,13 @@ export class View {
     }
     this.again.title = say("refresh");
     Object.assign(this.input, { placeholder: say("label"), ariaLabel: say("label") }); // what is seen is its name
-    this.check.textContent = say("check");
-    this.retry.textContent = say("retry");
-    this.device.textContent = say("device");
+    for (const name of ["check", "retry", "device"]) this[name].textContent = say(name);
     this.cancel.textContent = say("refresh");
   }
 
   /** Return whether the keyboard is in this captcha. */
   get hasFocus() {
-    return Boolean(this.root.activeElement);
+    return this.root.activeElement;
   }
 
   remove() {

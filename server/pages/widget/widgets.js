@@ -32,13 +32,13 @@ export class Widgets {
     const isExplicit = this.query.get("render") === "explicit";
     const live = document.getElementsByClassName(this.className);
     const look = () => {
-      for (const [id, captcha] of this.captchas) {
+      for (const captcha of this.captchas.values()) {
         if (captcha.host.isConnected) {
           if (!captcha.wasOnPage) captcha.choose(); // some pages render first, and add the element later: to a language
           captcha.wasOnPage = true;
           captcha.adopt(captcha.host.closest("form"));
           if (captcha.fields[0]?.parentNode !== captcha.host) captcha.host.append(...captcha.fields); // the page drew it anew
-        } else if (captcha.wasOnPage) this.remove(id);
+        } else if (captcha.wasOnPage) this.remove(captcha.id);
       }
       if (isExplicit) return;
       for (const found of [...live]) if (found.type !== "hidden") this.tryToRender(found); // a field for a token is
@@ -61,7 +61,8 @@ export class Widgets {
   render(container, options = {}) {
     const target = typeof container === "string" ? this.lookUp(container) : container;
     if (!target) throw new Error(`gantcha: there is no element ${container}`);
-    for (const [id, captcha] of this.captchas) if (captcha.target === target) return id;
+    const known = this.find(target);
+    if (known) return known.id;
     const given = { hl: this.query.get("hl") ?? undefined, ...this.product };
     const isButton = target.matches("button, input");
     const all = { ...given, ...normalize(target.dataset), ...normalize(options), ...(isButton && { size: "invisible" }) };
@@ -80,7 +81,7 @@ export class Widgets {
     host.append(...fields);
     const write = (token) => fields.forEach((one) => (one.value = token));
     const captcha = new Captcha(host, all, write, this.server);
-    Object.assign(captcha, { target, fields, wasOnPage: host.isConnected });
+    Object.assign(captcha, { id, target, fields, wasOnPage: host.isConnected });
     captcha.adopt(host.closest("form"));
     this.captchas.set(id, captcha);
     if (isButton) {
@@ -102,7 +103,7 @@ export class Widgets {
 
   /** Find a captcha by its id, its element or a selector; without any of them, the first one. */
   find(target) {
-    if (target === undefined || target === null) return this.captchas.values().next().value;
+    if (target == null) return this.captchas.values().next().value;
     const known = this.captchas.get(String(target));
     if (known) return known;
     const wanted = typeof target === "string" ? this.lookUp(target) : target;
@@ -126,6 +127,6 @@ export class Widgets {
     captcha.remove();
     captcha.fields.forEach((one) => one.remove());
     if (captcha.host !== captcha.target) captcha.host.remove();
-    for (const [id, one] of this.captchas) if (one === captcha) this.captchas.delete(id);
+    this.captchas.delete(captcha.id);
   }
 }
