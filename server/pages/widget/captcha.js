@@ -3,7 +3,7 @@ import { FormGuard } from "./form.js";
 import { pauseOf } from "./pause.js";
 import { Sound } from "./sound.js";
 import { chooseLanguage, direction, loadTexts, spoken } from "./texts.js";
-import { View } from "./view.js";
+import { isVisible, View } from "./view.js";
 import { solve } from "./work.js";
 import { english } from "./words.js";
 
@@ -202,7 +202,7 @@ export class Captcha {
 
   /** Whether the page shows it: what is hidden keeps no form. */
   get isShown() {
-    return Boolean(this.view.dialog) || this.view.card.getClientRects().length > 0;
+    return this.view.dialog || isVisible(this.view.card);
   }
 
   /** Take back a token that is too old by the clock: while a computer sleeps, no timer runs. */

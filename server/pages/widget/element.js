@@ -116,6 +116,7 @@ export function defineElement(server) {
     }
 
     #noteSubmitter(event) {
+      this.#write(this.value); // no observer tells of a <details> that was closed
       const button = event.target.closest?.("button, input");
       if (button?.form !== this.form || !["submit", "image"].includes(button?.type)) return;
       this.#sending = { button, event };

@@ -17,6 +17,9 @@ export const element = (name, values, ...children) => {
   return made;
 };
 
+/** Whether the page shows an element. Safari before 17.4 can not say so, but gives what it folds away no rectangle. */
+export const isVisible = (part) => part.checkVisibility?.() ?? part.getClientRects().length;
+
 /** Give the element that can have our shadow root: `host`, or one inside if it is a cell, a label, a form ... */
 function placeIn(host) {
   if (ours.has(host)) return host;
