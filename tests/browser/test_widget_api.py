@@ -175,6 +175,20 @@ def test_a_div_that_comes_later_and_goes(elsewhere: Elsewhere) -> None:
     assert page.evaluate("gantcha.getResponse()") == token  # the first one is gone
 
 
+def test_what_a_page_removes_stays_away_until_it_asks(elsewhere: Elsewhere) -> None:
+    page = elsewhere.page
+    elsewhere.visit("""<script src="https://captcha.example/widget.js"></script>
+        <form><main><div class="gantcha" id="one"></div></main></form>""")
+    page.evaluate("gantcha.remove('one')")
+    page.evaluate("document.body.append('a change of the page')")
+    assert page.evaluate("[one.childElementCount, one.shadowRoot.childElementCount]") == [0, 0]
+    elsewhere.renewed_by(lambda: page.evaluate("void gantcha.render('one')"))
+    page.evaluate("{ window.kept = one; kept.remove(); }")
+    assert page.evaluate("kept.shadowRoot.childElementCount") == 0
+    file_id = elsewhere.renewed_by(lambda: page.evaluate("document.querySelector('main').append(kept)"))
+    assert len(elsewhere.solve(file_id)) > 40
+
+
 def test_a_button_asks_in_a_dialog(elsewhere: Elsewhere) -> None:
     page = elsewhere.page
     elsewhere.write("""<script src="https://captcha.example/widget.js"></script><form method="post">

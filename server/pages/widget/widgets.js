@@ -21,7 +21,7 @@ export class Widgets {
     Object.assign(this, { server, className, product, modest, query });
     this.captchas = new Map();
     this.count = 0;
-    this.failed = new WeakSet();
+    this.left = new WeakSet(); // elements that are left alone: what failed, and what the page removed
     // After the `load` event of this script, as pages of other products expect, and once the page has been read.
     setTimeout(() => ready(() => this.begin()));
   }
@@ -41,20 +41,18 @@ export class Widgets {
         } else if (captcha.wasOnPage) this.remove(captcha.id);
       }
       if (isExplicit) return;
-      for (const found of [...live]) if (found.type !== "hidden") this.tryToRender(found); // a field for a token is
+      for (const found of [...live]) {
+        if (found.type === "hidden" || this.left.has(found)) continue; // a field for a token is hidden
+        try {
+          this.render(found);
+        } catch (error) {
+          this.left.add(found); // what can't be shown stops no other captcha
+          reportError(error);
+        }
+      }
     };
     look();
     new MutationObserver(look).observe(document, { childList: true, subtree: true });
-  }
-
-  /** Render; what can't be shown stops no other captcha. */
-  tryToRender(found) {
-    try {
-      this.render(found);
-    } catch (error) {
-      if (!this.failed.has(found)) reportError(error);
-      this.failed.add(found);
-    }
   }
 
   /** Show a captcha in an element, or before a button; give its id: the same one if it shows one already. */
@@ -75,6 +73,7 @@ export class Widgets {
       target.before(host);
     }
     for (const child of [...host.children]) if (child.dataset.gantchaField) child.remove();
+    this.left.delete(target);
     const id = String(this.count++);
     const fields = String(all.responsefield) === "false" ? [] : fieldNames(all).map(field);
     if (all.compat && fields.length) fields.at(-1).id = fields.at(-1).name + (id === "0" ? "" : `-${id}`); // pages look for it
@@ -124,6 +123,7 @@ export class Widgets {
   remove(target) {
     const captcha = this.find(target);
     if (!captcha) return;
+    if (captcha.host.isConnected) this.left.add(captcha.target); // or it would come again at once
     captcha.remove();
     captcha.fields.forEach((one) => one.remove());
     if (captcha.host !== captcha.target) captcha.host.remove();
