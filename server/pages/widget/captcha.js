@@ -478,6 +478,7 @@ export class Captcha {
     const { isSolvedNow } = this; // the event comes later, and the page may have reset the captcha by then
     this.isSolvedNow = false;
     if (isSolvedNow || this.token) return;
+    if (this.checking) this.reset(); // or it would send the form later, although the visitor cancelled
     for (const { reject } of this.waiting.splice(0)) reject("challenge-closed");
     call(this.options.closecallback);
   }
