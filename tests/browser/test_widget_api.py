@@ -341,3 +341,12 @@ def test_the_element_is_a_control_of_its_form(elsewhere: Elsewhere) -> None:
     page.evaluate("one.setAttribute('language', 'de'); one.setAttribute('theme', 'light')")
     expect(page.get_by_text("Bestätigt")).to_be_visible()
     assert page.evaluate("one.value") == token
+
+
+def test_the_element_is_given_its_form_as_react_does(elsewhere: Elsewhere) -> None:
+    page = elsewhere.page
+    elsewhere.visit("""<script src="https://captcha.example/widget.js"></script>
+        <form id="checkout"></form><gantcha-captcha id="one"></gantcha-captcha>""")
+    give = "() => { 'use strict'; one.form = 'checkout'; }"
+    token = elsewhere.solve(elsewhere.renewed_by(lambda: page.evaluate(give)))
+    assert page.evaluate("[one.form === checkout, new FormData(checkout).get('gantcha-response')]") == [True, token]

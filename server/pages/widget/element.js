@@ -60,6 +60,11 @@ export function defineElement(server) {
       return this.#internals.form;
     }
 
+    /** Name the form by its id, as React does. */
+    set form(id) {
+      this.setAttribute("form", id);
+    }
+
     get name() {
       return this.getAttribute("name") ?? "";
     }
