@@ -207,6 +207,24 @@ def test_a_button_asks_in_a_dialog(elsewhere: Elsewhere) -> None:
     assert elsewhere.site.siteverify(form["gantcha-response"][0])["success"]
 
 
+def test_a_captcha_goes_with_its_button_and_comes_again(elsewhere: Elsewhere) -> None:
+    page = elsewhere.page
+    elsewhere.write("""<script src="https://captcha.example/widget.js"></script><form method="post">
+        <input name="said" value="hello">
+        <button class="gantcha" id="first">Send</button><button>At once</button></form>""")
+    page.goto(ELSEWHERE)
+    host = page.locator("[data-gantcha-host]")
+    expect(host).to_have_count(1)
+    page.evaluate("document.querySelector('[data-gantcha-host]').remove()")
+    expect(host).to_have_count(1)  # another one, since the button is still there
+    page.evaluate("{ window.kept = first; kept.remove(); }")
+    expect(host).to_have_count(0)
+    assert elsewhere.submit(page.get_by_role("button", name="At once").click) == {"said": ["hello"]}
+    page.evaluate("document.forms[0].append(kept)")
+    elsewhere.renewed_by(page.get_by_role("button", name="Send").click)
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
 # The examples of each product's documentation, but for the host.
 _RECAPTCHA = """
 <html><head><title>reCAPTCHA demo: Simple page</title>

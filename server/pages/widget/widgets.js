@@ -11,6 +11,9 @@ function field(name) {
   return made;
 }
 
+/** Whether the page still has a captcha, and the button that it is for. */
+const isOnPage = ({ host, target }) => host.isConnected && target.isConnected;
+
 export class Widgets {
   /**
    * `paths` are those of the script; `product` the options that every captcha of the page has, and `modest` the sizes and
@@ -33,7 +36,7 @@ export class Widgets {
     const live = document.getElementsByClassName(this.className);
     const look = () => {
       for (const captcha of this.captchas.values()) {
-        if (captcha.host.isConnected) {
+        if (isOnPage(captcha)) {
           if (!captcha.wasOnPage) captcha.choose(); // some pages render first, and add the element later: to a language
           captcha.wasOnPage = true;
           captcha.adopt(captcha.host.closest("form"));
@@ -123,7 +126,7 @@ export class Widgets {
   remove(target) {
     const captcha = this.find(target);
     if (!captcha) return;
-    if (captcha.host.isConnected) this.left.add(captcha.target); // or it would come again at once
+    if (isOnPage(captcha)) this.left.add(captcha.target); // or it would come again at once
     captcha.remove();
     captcha.fields.forEach((one) => one.remove());
     if (captcha.host !== captcha.target) captcha.host.remove();
