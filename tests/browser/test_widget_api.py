@@ -225,6 +225,23 @@ def test_a_captcha_goes_with_its_button_and_comes_again(elsewhere: Elsewhere) ->
     expect(page.get_by_role("dialog")).to_be_visible()
 
 
+def test_a_popover_stays_open_under_the_dialog(elsewhere: Elsewhere) -> None:
+    page = elsewhere.page
+    elsewhere.write("""<script src="https://captcha.example/widget.js"></script><div popover id="box">
+        <form method="post"><button class="gantcha" data-callback="console.log">Send</button></form></div>""")
+    page.goto(ELSEWHERE)
+    expect(page.locator("[data-gantcha-host]")).to_have_count(1)
+    page.evaluate("box.showPopover()")
+    file_id = elsewhere.renewed_by(page.get_by_role("button", name="Send").click)
+    expect(page.get_by_role("dialog")).to_be_visible()
+    token = elsewhere.solve(file_id)
+    assert page.evaluate("box.matches(':popover-open')")
+    page.evaluate("box.hidePopover()")
+    elsewhere.renewed_by(lambda: page.evaluate("{ gantcha.reset(); void gantcha.execute(); }"))
+    expect(page.get_by_role("dialog")).to_be_visible()  # though the popover is not
+    assert elsewhere.said == [token]
+
+
 # The examples of each product's documentation, but for the host.
 _RECAPTCHA = """
 <html><head><title>reCAPTCHA demo: Simple page</title>

@@ -45,7 +45,7 @@ function icon(name) {
 }
 
 export class View {
-  /** Build the captcha in `host`; `modal`: in a dialog of the page's body, since `host` may be hidden; closed at first. */
+  /** Build the captcha in `host`; `modal`: in a dialog elsewhere, since `host` may be hidden; closed at first. */
   constructor(host, { modal, size, tabindex }) {
     const button = (part, className, ...children) =>
       element("button", { type: "button", part: `button ${part}`, className }, ...children);
@@ -139,7 +139,9 @@ export class View {
 
   /** Open the dialog. */
   open() {
-    if (!this.place.isConnected) document.body.append(this.place);
+    // Within the page's own dialog: a popover would close under one elsewhere, and a script take the keyboard back.
+    const outer = this.host.closest("dialog,[popover],[role=dialog]");
+    (outer && isVisible(outer) ? outer : document.body).append(this.place);
     const around = getComputedStyle(this.host);
     for (const name of properties.map((one) => `--gantcha-${one}`)) {
       this.place.style.setProperty(name, around.getPropertyValue(name));
