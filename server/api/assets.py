@@ -55,7 +55,7 @@ def _module(name: str) -> str:
     if name != "words":
         source = (PAGES / "widget" / f"{name}.js").read_text("utf-8")
         return (
-            source if name != "style" else re.sub(r"(?<=[:;{},]) +|\n +| (?={)|(?<=})\n", "", source)
+            source if name != "style" else re.sub(r"(?<=[:;{},]) +|\n +| (?={)|(?<=})\n|; (?=})|\b0(?=\.)", "", source)
         )  # the CSS needs none of these
     english = {name: text for name, text in TEXTS["en"].items() if name != "paste"}  # which is for another page
     words = {"english": english, "version": __version__} | TAGS

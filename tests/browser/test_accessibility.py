@@ -158,3 +158,21 @@ def test_no_language_is_cramped(site: Site, browser: Browser) -> None:
     assert {name[3:] for name in directions} == set(LANGUAGES)
     assert visit.complaints == []
     context.close()
+
+
+def test_a_dialog_scrolls_where_it_does_not_fit(site: Site, browser: Browser) -> None:
+    """On a screen of 1360 x 648 pixels at 400 %."""
+    context = browser.new_context(viewport={"width": 340, "height": 162})
+    visit = Visit(context)
+    page = visit.page
+    visit.serve(site.server.url, '<script src="widget.js"></script><form><button class="gantcha">Send</button></form>')
+    page.goto(f"{site.server.url}/page")
+    page.wait_for_function("document.querySelector('[data-gantcha-host]')")
+    visit.renewed_by(page.get_by_role("button", name="Send").click)
+    controls = page.get_by_role("dialog").locator("button, input, img, #prompt").filter(visible=True).all()
+    assert len(controls) >= 6
+    for control in controls:
+        control.scroll_into_view_if_needed()
+        expect(control).to_be_in_viewport(ratio=0.95)
+    assert visit.complaints == []
+    context.close()

@@ -220,6 +220,37 @@ def test_a_form_that_scripts_send(site: Site, visit: Visit) -> None:
     assert visit.complaints == []
 
 
+@pytest.mark.parametrize("captcha", ['<div class="gantcha"></div>', "<gantcha-captcha></gantcha-captcha>"])
+@pytest.mark.parametrize(
+    ("fold", "unfold"),
+    [
+        ("around.open = false", "around.open = true"),
+        ("around.hidden = 'until-found'", "around.hidden = false"),
+        ("around.style.contentVisibility = 'hidden'", "around.style.contentVisibility = ''"),
+    ],
+)
+def test_a_captcha_that_is_folded_away_keeps_no_form(
+    site: Site, visit: Visit, captcha: str, fold: str, unfold: str
+) -> None:
+    page = visit.page
+    visit.show(
+        site.server.url,
+        f"""<script src="widget.js" defer></script><form id="form"><details id="around" open><summary>More</summary>
+        {captcha}</details><button>Send</button></form><script>form.addEventListener("submit", (event) => {{
+            event.preventDefault();
+            console.log("sent");
+        }});</script>""",
+    )
+    send = page.get_by_role("button", name="Send")
+    page.evaluate(fold)
+    with page.expect_console_message(lambda said: said.text == "sent"):
+        send.click()
+    page.evaluate(unfold)
+    send.click()
+    expect(page.get_by_label("Answer")).to_be_focused()
+    assert visit.complaints == []
+
+
 def test_what_fails_is_told_and_can_be_tried_again(site: Site, visit: Visit) -> None:
     page = visit.page
     first = visit.show(site.server.url, _AJAX)

@@ -175,6 +175,20 @@ def test_a_div_that_comes_later_and_goes(elsewhere: Elsewhere) -> None:
     assert page.evaluate("gantcha.getResponse()") == token  # the first one is gone
 
 
+def test_what_a_page_removes_stays_away_until_it_asks(elsewhere: Elsewhere) -> None:
+    page = elsewhere.page
+    elsewhere.visit("""<script src="https://captcha.example/widget.js"></script>
+        <form><main><div class="gantcha" id="one"></div></main></form>""")
+    page.evaluate("gantcha.remove('one')")
+    page.evaluate("document.body.append('a change of the page')")
+    assert page.evaluate("[one.childElementCount, one.shadowRoot.childElementCount]") == [0, 0]
+    elsewhere.renewed_by(lambda: page.evaluate("void gantcha.render('one')"))
+    page.evaluate("{ window.kept = one; kept.remove(); }")
+    assert page.evaluate("kept.shadowRoot.childElementCount") == 0
+    file_id = elsewhere.renewed_by(lambda: page.evaluate("document.querySelector('main').append(kept)"))
+    assert len(elsewhere.solve(file_id)) > 40
+
+
 def test_a_button_asks_in_a_dialog(elsewhere: Elsewhere) -> None:
     page = elsewhere.page
     elsewhere.write("""<script src="https://captcha.example/widget.js"></script><form method="post">
@@ -191,6 +205,41 @@ def test_a_button_asks_in_a_dialog(elsewhere: Elsewhere) -> None:
     expect(page.get_by_label("Answer")).to_be_focused()
     form = elsewhere.submit(lambda: elsewhere.solve(file_id))
     assert elsewhere.site.siteverify(form["gantcha-response"][0])["success"]
+
+
+def test_a_captcha_goes_with_its_button_and_comes_again(elsewhere: Elsewhere) -> None:
+    page = elsewhere.page
+    elsewhere.write("""<script src="https://captcha.example/widget.js"></script><form method="post">
+        <input name="said" value="hello">
+        <button class="gantcha" id="first">Send</button><button>At once</button></form>""")
+    page.goto(ELSEWHERE)
+    host = page.locator("[data-gantcha-host]")
+    expect(host).to_have_count(1)
+    page.evaluate("document.querySelector('[data-gantcha-host]').remove()")
+    expect(host).to_have_count(1)  # another one, since the button is still there
+    page.evaluate("{ window.kept = first; kept.remove(); }")
+    expect(host).to_have_count(0)
+    assert elsewhere.submit(page.get_by_role("button", name="At once").click) == {"said": ["hello"]}
+    page.evaluate("document.forms[0].append(kept)")
+    elsewhere.renewed_by(page.get_by_role("button", name="Send").click)
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
+def test_a_popover_stays_open_under_the_dialog(elsewhere: Elsewhere) -> None:
+    page = elsewhere.page
+    elsewhere.write("""<script src="https://captcha.example/widget.js"></script><div popover id="box">
+        <form method="post"><button class="gantcha" data-callback="console.log">Send</button></form></div>""")
+    page.goto(ELSEWHERE)
+    expect(page.locator("[data-gantcha-host]")).to_have_count(1)
+    page.evaluate("box.showPopover()")
+    file_id = elsewhere.renewed_by(page.get_by_role("button", name="Send").click)
+    expect(page.get_by_role("dialog")).to_be_visible()
+    token = elsewhere.solve(file_id)
+    assert page.evaluate("box.matches(':popover-open')")
+    page.evaluate("box.hidePopover()")
+    elsewhere.renewed_by(lambda: page.evaluate("{ gantcha.reset(); void gantcha.execute(); }"))
+    expect(page.get_by_role("dialog")).to_be_visible()  # though the popover is not
+    assert elsewhere.said == [token]
 
 
 # The examples of each product's documentation, but for the host.
@@ -327,3 +376,12 @@ def test_the_element_is_a_control_of_its_form(elsewhere: Elsewhere) -> None:
     page.evaluate("one.setAttribute('language', 'de'); one.setAttribute('theme', 'light')")
     expect(page.get_by_text("Bestätigt")).to_be_visible()
     assert page.evaluate("one.value") == token
+
+
+def test_the_element_is_given_its_form_as_react_does(elsewhere: Elsewhere) -> None:
+    page = elsewhere.page
+    elsewhere.visit("""<script src="https://captcha.example/widget.js"></script>
+        <form id="checkout"></form><gantcha-captcha id="one"></gantcha-captcha>""")
+    give = "() => { 'use strict'; one.form = 'checkout'; }"
+    token = elsewhere.solve(elsewhere.renewed_by(lambda: page.evaluate(give)))
+    assert page.evaluate("[one.form === checkout, new FormData(checkout).get('gantcha-response')]") == [True, token]

@@ -314,6 +314,39 @@ def test_a_strict_policy_has_nothing_to_complain_of(site: Site, visit: Visit, pa
     assert visit.complaints == []
 
 
+@pytest.mark.parametrize("what", ["answer", "device"])
+def test_what_is_under_way_ends_when_the_dialog_is_closed(site: Site, visit: Visit, page: Page, what: str) -> None:
+    page.add_init_script(_HOLD)
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    visit.serve(
+        site.server.url,
+        f"""{_SCRIPT}<form><button class="gantcha" data-sitekey="quiet-key" data-callback="console.log">Send</button>
+        </form>""",
+    )
+    page.goto(f"{site.server.url}/page")
+    page.wait_for_function("document.querySelector('[data-gantcha-host]')")
+    send, field = page.get_by_role("button", name="Send"), page.get_by_label("Answer")
+    first = visit.renewed_by(send.click)
+    if what == "answer":
+        field.fill(CODE)
+        field.press("Enter")
+        expect(page.locator(".card.waiting")).to_be_visible()
+    else:
+        page.get_by_role("button", name="Let my device prove it instead").click()
+        expect(page.get_by_role("progressbar")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    page.evaluate("release()")
+    assert visit.renewed_by(send.click) != first
+    field.fill(CODE)
+    with page.expect_response("**/verify") as answer:
+        field.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    assert said == [answer.value.json()["token"]]
+    assert sum("/verify" in url for url in visit.requests) == 1
+
+
 def test_our_own_pbkdf2_is_as_that_of_others(site: Site, visit: Visit, page: Page) -> None:
     visit.serve(site.server.url, "")
     page.goto(f"{site.server.url}/page")

@@ -3,7 +3,7 @@ import { FormGuard } from "./form.js";
 import { pauseOf } from "./pause.js";
 import { Sound } from "./sound.js";
 import { chooseLanguage, direction, loadTexts, spoken } from "./texts.js";
-import { View } from "./view.js";
+import { isVisible, View } from "./view.js";
 import { solve } from "./work.js";
 import { english } from "./words.js";
 
@@ -28,7 +28,7 @@ const codes = { 400: "invalid-sitekey", 403: "invalid-sitekey", 429: "rate-limit
 export function call(callback, ...values) {
   try {
     if (typeof callback === "function") return callback(...values);
-    if (!callback) return undefined;
+    if (!callback) return;
     const names = callback.split(".");
     const last = names.pop();
     const owner = names.reduce((object, name) => object?.[name], window);
@@ -45,12 +45,8 @@ export class Captcha {
    * is taken back; `server` is the URL of the captcha server, with a slash at its end.
    */
   constructor(host, options, write, server) {
-    Object.assign(this, { host, options, write, server });
-    this.token = "";
-    this.challenge = null;
-    this.renewals = 0;
+    Object.assign(this, { host, options, write, server, token: "", challenge: null, renewals: 0, message: [""] });
     this.waiting = []; // those who execute() promised a token
-    this.message = [""];
     this.ended = new AbortController();
     this.pause = pauseOf(server);
     const { on } = this;
@@ -206,7 +202,7 @@ export class Captcha {
 
   /** Whether the page shows it: what is hidden keeps no form. */
   get isShown() {
-    return Boolean(this.view.dialog) || this.view.card.getClientRects().length > 0;
+    return this.view.dialog || isVisible(this.view.card);
   }
 
   /** Take back a token that is too old by the clock: while a computer sleeps, no timer runs. */
@@ -229,8 +225,7 @@ export class Captcha {
     clearTimeout(this.timer);
     this.job?.abort();
     this.sound?.stop();
-    Object.assign(this, { token: "", challenge: null, checking: null, sound: null });
-    Object.assign(this, { wasSent: false, isExpired: false, isOld: false, isObtained: false });
+    Object.assign(this, { token: "", challenge: null, checking: null, sound: null, wasSent: false, isExpired: false, isOld: false, isObtained: false });
     this.write("");
     this.view.input.value = "";
     this.view.input.removeAttribute("aria-invalid");
@@ -353,7 +348,7 @@ export class Captcha {
     const { challenge, wish } = this;
     this.pause.end();
     const verdict = await this.send({ work: await this.work });
-    if (challenge !== this.challenge) return undefined;
+    if (challenge !== this.challenge) return;
     if (verdict.success) return this.succeed(verdict.token);
     this.wish = "";
     this.reveal();
@@ -379,7 +374,7 @@ export class Captcha {
       this.tell("old");
       this.show("failed");
       this.isOld = true;
-      return undefined;
+      return;
     }
     this.renewals += 1;
     return this.arm(...message);
@@ -396,8 +391,7 @@ export class Captcha {
 
   /** Begin anew: the token, if there is one, is taken back. Whoever resets what failed or ended takes no picture. */
   reset() {
-    const isNew = this.isExpired && !this.challenge;
-    if (isNew || this.view.state === "failed") return;
+    if ((this.isExpired && !this.challenge) || this.view.state === "failed") return;
     this.wish = this.usualWish;
     if (this.isStarted) this.arm("");
     else {
@@ -445,7 +439,7 @@ export class Captcha {
     } catch (error) {
       return challenge === this.challenge && this.fail(error);
     }
-    if (challenge !== this.challenge) return undefined; // another picture is shown by now
+    if (challenge !== this.challenge) return; // another picture is shown by now
     if (verdict.success) return this.succeed(verdict.token);
     await this.start(verdict.reason === "wrong" ? "wrong" : "expired", "bad");
     if (this.challenge) view.input.setAttribute("aria-invalid", "true");
@@ -484,6 +478,7 @@ export class Captcha {
     const { isSolvedNow } = this; // the event comes later, and the page may have reset the captcha by then
     this.isSolvedNow = false;
     if (isSolvedNow || this.token) return;
+    if (this.checking) this.reset(); // or it would send the form later, although the visitor cancelled
     for (const { reject } of this.waiting.splice(0)) reject("challenge-closed");
     call(this.options.closecallback);
   }
@@ -532,9 +527,9 @@ export class Captcha {
   async obtain() {
     if (this.view.dialog) {
       await this.execute().catch(() => {}); // the visitor closed it
-      this.isObtained = Boolean(this.token);
+      this.isObtained = this.token;
     } else await this.check();
-    return Boolean(this.token);
+    return this.token;
   }
 
   /** Get another token for one that was used; give a promise of when the visitor can go on. */
@@ -549,7 +544,7 @@ export class Captcha {
   takeObtained() {
     const { isObtained } = this;
     this.isObtained = false;
-    return isObtained && Boolean(this.token);
+    return isObtained && this.token;
   }
 
   /** Ask the server whether the token can still be redeemed; if it does not say, the form's own server will. */

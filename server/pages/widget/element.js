@@ -12,9 +12,9 @@ export function defineElement(server) {
     static observedAttributes = ["sitekey", "server", "theme", "size", "language", "lang", "action", "cdata", "compat", "mode"];
     static repainted = ["theme", "language", "lang"]; // without another picture
     #internals = this.attachInternals();
-    #captcha = null;
-    #names = [];
-    #sending = null;
+    #captcha;
+    #names;
+    #sending;
 
     connectedCallback() {
       const attributes = Object.fromEntries([...this.attributes].map(({ name, value }) => [name, value]));
@@ -58,6 +58,11 @@ export function defineElement(server) {
 
     get form() {
       return this.#internals.form;
+    }
+
+    /** Name the form by its id, as React does. */
+    set form(id) {
+      this.setAttribute("form", id);
     }
 
     get name() {
@@ -116,6 +121,7 @@ export function defineElement(server) {
     }
 
     #noteSubmitter(event) {
+      this.#write(this.value); // no observer tells of a <details> that was closed
       const button = event.target.closest?.("button, input");
       if (button?.form !== this.form || !["submit", "image"].includes(button?.type)) return;
       this.#sending = { button, event };

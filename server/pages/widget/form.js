@@ -9,7 +9,7 @@ export class FormGuard {
   }
 
   constructor(form) {
-    Object.assign(this, { form, captchas: new Set(), isPassing: false, isBusy: false, leftAt: 0 });
+    Object.assign(this, { form, captchas: new Set(), leftAt: 0 });
     form.addEventListener("submit", (event) => this.hold(event), true);
     form.addEventListener("reset", () => this.captchas.forEach((captcha) => captcha.reset()));
   }

@@ -11,7 +11,7 @@ const fieldsOf = {
 export const normalize = (options) =>
   Object.fromEntries(
     Object.entries(options)
-      .filter(([, value]) => value !== undefined && value !== null)
+      .filter(([, value]) => value != null)
       .map(([name, value]) => [name.replace(/^data-|-/g, "").toLowerCase(), value]),
   );
 

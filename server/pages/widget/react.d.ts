@@ -12,6 +12,8 @@ interface Properties extends Attributes, DetailedHTMLProps<HTMLAttributes<Gantch
   server?: string;
   /** Name of one more form field for the token. */
   name?: string;
+  /** Id of the form, if that is not around the element. */
+  form?: string;
   "ongantcha-verified"?: (event: CustomEvent<{ token: string }>) => void;
   "ongantcha-expired"?: (event: CustomEvent<null>) => void;
   "ongantcha-error"?: (event: CustomEvent<{ code: GantchaError }>) => void;

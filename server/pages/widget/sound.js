@@ -4,7 +4,7 @@ const SILENCE = 1.5; // s
 export class Sound {
   /** `get` gives a promise of the bytes. */
   constructor(get) {
-    Object.assign(this, { get, rate: 1, player: null });
+    Object.assign(this, { get, rate: 1 });
   }
 
   /** Play from the beginning. Rejects if the sound can't be had or played. */

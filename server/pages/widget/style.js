@@ -86,7 +86,7 @@ svg { display: block; width: 20px; height: 20px; margin: auto; fill: none; strok
 .card:not(.working) .long, .boxed :is(.frame, .corner, .row), .card:not(.boxed) .box,
 .card:not(.loading) .spinner, .card:not(.ready) img, .card:not(.failed) .retry, .card:not(.solved) :is(.tick, .again),
 :is(.failed, .solved, .working) .corner .icon:not(.again, .close), [hidden] { display: none; }
-dialog { padding: 0; border: 0; border-radius: 8px; width: 302px; max-width: calc(100vw - 16px); background: none; overflow: visible; }
+dialog { padding: 0; border: 0; width: 302px; max-width: calc(100vw - 16px); background: none; }
 dialog::backdrop { background: rgb(0 0 0 / 0.5); }
 @media (prefers-reduced-motion: no-preference) {
   .spinner, .busy:not(.waiting) .check::after { animation: turn 0.9s linear infinite; }

@@ -17,6 +17,9 @@ export const element = (name, values, ...children) => {
   return made;
 };
 
+/** Whether the page shows an element. Safari before 17.4 can not say so, but gives what it folds away no rectangle. */
+export const isVisible = (part) => part.checkVisibility?.() ?? part.getClientRects().length;
+
 /** Give the element that can have our shadow root: `host`, or one inside if it is a cell, a label, a form ... */
 function placeIn(host) {
   if (ours.has(host)) return host;
@@ -42,7 +45,7 @@ function icon(name) {
 }
 
 export class View {
-  /** Build the captcha in `host`; `modal`: in a dialog of the page's body, since `host` may be hidden; closed at first. */
+  /** Build the captcha in `host`; `modal`: in a dialog elsewhere, since `host` may be hidden; closed at first. */
   constructor(host, { modal, size, tabindex }) {
     const button = (part, className, ...children) =>
       element("button", { type: "button", part: `button ${part}`, className }, ...children);
@@ -93,7 +96,7 @@ export class View {
     );
     this.controls = this.card.querySelectorAll("button, input");
     if (tabindex) for (const control of this.controls) control.tabIndex = Number(tabindex);
-    this.card.classList.add("card", ["compact", "flexible"].includes(size) ? size : "normal");
+    this.card.className = `card ${size}`;
     this.dialog = modal ? element("dialog", {}, this.card) : null;
     this.host = host;
     this.place = placeIn(modal ? element("div", {}) : host);
@@ -125,7 +128,7 @@ export class View {
   /** Say something in the place of the prompt, or nothing. */
   tell(text, className) {
     Object.assign(this.status, { textContent: text, className });
-    this.card.classList.toggle("told", Boolean(text));
+    this.card.classList.toggle("told", text);
   }
 
   wait(isBusy) {
@@ -136,12 +139,14 @@ export class View {
 
   /** Open the dialog. */
   open() {
-    if (!this.place.isConnected) document.body.append(this.place);
+    // Within the page's own dialog: a popover would close under one elsewhere, and a script take the keyboard back.
+    const outer = this.host.closest("dialog,[popover],[role=dialog]");
+    (outer && isVisible(outer) ? outer : document.body).append(this.place);
     const around = getComputedStyle(this.host);
     for (const name of properties.map((one) => `--gantcha-${one}`)) {
       this.place.style.setProperty(name, around.getPropertyValue(name));
     }
-    if (!this.dialog.open) this.dialog.showModal();
+    this.dialog.showModal();
   }
 
   /** Give every element its text. */
@@ -153,15 +158,13 @@ export class View {
     }
     this.again.title = say("refresh");
     Object.assign(this.input, { placeholder: say("label"), ariaLabel: say("label") }); // what is seen is its name
-    this.check.textContent = say("check");
-    this.retry.textContent = say("retry");
-    this.device.textContent = say("device");
+    for (const name of ["check", "retry", "device"]) this[name].textContent = say(name);
     this.cancel.textContent = say("refresh");
   }
 
   /** Return whether the keyboard is in this captcha. */
   get hasFocus() {
-    return Boolean(this.root.activeElement);
+    return this.root.activeElement;
   }
 
   remove() {

@@ -11,6 +11,9 @@ function field(name) {
   return made;
 }
 
+/** Whether the page still has a captcha, and the button that it is for. */
+const isOnPage = ({ host, target }) => host.isConnected && target.isConnected;
+
 export class Widgets {
   /**
    * `paths` are those of the script; `product` the options that every captcha of the page has, and `modest` the sizes and
@@ -21,7 +24,7 @@ export class Widgets {
     Object.assign(this, { server, className, product, modest, query });
     this.captchas = new Map();
     this.count = 0;
-    this.failed = new WeakSet();
+    this.left = new WeakSet(); // elements that are left alone: what failed, and what the page removed
     // After the `load` event of this script, as pages of other products expect, and once the page has been read.
     setTimeout(() => ready(() => this.begin()));
   }
@@ -32,36 +35,35 @@ export class Widgets {
     const isExplicit = this.query.get("render") === "explicit";
     const live = document.getElementsByClassName(this.className);
     const look = () => {
-      for (const [id, captcha] of this.captchas) {
-        if (captcha.host.isConnected) {
+      for (const captcha of this.captchas.values()) {
+        if (isOnPage(captcha)) {
           if (!captcha.wasOnPage) captcha.choose(); // some pages render first, and add the element later: to a language
           captcha.wasOnPage = true;
           captcha.adopt(captcha.host.closest("form"));
           if (captcha.fields[0]?.parentNode !== captcha.host) captcha.host.append(...captcha.fields); // the page drew it anew
-        } else if (captcha.wasOnPage) this.remove(id);
+        } else if (captcha.wasOnPage) this.remove(captcha.id);
       }
       if (isExplicit) return;
-      for (const found of [...live]) if (found.type !== "hidden") this.tryToRender(found); // a field for a token is
+      for (const found of [...live]) {
+        if (found.type === "hidden" || this.left.has(found)) continue; // a field for a token is hidden
+        try {
+          this.render(found);
+        } catch (error) {
+          this.left.add(found); // what can't be shown stops no other captcha
+          reportError(error);
+        }
+      }
     };
     look();
     new MutationObserver(look).observe(document, { childList: true, subtree: true });
-  }
-
-  /** Render; what can't be shown stops no other captcha. */
-  tryToRender(found) {
-    try {
-      this.render(found);
-    } catch (error) {
-      if (!this.failed.has(found)) reportError(error);
-      this.failed.add(found);
-    }
   }
 
   /** Show a captcha in an element, or before a button; give its id: the same one if it shows one already. */
   render(container, options = {}) {
     const target = typeof container === "string" ? this.lookUp(container) : container;
     if (!target) throw new Error(`gantcha: there is no element ${container}`);
-    for (const [id, captcha] of this.captchas) if (captcha.target === target) return id;
+    const known = this.find(target);
+    if (known) return known.id;
     const given = { hl: this.query.get("hl") ?? undefined, ...this.product };
     const isButton = target.matches("button, input");
     const all = { ...given, ...normalize(target.dataset), ...normalize(options), ...(isButton && { size: "invisible" }) };
@@ -74,13 +76,14 @@ export class Widgets {
       target.before(host);
     }
     for (const child of [...host.children]) if (child.dataset.gantchaField) child.remove();
+    this.left.delete(target);
     const id = String(this.count++);
     const fields = String(all.responsefield) === "false" ? [] : fieldNames(all).map(field);
     if (all.compat && fields.length) fields.at(-1).id = fields.at(-1).name + (id === "0" ? "" : `-${id}`); // pages look for it
     host.append(...fields);
     const write = (token) => fields.forEach((one) => (one.value = token));
     const captcha = new Captcha(host, all, write, this.server);
-    Object.assign(captcha, { target, fields, wasOnPage: host.isConnected });
+    Object.assign(captcha, { id, target, fields, wasOnPage: host.isConnected });
     captcha.adopt(host.closest("form"));
     this.captchas.set(id, captcha);
     if (isButton) {
@@ -102,7 +105,7 @@ export class Widgets {
 
   /** Find a captcha by its id, its element or a selector; without any of them, the first one. */
   find(target) {
-    if (target === undefined || target === null) return this.captchas.values().next().value;
+    if (target == null) return this.captchas.values().next().value;
     const known = this.captchas.get(String(target));
     if (known) return known;
     const wanted = typeof target === "string" ? this.lookUp(target) : target;
@@ -123,9 +126,10 @@ export class Widgets {
   remove(target) {
     const captcha = this.find(target);
     if (!captcha) return;
+    if (isOnPage(captcha)) this.left.add(captcha.target); // or it would come again at once
     captcha.remove();
     captcha.fields.forEach((one) => one.remove());
     if (captcha.host !== captcha.target) captcha.host.remove();
-    for (const [id, one] of this.captchas) if (one === captcha) this.captchas.delete(id);
+    this.captchas.delete(captcha.id);
   }
 }
