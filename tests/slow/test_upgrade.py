@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from datetime import timedelta
@@ -27,6 +26,7 @@ from tests.conftest import (
     running_server,
     wait_until,
 )
+from tests.support.crowd import Crowd
 from tests.support.load import Load
 
 # SQLite builds an index while others wait: with a million some find the buffer empty.
@@ -55,17 +55,17 @@ def older(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return folder
 
 
-class _Visitor(threading.Thread):
-    """Solves one challenge after another, inside a `with` block."""
+class _Visitor(Crowd):
+    """Solves one challenge after another."""
 
     def __init__(self, server: Server) -> None:
-        super().__init__()
-        self._url, self._is_over = server.url, threading.Event()
+        super().__init__(1)
+        self._url = server.url
         self.results: Counter[str] = Counter()
         self.longest = 0.0
 
-    def run(self) -> None:
-        while not self._is_over.is_set():
+    def work(self) -> None:
+        while not self.stop.is_set():
             begun = time.monotonic()
             try:
                 shown = requests.get(f"{self._url}/challenge", timeout=30)
@@ -77,14 +77,6 @@ class _Visitor(threading.Thread):
             except requests.RequestException as error:
                 self.results[str(error)] += 1
             self.longest = max(self.longest, time.monotonic() - begun)
-
-    def __enter__(self) -> "_Visitor":
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._is_over.set()
-        self.join()
 
 
 def test_no_request_fails_while_the_schema_is_upgraded(

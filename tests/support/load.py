@@ -1,13 +1,12 @@
 """Many clients at once, and what became of what they were given."""
 
-import threading
-
 import requests
 from sqlalchemy import Engine, select
 
 from pool import database
 from pool.models import State, captcha
 from tests.conftest import Server
+from tests.support.crowd import Crowd
 
 CLIENTS = 4
 
@@ -17,21 +16,20 @@ def ids_in_state(engine: Engine, state: State) -> set[str]:
         return set(connection.scalars(select(captcha.c.id).where(captcha.c.state == state)))
 
 
-class Load:
+class Load(Crowd):
     """Clients that ask for captchas without a pause and note what they get."""
 
     def __init__(self, server: Server, path: str = "/generate") -> None:
+        super().__init__(CLIENTS)
         self._url = server.url + path
-        self._stop = threading.Event()
         self.ids: list[str] = []
         self.answers: list[requests.Response] = []
         self.lost: list[requests.RequestException] = []
         """what ended a client"""
-        self._threads = [threading.Thread(target=self._ask) for _ in range(CLIENTS)]
 
-    def _ask(self) -> None:
+    def work(self) -> None:
         with requests.Session() as session:
-            while not self._stop.is_set():
+            while not self.stop.is_set():
                 try:
                     answer = session.get(self._url, timeout=30)
                 except requests.RequestException as error:
@@ -44,13 +42,3 @@ class Load:
     def is_refused(self) -> bool:
         """Return whether the last answer was a refusal."""
         return bool(self.answers) and not self.answers[-1].ok
-
-    def __enter__(self) -> "Load":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()

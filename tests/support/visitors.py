@@ -3,31 +3,31 @@
 import itertools
 import json
 import re
-import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 
 from tests.conftest import wait_until
+from tests.support.crowd import Crowd
 from tests.support.solving import solved
 
 VISITORS_AT_ONCE = 4
 
 
-class Visitors:
+class Visitors(Crowd):
     """Visitors, each from an address of its own, who solve a challenge; and back ends that ask for captchas."""
 
     def __init__(self, connect: Callable[[str], HTTPConnection], key: str, code_of: Callable[[str], str]) -> None:
         """`connect` takes the address to connect from, `code_of` the id of a captcha."""
-        self._connect, self._key, self._code_of, self._stop = connect, key, code_of, threading.Event()
+        super().__init__(VISITORS_AT_ONCE)
+        self._connect, self._key, self._code_of = connect, key, code_of
         self._addresses = itertools.product(range(1, 255), repeat=3)
         self.outcomes, self._visits = Counter[str](), 0
-        self._threads = [threading.Thread(target=self._repeat) for _ in range(VISITORS_AT_ONCE)]
 
-    def _repeat(self) -> None:
+    def work(self) -> None:
         with closing(self._connect("127.0.0.1")) as back_end:
-            while not self._stop.wait(0.2):  # so that the stock lasts for a slow restart
+            while not self.stop.wait(0.2):  # so that the stock lasts for a slow restart
                 self._visit()
                 for _ in range(5):
                     self._ask(back_end, "GET", "/generate")
@@ -67,13 +67,3 @@ class Visitors:
         """Wait until so many visits more have come to their end."""
         before = self._visits
         wait_until(lambda: self._visits >= before + count, f"{count} visits, after {self.outcomes}", 120)
-
-    def __enter__(self) -> "Visitors":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
