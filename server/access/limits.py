@@ -64,9 +64,10 @@ class Limits:
 
     def spend(self, action: str, client: str) -> None:
         """Count one `issue` or `answer` of a client. Raises a 429 with the seconds to wait when a limit is exceeded."""
-        for subject, clients in [*wider(client), (client, 1)]:
-            limits = [limit._replace(most=limit.most * clients) for limit in self._limits[action]]
-            self._spend(action, client, subject, limits)
+        limits = self._limits[action]
+        for network, clients in wider(client):
+            self._spend(action, client, network, limits, clients)
+        self._spend(action, client, client, limits)
 
     def spend_on_site(self, action: Literal["issue", "answer"], visit: Visit) -> None:
         """Count an action for the site alone if it has a limit of its own. Raises as `spend` does."""
@@ -75,12 +76,10 @@ class Limits:
 
     def admits_pass(self, mode: Literal["quiet", "alternative"], visit: Visit) -> bool:
         """Return whether this visitor may ask for a token without a picture, and count it for the address if so."""
-        of_address, of_site = _read_limits(mode, _PASSES[mode]), _pass_limits(mode, visit)
-        budgets = [(visit.client, limit) for limit in of_address] + [(visit.name or "", limit) for limit in of_site]
-        if any(self._counters.wait(subject, limit.window, limit.most) for subject, limit in budgets):
+        of_address = _read_limits(mode, _PASSES[mode])
+        if not self._admits(visit.client, of_address) or not self._admits(visit.name or "", _pass_limits(mode, visit)):
             return False
-        for limit in of_address:
-            self._counters.count(visit.client, limit.window)
+        self._count(visit.client, of_address)
         return True
 
     def take_pass(self, mode: Literal["quiet", "alternative"], visit: Visit) -> bool:
@@ -89,35 +88,38 @@ class Limits:
         It counts when it is earned, not when it is asked for: strangers who do no work use up no budget.
         """
         limits, site = _pass_limits(mode, visit), visit.name or ""
-        if any(self._counters.wait(site, limit.window, limit.most) for limit in limits):
+        if not self._admits(site, limits):
             return False
-        for limit in limits:
-            self._counters.count(site, limit.window)
+        self._count(site, limits)
         return True
 
     def refund_pass(self, mode: Literal["quiet", "alternative"], visit: Visit) -> None:
         """Take back what `take_pass` may have counted for work that earned nothing."""
-        for limit in _pass_limits(mode, visit):
-            self._counters.count(visit.name or "", limit.window, -1)
+        self._count(visit.name or "", _pass_limits(mode, visit), -1)
 
     def refund(self, action: Literal["issue", "answer"], visit: Visit) -> None:
         """Take back what `spend` and `spend_on_site` counted for an action that came to nothing."""
         for subject in [visit.client, *(network for network, _ in wider(visit.client))]:
-            for limit in self._limits[action]:
-                self._counters.count(subject, limit.window, -1)
-        for limit in _site_limits(action, visit):
-            self._counters.count(_on_site(visit), limit.window, -1)
+            self._count(subject, self._limits[action], -1)
+        self._count(_on_site(visit), _site_limits(action, visit), -1)
 
-    def _spend(self, action: str, client: str, subject: str, limits: Sequence[_Limit]) -> None:
+    def _admits(self, subject: str, limits: Sequence[_Limit]) -> bool:
+        return not any(self._counters.wait(subject, limit.window, limit.most) for limit in limits)
+
+    def _count(self, subject: str, limits: Sequence[_Limit], by: int = 1) -> None:
         for limit in limits:
-            if wait := self._counters.wait(subject, limit.window, limit.most):
+            self._counters.count(subject, limit.window, by)
+
+    def _spend(self, action: str, client: str, subject: str, limits: Sequence[_Limit], clients: int = 1) -> None:
+        """Count an action for a subject, which may do as much as so many clients."""
+        for limit in limits:
+            if wait := self._counters.wait(subject, limit.window, limit.most * clients):
                 metrics.LIMITED.labels(action).inc()
                 self._log(action, client, limit)
                 raise errors.LIMITED.error(headers={"Retry-After": str(max(1, math.ceil(wait)))})
-        for limit in limits:
-            self._counters.count(subject, limit.window)
+        self._count(subject, limits)
         self._fresh[subject] = self._fresh.get(subject, 0) + 1
-        if self._fresh[subject] * _SHARE >= min(limit.most for limit in limits):
+        if self._fresh[subject] * _SHARE >= min(limit.most for limit in limits) * clients:
             del self._fresh[subject]
             self._hurry()
         elif len(self._fresh) > _MOST_FRESH:
